@@ -1,0 +1,74 @@
+"""One suite for every executor: what `Context` may rely on, wherever the steps run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toys import ADD, TIMES
+
+from w2s_ray.core.errors import Interrupted, StepFailed
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.context import Context, RiderSpec
+from w2s_ray.engine.executor import Executor, InlineExecutor
+from w2s_ray.engine.store import open_store
+
+
+def _ray(url: str) -> Executor:
+    from w2s_ray.runtime.executor import RayExecutor
+
+    return RayExecutor(url)
+
+
+EXECUTORS = {"inline": lambda url: InlineExecutor(), "ray": _ray}
+
+
+@pytest.fixture(params=[pytest.param("inline"), pytest.param("ray", marks=pytest.mark.ray)])
+def ctx(request: pytest.FixtureRequest, store_url: str, notes: Path) -> Iterator[Context]:
+    with Context(open_store(store_url), lambda: EXECUTORS[request.param](store_url)) as context:
+        yield context
+
+
+def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> None:
+    """One test, so that one Ray start serves all of it."""
+    ones = [ctx.submit(ADD, {"number": n}) for n in range(12)]
+    total = ctx.submit(ADD, {"number": 0}, {"all": tuple(ones)})
+    owner = ctx.submit(ADD, {"number": 5}, {"x": total}, riders=[RiderSpec(TIMES, {"times": 3}, {"data": ones[0]})])
+    early = ctx.ride(owner, RiderSpec(TIMES, {"times": 3}, {"data": ones[0]}))
+    late = ctx.ride(owner, RiderSpec(TIMES, {"times": 4}, {"data": ones[0]}))
+    bad = ctx.submit(ADD, {"number": 1, "bad": True})
+    after = ctx.submit(ADD, {"number": 2}, {"x": bad})
+    assert total.value == {"total": 66}
+    assert (early.artifact().path / "number.txt").read_text() == "213"
+    assert (late.artifact().path / "number.txt").read_text() == "284"
+    with pytest.raises(StepFailed, match="number 1 is bad") as caught:
+        after.record()
+    assert "RuntimeError" in caught.value.traceback
+    (ones[3].artifact().path / "number.txt").write_text("999")
+    ctx.store._verified.clear()
+    assert (ones[3].artifact().path / "number.txt").read_text() == "3"
+    assert len(list(notes.glob("start.*"))) in (16, 17)  # twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it
+
+
+def test_a_stop_ends_running_steps(ctx: Context) -> None:
+    slow = [ctx.submit(ADD, {"number": n, "slow": 0.3}) for n in range(8)]
+    ctx.submit(ADD, {"number": 100}).record()
+    ctx.interrupt()
+    with pytest.raises(Interrupted):
+        slow[-1].record()
+
+
+@pytest.mark.ray
+def test_ray_retries_a_killed_worker_and_refuses_what_cannot_fit(store_url: str, notes: Path) -> None:
+    with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
+        killed = ctx.submit(ADD, {"number": 1, "kill": True})
+        doomed = ctx.submit(ADD, {"number": 2, "kill": True}, resources=Resources(retries=0))
+        huge = ctx.submit(ADD, {"number": 3}, resources=Resources(gpus=8))
+        assert killed.value == {"total": 1}
+        with pytest.raises(StepFailed, match="8 GPU .the largest node has 0"):
+            huge.record()
+        with pytest.raises(StepFailed, match=r"WorkerCrashed|died"):
+            doomed.record()
+        failure = ctx.store.failure(doomed.key)
+        assert failure is not None and failure.driver == ctx.leases.holder.driver

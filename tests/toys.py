@@ -1,0 +1,43 @@
+"""Toy steps for tests of the engine: each counts its starts in a file, so that a test sees how often it really ran, in whichever process."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.step import JSON, Step
+
+
+def _note(work: Work, what: str) -> None:
+    folder = Path(os.environ["W2S_TEST_NOTES"])
+    (folder / f"{what}.{work.call.key.digest[:12]}.{work.call.attempt}").write_text("")
+
+
+def add(work: Work) -> JSON:
+    """value = number + the sum of the inputs; a `slow` one takes a while, a `bad` one raises."""
+    _note(work, "start")
+    time.sleep(work.params.get("slow", 0))
+    if work.params.get("bad"):
+        print("about to fail")
+        raise RuntimeError(f"number {work.params['number']} is bad")
+    if work.params.get("kill") and work.place.fetch("killed") is None:
+        (work.place.scratch / "t").write_text("")
+        work.place.keep("killed", work.place.scratch / "t")
+        os._exit(9)
+    total = work.params["number"]
+    for artifact in work.inputs.values():
+        for one in artifact if isinstance(artifact, tuple) else (artifact,):
+            total += int((one.path / "number.txt").read_text())
+    (work.out / "number.txt").write_text(str(total))
+    for rider in work.call.riders:
+        def save(folder: Path, number: int = total * rider.params["times"]) -> None:
+            (folder / "number.txt").write_text(str(number))
+        work.put_rider(rider, save)
+    return {"total": total}
+
+
+ADD = Step("add", 1, "toys:add", lambda params, inputs: f"n{params['number']}")
+ADD_INLINE = Step("add-inline", 1, "toys:add", lambda params, inputs: f"n{params['number']}", inline=True)
+TIMES = Step("times", 1, "", lambda params, inputs: f"x{params['times']}")

@@ -1,0 +1,132 @@
+"""The driver: what is reused, what is launched, what waits, what fails, what is made again."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from toys import ADD, ADD_INLINE, TIMES
+
+from w2s_ray.core.errors import Interrupted, StepFailed
+from w2s_ray.engine.context import Context, RiderSpec
+from w2s_ray.engine.executor import InlineExecutor
+from w2s_ray.engine.store import open_store
+
+
+def context(url: str) -> Context:
+    return Context(open_store(url), InlineExecutor)
+
+
+def starts(notes: Path) -> int:
+    return len(list(notes.glob("start.*")))
+
+
+def test_a_result_is_computed_once_and_read_ever_after(store_url: str, notes: Path) -> None:
+    for _ in range(2):
+        with context(store_url) as ctx:
+            one = ctx.submit(ADD, {"number": 1})
+            two = ctx.submit(ADD, {"number": 2}, {"x": one, "more": (one, one)})
+            assert two.value == {"total": 5}
+            assert (two.artifact().path / "number.txt").read_text() == "5"
+    assert starts(notes) == 2
+    assert (len(ctx.executed), len(ctx.reused)) == (0, 2)
+
+
+def test_equal_submissions_share_one_node(store_url: str, notes: Path) -> None:
+    with context(store_url) as ctx:
+        handles = [ctx.submit(ADD, {"number": 7, "slow": 0.1}) for _ in range(20)]
+        assert {handle.value["total"] for handle in handles} == {7}
+    assert starts(notes) == 1
+
+
+def test_equal_submissions_from_threads_run_once(store_url: str, notes: Path) -> None:
+    with context(store_url) as ctx:
+        totals = []
+        threads = [threading.Thread(target=lambda: totals.append(ctx.submit(ADD, {"number": 3, "slow": 0.05}).value["total"])) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert totals == [3] * 16 and starts(notes) == 1
+
+
+def test_riders_are_made_with_their_owner_and_late_ones_by_it_again(store_url: str, notes: Path) -> None:
+    with context(store_url) as ctx:
+        data = ctx.submit(ADD_INLINE, {"number": 10})
+        owner = ctx.submit(ADD, {"number": 1}, riders=[RiderSpec(TIMES, {"times": 2}, {"data": data})])
+        early = ctx.ride(owner, RiderSpec(TIMES, {"times": 2}, {"data": data}))
+        assert (early.artifact().path / "number.txt").read_text() == "2"
+        assert starts(notes) == 2
+        late = ctx.ride(owner, RiderSpec(TIMES, {"times": 5}, {"data": data}))
+        assert (late.artifact().path / "number.txt").read_text() == "5"
+        assert starts(notes) == 3
+        assert late.record().made_by == owner.key.full
+    with context(store_url) as ctx:
+        owner = ctx.submit(ADD, {"number": 1}, riders=[RiderSpec(TIMES, {"times": t}, {"data": ctx.submit(ADD_INLINE, {"number": 10})}) for t in (2, 5)])
+        owner.record()
+    assert starts(notes) == 3 and not ctx.executed
+
+
+def test_an_error_is_recorded_reported_and_tried_again_by_the_next_run(store_url: str, notes: Path) -> None:
+    for run in (1, 2):
+        with context(store_url) as ctx:
+            bad = ctx.submit(ADD, {"number": 1, "bad": True})
+            after = ctx.submit(ADD, {"number": 2}, {"x": bad})
+            fine = ctx.submit(ADD, {"number": 3})
+            assert fine.value == {"total": 3}
+            with pytest.raises(StepFailed, match="number 1 is bad"):
+                after.record()
+            failure = ctx.store.failure(bad.key)
+            assert failure is not None and "RuntimeError" in failure.traceback
+        assert starts(notes) == 1 + run
+
+
+def test_a_damaged_artifact_is_set_aside_and_made_again(store_url: str, notes: Path) -> None:
+    with context(store_url) as ctx:
+        one = ctx.submit(ADD, {"number": 1})
+        path = one.artifact().path / "number.txt"
+    path.write_text("999")
+    open_store.cache_clear()
+    seen = []
+    with Context(open_store(store_url), InlineExecutor, listen=lambda what, key, detail: seen.append(what)) as ctx:
+        one = ctx.submit(ADD, {"number": 1})
+        two = ctx.submit(ADD, {"number": 2}, {"x": one})
+        assert two.value == {"total": 3}
+        assert (one.artifact().path / "number.txt").read_text() == "1"
+    assert "damaged" in seen and starts(notes) == 3
+
+
+def test_a_damaged_artifact_is_noticed_when_the_driver_looks(store_url: str, notes: Path) -> None:
+    with context(store_url) as ctx:
+        data = ctx.submit(ADD, {"number": 10})
+        owner = ctx.submit(ADD, {"number": 1}, riders=[RiderSpec(TIMES, {"times": 2}, {"data": data})])
+        rider = ctx.ride(owner, RiderSpec(TIMES, {"times": 2}, {"data": data}))
+        (rider.artifact().path / "number.txt").unlink()
+    open_store.cache_clear()
+    with context(store_url) as ctx:
+        owner = ctx.submit(ADD, {"number": 1})
+        rider = ctx.ride(owner, RiderSpec(TIMES, {"times": 2}, {"data": ctx.submit(ADD, {"number": 10})}))
+        assert (rider.artifact().path / "number.txt").read_text() == "2"
+    assert starts(notes) == 3
+
+
+def test_a_stop_ends_what_waits(store_url: str, notes: Path) -> None:
+    with context(store_url) as ctx:
+        slow = ctx.submit(ADD, {"number": 1, "slow": 0.5})
+        after = ctx.submit(ADD, {"number": 2}, {"x": slow})
+        ctx.interrupt()
+        with pytest.raises(Interrupted):
+            after.record()
+        with pytest.raises(Interrupted):
+            ctx.submit(ADD, {"number": 3}).record()
+    with context(store_url) as ctx:
+        assert ctx.submit(ADD, {"number": 2}, {"x": ctx.submit(ADD, {"number": 1, "slow": 0.5})}).value == {"total": 3}
+
+
+def test_two_drivers_share_the_work(store_url: str, notes: Path) -> None:
+    with context(store_url) as first, context(store_url) as second:
+        handles = [ctx.submit(ADD, {"number": n, "slow": 0.05}) for n in range(10) for ctx in (first, second)]
+        assert [handle.value["total"] for handle in handles] == [n for n in range(10) for _ in range(2)]
+    assert starts(notes) == 10
+    assert len(first.executed) + len(second.executed) == 10

@@ -1,0 +1,1 @@
+"""Weak-to-strong generalization experiments on Ray."""

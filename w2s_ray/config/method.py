@@ -1,0 +1,35 @@
+"""`MethodParams`: what every method's config has. A method is a subclass with a `type`, its parameters and `run(ctx, task) -> Outcome`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
+
+from w2s_ray.config.recipe import Loss
+from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.plugins import find
+
+
+class MethodParams(Frozen):
+    """Fields that all methods share."""
+
+    name: str | None = Field(None, description="what tables call it; default: its type")
+    loss: Loss | None = Field(None, description="the student's loss; default: the one of train.strong")
+
+    @property
+    def label(self) -> str:
+        """The name in tables."""
+        return self.name or str(getattr(self, "type", ""))
+
+
+def _build_method(value: Any) -> Any:
+    """`naive` and `{type: naive, …}` become the config object that the method declares."""
+    if isinstance(value, str):
+        value = {"type": value}
+    if isinstance(value, dict):
+        return find("w2s_ray.methods", str(value.get("type", ""))).model_validate(value)
+    return value
+
+
+Method = Annotated[SerializeAsAny[BaseModel], BeforeValidator(_build_method)]

@@ -1,0 +1,70 @@
+"""`Recipe`: all that decides what a fit learns, and nothing about where it runs (that is `Resources`).
+
+Every field is identity: change one and the fit has another key.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
+
+from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.plugins import find
+
+
+def _build_loss(value: Any) -> Any:
+    """`xent` and `{type: logconf, aux: 0.5}` become the config object that their implementation declares."""
+    if isinstance(value, str):
+        value = {"type": value}
+    if isinstance(value, dict):
+        return find("w2s_ray.losses", str(value.get("type", ""))).model_validate(value)
+    return value
+
+
+Loss = Annotated[SerializeAsAny[BaseModel], BeforeValidator(_build_loss)]
+
+
+class Lora(Frozen):
+    """Low-rank adapters on all linear layers (Hu et al. 2021, arXiv 2106.09685); alpha / rank scales the update."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Recipe(Frozen):
+    """How a model is finetuned."""
+
+    adapt: Literal["full", "lora", "probe"] = Field("full", description="all weights, low-rank adapters, or a linear probe on frozen features (closed form or L-BFGS)")
+    loss: Loss = Field(default_factory=lambda: _build_loss("xent"), validate_default=True)
+    lr: float = Field(1e-4, gt=0)
+    epochs: int = Field(2, ge=1)
+    batch: int = Field(32, ge=1, description="rows per optimizer step, whatever the devices")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.0, ge=0, description="below 1 a share of all steps, from 1 on a number of steps")
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null for none")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the computation; master weights and optimizer state stay fp32")
+    pooling: Literal["last", "mean"] = Field("last", description="which hidden states the head reads: the last real token's, or the mean over real tokens")
+    dropout: bool = Field(False, description="use the model's own dropout in training (Burns et al.'s code does not)")
+    head_init: Literal["zero", "normal"] = "zero"
+    lora: Lora = Lora()
+    l2: float = Field(1e-3, ge=0, description="of the linear probe")
+    layer: int = Field(-1, description="whose features the linear probe reads; -1 is the last")
+    bucket: int = Field(16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches")
+    seed: int = 0
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be in [0, 1), got {betas}")
+        return betas
+
+    def warmup_steps(self, total: int) -> int:
+        """The number of warm-up steps among `total`."""
+        return min(total, math.ceil(self.warmup * total) if self.warmup < 1 else int(self.warmup))

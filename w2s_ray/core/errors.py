@@ -1,0 +1,84 @@
+"""The error tree. Each message says what is wrong, with which value, what was allowed, and what to do.
+
+W2SError
+ ├─ InputError (ValueError)         something the user wrote or pointed at; the CLI prints one line and exits with 2
+ │   ├─ ConfigError                 a key or value of the YAML
+ │   ├─ DataError                   rows, columns, labels, ids of a data source
+ │   │   └─ AlignmentError (KeyError)  a join by id that does not match
+ │   └─ ModelError                  a model or tokenizer that cannot be used
+ ├─ ResourceError (RuntimeError)    a request that the devices at hand cannot hold
+ ├─ IdentityError (TypeError)       a value without a stable identity was about to enter a fingerprint
+ ├─ StoreError (OSError)            the artifact store
+ │   └─ DamagedArtifact             a checksum does not match
+ ├─ FitError (RuntimeError)         a fit that cannot go on, such as a loss that is not finite
+ ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
+ └─ Interrupted (RuntimeError)      the run was asked to stop
+
+All of them survive pickling: workers raise them, drivers read them.
+"""
+
+from __future__ import annotations
+
+
+class W2SError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class InputError(W2SError, ValueError):
+    """The user's input is wrong; the message alone must be enough to mend it."""
+
+
+class ConfigError(InputError):
+    """A key or value of the configuration."""
+
+
+class DataError(InputError):
+    """Rows, columns, labels or ids of a data source."""
+
+
+class AlignmentError(DataError, KeyError):
+    """A join by id that does not match."""
+
+    # KeyError prints the repr of its argument; this message is for people.
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ModelError(InputError):
+    """A model or tokenizer that cannot be used."""
+
+
+class ResourceError(W2SError, RuntimeError):
+    """A request that the devices at hand cannot hold."""
+
+
+class IdentityError(W2SError, TypeError):
+    """A value without a stable identity was about to enter a fingerprint."""
+
+
+class StoreError(W2SError, OSError):
+    """The artifact store could not do what was asked."""
+
+
+class DamagedArtifact(StoreError):
+    """A file of an artifact does not have the checksum of its record."""
+
+
+class FitError(W2SError, RuntimeError):
+    """A fit that cannot go on, such as a loss that is not finite."""
+
+
+class Interrupted(W2SError, RuntimeError):
+    """The run was asked to stop before this step was done."""
+
+
+class StepFailed(W2SError, RuntimeError):
+    """A step raised, its worker died, or a step that it needs failed."""
+
+    def __init__(self, step: str, key: str, error: str, traceback: str = "", log: str = "") -> None:
+        # All of it goes to `args`, so that the default pickling restores it.
+        super().__init__(step, key, error, traceback, log)
+        self.step, self.key, self.error, self.traceback, self.log = step, key, error, traceback, log
+
+    def __str__(self) -> str:
+        return f"step {self.key} failed: {self.error}"

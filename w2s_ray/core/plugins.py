@@ -1,0 +1,63 @@
+"""Plug points: a name in a YAML (`type: logconf`) finds the class that declares it.
+
+Each plug-in is a frozen pydantic model with a field `type: Literal["name"]`: the config of the implementation, which also builds it, so a name is
+declared once. Built-in ones are found by importing the modules of one folder; third parties add theirs through entry points of the same group
+(`[project.entry-points."w2s_ray.losses"]`), without a fork.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, get_args
+
+from w2s_ray.core.errors import ConfigError
+
+# group of entry points -> the folder with the built-in ones
+GROUPS = {
+    "w2s_ray.methods": "w2s_ray.methods",
+    "w2s_ray.losses": "w2s_ray.blocks.losses",
+    "w2s_ray.formats": "w2s_ray.data.formats",
+}
+
+
+def type_name(plugin: type[Any]) -> str:
+    """The name that a plug-in declares in its `type` field."""
+    return str(get_args(plugin.model_fields["type"].annotation)[0])
+
+
+@cache
+def available(group: str) -> dict[str, type[Any]]:
+    """All plug-ins of a group by name. Two plug-ins of one name are an error: a study must not depend on which came first."""
+    found: dict[str, type[Any]] = {}
+    package = importlib.import_module(GROUPS[group])
+    modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    candidates = [value for module in modules for value in vars(module).values() if _is_plugin(value) and value.__module__ == module.__name__]
+    candidates += [entry.load() for entry in entry_points(group=group)]
+    for plugin in candidates:
+        name = type_name(plugin)
+        if found.setdefault(name, plugin) is not plugin:
+            raise ConfigError(f"two {group.split('.')[1]} are named {name!r}: {found[name].__module__} and {plugin.__module__}; uninstall or rename one")
+    return dict(sorted(found.items()))
+
+
+def _is_plugin(value: object) -> bool:
+    fields = getattr(value, "model_fields", {})
+    return isinstance(value, type) and "type" in fields and bool(get_args(fields["type"].annotation)) and not value.__name__.startswith("_")
+
+
+def find(group: str, name: str) -> type[Any]:
+    """The plug-in of this name, or an error that lists what there is."""
+    plugins = available(group)
+    if name not in plugins:
+        raise ConfigError(f"unknown {group.split('.')[1].rstrip('s')} {name!r}{closest(name, plugins)}; there are: {', '.join(plugins)}")
+    return plugins[name]
+
+
+def closest(name: str, names: Any) -> str:
+    """' (did you mean …?)' when a known name is near, else nothing."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,197 @@
+"""`prepare`: from the `task:` of a study to the rows of its splits, with the gold labels beside them and never in them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from w2s_ray.config.task import TaskSpec
+from w2s_ray.core.dataset import COLUMNS, Dataset
+from w2s_ray.core.errors import ConfigError, DataError
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.plugins import available, closest, find
+from w2s_ray.core.seeds import derive_seed
+from w2s_ray.data import splits as split
+from w2s_ray.data.formats import Format, class_name
+from w2s_ray.data.rows import Columns, Row, read_rows, resolve_columns
+from w2s_ray.data.sources import Rows, Source, open_source
+
+GROUP = "w2s_ray.formats"
+
+# More classes than this, and than half as many as there are rows, are no classes: the label column is a text or an id.
+MANY_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows by split, and beside them what methods must not see: gold labels by split, and ids by split and slice (where the source has slices).
+
+    `facts` is what was found and done on the way, ready for JSON.
+    """
+
+    splits: dict[str, Dataset]
+    gold: dict[str, LabelSet]
+    slices: dict[str, dict[str, list[str]]]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The raw rows of one split and how to read them."""
+
+    source: Source
+    rows: Rows
+    columns: Columns
+
+
+def prepare(spec: TaskSpec, base: Path) -> Prepared:
+    """Read, check and split the rows of a task. `base` is where relative paths start."""
+    fmt = format_of(spec)
+    train, test = open_rows(spec, fmt, base)
+    train_rows, skipped = read_rows(train.rows, fmt, train.columns, spec.seed)
+    test_rows, test_skipped = read_rows(test.rows, fmt, test.columns, spec.seed) if test else ([], 0)
+    facts: dict[str, Any] = {
+        "identity": {"data": train.source.identity} | ({"test_data": test.source.identity} if test else {}),
+        "rows": {"train": len(train_rows) + skipped, "test": len(test_rows) + test_skipped},
+        "skipped": skipped + test_skipped,
+    }
+    classes = classes_of(spec, fmt, [(train.rows.name, train_rows), *([(test.rows.name, test_rows)] if test else [])])
+    train_rows, test_rows = _clean(train_rows, test_rows, spec, facts)
+    by_split = split.assign(train_rows, spec, own_test=test is not None) | ({"test": test_rows} if test else {})
+    caps = split.caps_of(spec)
+    by_split = {name: split.trim(rows, caps[name], spec, classes) for name, rows in by_split.items() if name != "heldout" or spec.heldout}
+    split.check_splits(by_split, spec)
+    facts |= _describe(by_split, caps, classes, grouped="group" in train.columns)
+    return _build(by_split, spec, fmt, classes, facts)
+
+
+def format_of(spec: TaskSpec) -> Format:
+    """The format that the task names, else the one made for its hub dataset, else `text`."""
+    name = spec.format or _format_named_like(spec.data)
+    built: Format = find(GROUP, name)()
+    return built
+
+
+def _format_named_like(data: str) -> str:
+    if not data.startswith("hub:"):
+        return "text"
+    repo = "/".join(data.removeprefix("hub:").split("@")[0].split("/")[:2])
+    named = [name for name, fmt in available(GROUP).items() if repo.lower() == fmt.hub.lower() or repo.split("/")[-1].lower() == name]
+    return named[0] if named else "text"
+
+
+def open_rows(spec: TaskSpec, fmt: Format, base: Path) -> tuple[_Read, _Read | None]:
+    """The train rows, and the test rows where they stand apart."""
+    num_rows = split.rows_needed(spec, own_test=spec.test_data is not None)
+    source = open_source(spec.data, base, num_rows=num_rows, seed=spec.seed)
+    train_split = _pick_split(source, ("train",), "task.data")
+    train = _reader(source, train_split, fmt, spec)
+    if spec.test_data is not None:
+        # Generated test rows come from a stream of their own, else they would be the train rows.
+        apart = open_source(spec.test_data, base, key="task.test_data", num_rows=spec.test or 10_000, seed=derive_seed(spec.seed, "test rows"))
+        return train, _reader(apart, _pick_split(apart, (fmt.test_split, "test"), "task.test_data"), fmt, spec)
+    if fmt.test_split in source.splits and fmt.test_split != train_split:
+        return train, _reader(source, fmt.test_split, fmt, spec)
+    return train, None
+
+
+def _pick_split(source: Source, wanted: Sequence[str], key: str) -> str:
+    for name in wanted:
+        if name in source.splits:
+            return name
+    if len(source.splits) == 1:
+        return next(iter(source.splits))
+    raise ConfigError(f"{key}: {source.name} has no split {wanted[0]!r}; it has {', '.join(source.splits)}: name one with #SPLIT at the end")
+
+
+def _reader(source: Source, name: str, fmt: Format, spec: TaskSpec) -> _Read:
+    rows = source.splits[name]
+    return _Read(source, rows, resolve_columns(fmt, {**source.columns, **spec.columns}, rows))
+
+
+def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
+    """The classes in the order of their index; every row's label is one of them."""
+    fixed = tuple(map(class_name, spec.classes)) if spec.classes else None
+    if fixed and fmt.classes and fixed != fmt.classes:
+        raise ConfigError(f"task.classes: {list(fixed)} cannot be set, because the format has the classes {list(fmt.classes)}; leave task.classes out")
+    if fixed and (len(set(fixed)) < len(fixed) or len(fixed) < 2 or "" in fixed):
+        raise ConfigError(f"task.classes: {list(fixed)} must be two different names or more")
+    classes = fixed or fmt.classes or _found(parts)
+    for name, rows in parts:
+        for row in rows:
+            if row.label not in classes:
+                raise DataError(f"{name} row {row.number}: label {row.label!r} is not among the classes {list(classes)}{closest(row.label, classes)}; mend the row, or add it to task.classes")
+    return classes
+
+
+def _found(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
+    labels = {row.label for _, rows in parts for row in rows}
+    num_rows = sum(len(rows) for _, rows in parts)
+    if len(labels) < 2:
+        raise DataError(f"one-class split: all {num_rows} rows have the label {sorted(labels)}; a task needs two classes or more")
+    if len(labels) > MANY_CLASSES and len(labels) > num_rows / 2:
+        raise DataError(f"the label column holds {len(labels)} different values in {num_rows} rows, such as {min(labels)[:40]!r}; name the one with the class: columns: {{label: COLUMN}}")
+    numbers = all(label.lstrip("-").isdecimal() for label in labels)
+    return tuple(sorted(labels, key=int) if numbers else sorted(labels))
+
+
+def _clean(train: Sequence[Row], test: Sequence[Row], spec: TaskSpec, facts: dict[str, Any]) -> tuple[list[Row], list[Row]]:
+    """Without duplicates and without train rows that are test rows; what was dropped goes to the facts."""
+    train, dropped, conflicts = split.drop_duplicates(train)
+    test, test_dropped, test_conflicts = split.drop_duplicates(test)
+    # A group that the user names is kept whole whatever it takes. A format's own is not enough to overrule the test split that the dataset's authors made.
+    clean = split.drop_overlap(train, test, spec.overlap, groups=bool(spec.columns.get("group")))
+    split.check_ids([*clean, *test])
+    facts |= {"duplicates": dropped + test_dropped, "conflicting_labels": conflicts + test_conflicts, "overlap_dropped": len(train) - len(clean)}
+    return clean, test
+
+
+def _describe(by_split: Mapping[str, Sequence[Row]], caps: Mapping[str, int | None], classes: Sequence[str], *, grouped: bool) -> dict[str, Any]:
+    counts = {name: Counter(row.label for row in rows) for name, rows in by_split.items()}
+    units = {name: {row.unit for row in rows} for name, rows in by_split.items()}
+    train_units = set().union(*(found for name, found in units.items() if name != "test"))
+    facts: dict[str, Any] = {
+        "sizes": {name: len(rows) for name, rows in by_split.items()},
+        "short": {name: {"asked": cap, "got": len(by_split[name])} for name, cap in caps.items() if cap and len(by_split.get(name, ())) < cap},
+        "class_shares": {name: {label: counts[name][label] / len(rows) for label in classes} for name, rows in by_split.items()},
+    }
+    if grouped:
+        facts["groups"] = {name: len(found) for name, found in units.items()}
+        facts["groups_also_in_test"] = len(train_units & units["test"])
+    return facts
+
+
+def _build(by_split: Mapping[str, Sequence[Row]], spec: TaskSpec, fmt: Format, classes: tuple[str, ...], facts: dict[str, Any]) -> Prepared:
+    datasets, gold, slices = {}, {}, {}
+    truncated = {}
+    for name, rows in by_split.items():
+        ids = [row.id for row in rows]
+        texts = [tuple(cut(text, spec.max_words, spec.max_chars, fmt.keeps) for text in row.inputs) for row in rows]
+        truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
+        inputs = {column: [text[i] for text in texts] for i, column in enumerate(COLUMNS[fmt.kind])}
+        datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, **inputs)
+        gold[name] = LabelSet.hard(ids, [classes.index(row.label) for row in rows], len(classes), source="gold")
+        slices[name] = _slices(rows)
+    return Prepared(datasets, gold, slices, facts | {"truncated": truncated})
+
+
+def _slices(rows: Sequence[Row]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row.slice:
+            found[row.slice].append(row.id)
+    return dict(sorted(found.items()))
+
+
+def cut(text: str, max_words: int | None, max_chars: int | None, keeps: Literal["start", "end"]) -> str:
+    """At most so many words and characters of one end of a text; the spacing between the words that stay is kept."""
+    if max_words is not None and len(text.split()) > max_words:
+        words = [match.span() for match in re.finditer(r"\S+", text)]
+        text = text[: words[max_words - 1][1]] if keeps == "start" else text[words[-max_words][0] :]
+    if max_chars is not None and len(text) > max_chars:
+        text = text.strip()[:max_chars] if keeps == "start" else text.strip()[-max_chars:]
+    return text

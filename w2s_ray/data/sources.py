@@ -1,0 +1,104 @@
+"""Where rows come from, by name: `world:NAME` is generated, `file:PATH` is read, `hub:ORG/NAME@COMMIT` is fetched.
+
+A source is a few splits of raw rows (dicts) and the identity of their content, which does not hold the place that they were read from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from w2s_ray.core.errors import ConfigError, DataError
+from w2s_ray.core.plugins import closest
+from w2s_ray.data import files, hub, world
+
+RawRow = Mapping[str, object]
+
+WORLDS: dict[str, Callable[[int, int], Iterator[world.Row]]] = {"topic": world.topic_rows}
+
+SCHEMES = {
+    "world": ("world:NAME", f"rows made here, none to download; NAME is one of {', '.join(WORLDS)}"),
+    "file": ("file:PATH", f"a local file of type {', '.join(files.READERS)}; PATH starts at the folder of the study"),
+    "hub": ("hub:ORG/NAME[/CONFIG]@COMMIT[#SPLIT]", "a dataset of the Hugging Face hub at one commit, from the cache when offline"),
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The raw rows of one split, which can be read more than once."""
+
+    name: str
+    columns: tuple[str, ...]
+    read: Callable[[], Iterable[RawRow]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source. `columns` is what it knows of its own columns beyond the format's: slices of generated rows."""
+
+    name: str
+    identity: str
+    splits: Mapping[str, Rows]
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_source(name: str, base: Path, *, key: str = "task.data", num_rows: int = 10_000, seed: int = 0) -> Source:
+    """Open a source by name. `num_rows` and `seed` are for generated sources alone: a file has the rows that it has."""
+    identity = source_identity(name, base, key=key)
+    scheme, rest = _split_name(name, key)
+    if scheme == "world":
+        rows = Rows(name, ("text", "label", "kind"), lambda: WORLDS[rest](num_rows, seed))
+        return Source(name, identity, {"train": rows}, {"slice": "kind"})
+    if scheme == "file":
+        return Source(name, identity, {"train": _file_rows(_path(rest, base))})
+    return Source(name, identity, _hub_splits(hub.parse(name, key), key))
+
+
+def source_identity(name: str, base: Path, *, key: str = "task.data") -> str:
+    """What the rows are, without where they are: a file's bytes, a dataset's commit, a generator's version."""
+    scheme, rest = _split_name(name, key)
+    if scheme == "world":
+        if rest not in WORLDS:
+            raise ConfigError(f"{key}: there is no world {rest!r}{closest(rest, WORLDS)}; there are: {', '.join(WORLDS)}")
+        return f"world:{rest}@{world.VERSION}"
+    if scheme == "file":
+        path = _path(rest, base)
+        files.check_file(path, f"{key}: {name}")
+        return f"sha256:{files.file_digest(path)}"
+    return str(hub.parse(name, key))
+
+
+def _split_name(name: str, key: str) -> tuple[str, str]:
+    scheme, colon, rest = name.partition(":")
+    if colon and rest and scheme in SCHEMES:
+        return scheme, rest
+    forms = ", ".join(form for form, _ in SCHEMES.values())
+    raise ConfigError(f"{key}: {name!r} is not the name of a data source{_meant(name, scheme)}; write one of {forms}")
+
+
+def _meant(name: str, scheme: str) -> str:
+    if Path(name).suffix in files.READERS and ":" not in name:
+        return f" (did you mean 'file:{name}'?)"
+    return closest(scheme, SCHEMES)
+
+
+def _path(rest: str, base: Path) -> Path:
+    return base / Path(rest).expanduser()
+
+
+def _file_rows(path: Path) -> Rows:
+    first = next(islice(files.read_file(path), 1), None)
+    if first is None:
+        raise DataError(f"{path.name} has no rows; check that it was written to the end")
+    return Rows(path.name, tuple(first), lambda: files.read_file(path))
+
+
+def _hub_splits(name: hub.HubName, key: str) -> dict[str, Rows]:
+    splits: Mapping[str, Any] = hub.load(name, key)
+    if name.split and name.split not in splits:
+        raise ConfigError(f"{key}: {name} has no split {name.split!r}{closest(name.split, splits)}; there are: {', '.join(splits)}")
+    wanted = [name.split] if name.split else list(splits)
+    return {split: Rows(f"{name.repo} {split}", tuple(splits[split].column_names), splits[split].__iter__) for split in wanted}

@@ -1,0 +1,411 @@
+"""`Context`: the seam between methods and whatever runs their steps.
+
+`submit` names a step, its parameters and its inputs (other handles), and returns a handle at once. A key that the store has is done. One that it has
+not is launched when its inputs are done and its lease is ours; a key that another driver has leased is waited for. One thread (the scheduler) makes
+all these decisions, so that there is nothing to lock but the table of nodes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from w2s_ray.core.errors import DamagedArtifact, Interrupted, StepFailed, StoreError
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.execute import new_attempt
+from w2s_ray.engine.executor import Executor, InlineExecutor
+from w2s_ray.engine.fingerprint import Key, Params
+from w2s_ray.engine.lease import Holder, Leases
+from w2s_ray.engine.record import Failure, Record
+from w2s_ray.engine.step import Call, Rider, Step
+from w2s_ray.engine.store import Artifact, Store
+
+What = Literal["hit", "queued", "leased", "running", "done", "failed", "damaged"]
+Listener = Callable[[What, Key, str], None]
+HandleInputs = Mapping[str, "Handle | tuple[Handle, ...]"]
+
+POLL_MIN_S, POLL_MAX_S = 0.2, 5.0  # how often another driver's key is looked for, backing off
+REPAIRS = 2  # how often a damaged artifact is made again before the run gives up
+
+
+@dataclass(eq=False)
+class _Node:
+    """A key of this run and how to make it."""
+
+    key: Key
+    step: Step
+    params: dict[str, Any]
+    inputs: dict[str, Any]  # name -> Handle or tuple of Handles
+    resources: Resources
+    hints: dict[str, Any]
+    future: Future[Record] = field(default_factory=Future)
+    owner: _Node | None = None  # riders are made by their owner
+    riders: dict[Key, _Node] = field(default_factory=dict)  # wanted and not yet there
+    running: tuple[_Node, ...] | None = None  # the riders of the call in flight
+    repairs: int = 0
+    poll_s: float = POLL_MIN_S
+    holder: Holder | None = None  # the other driver that we waited for
+    maker: _Node | None = None  # of what has no step of its own
+
+    def handles(self) -> Iterable[Handle]:
+        for handle in self.inputs.values():
+            yield from (handle,) if isinstance(handle, Handle) else handle
+
+
+@dataclass(frozen=True)
+class RiderSpec:
+    """What `submit` is asked to make on the way; the owner's key joins the inputs under `via`."""
+
+    step: Step
+    params: dict[str, Any]
+    inputs: HandleInputs
+    via: str = "model"
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A result that may not be there yet. Looking into it waits; passing it on does not."""
+
+    context: Context
+    node: _Node
+
+    @property
+    def key(self) -> Key:
+        return self.node.key
+
+    def record(self) -> Record:
+        """The record, when there is one; raises what the step raised."""
+        return self.node.future.result()
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The step's small result."""
+        return self.record().value
+
+    def artifact(self) -> Artifact:
+        """The files; a damaged artifact is set aside, said, and made again."""
+        for _ in range(REPAIRS + 1):
+            self.record()
+            try:
+                return self.context.store.open(self.key)
+            except DamagedArtifact:
+                self.context._repair(self.key)
+        raise StepFailed(self.node.step.name, str(self.key), "its files are damaged each time they are made; check the disk")
+
+
+class Context:
+    """One driver's view of a store and of an executor."""
+
+    def __init__(self, store: Store, executor: Callable[[], Executor], *, listen: Listener | None = None, leases: Leases | None = None) -> None:
+        self.store = store
+        self.leases = leases or Leases(store)
+        self._make_executor = executor
+        self._executor: Executor | None = None
+        self._inline = InlineExecutor()
+        self._listen: Listener = listen or (lambda what, key, detail: None)
+        self._nodes: dict[Key, _Node] = {}
+        self._lock = threading.RLock()
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._stopped = threading.Event()
+        self.executed: list[Key] = []
+        self.reused: set[Key] = set()
+        self.failed: dict[Key, BaseException] = {}
+        self._thread = threading.Thread(target=self._schedule, name="w2s-scheduler", daemon=True)
+        self._thread.start()
+
+    # --- what the verbs call ---
+
+    def submit(
+        self, step: Step, params: Params, inputs: HandleInputs | None = None, *,
+        resources: Resources | None = None, hints: Mapping[str, Any] | None = None, riders: Iterable[RiderSpec] = (),
+    ) -> Handle:  # fmt: skip
+        """The handle of a step's result. `hints` of several submissions of one key are joined; they are no part of the identity."""
+        node, new = self._node(step, params, dict(inputs or {}), resources or Resources(), None)
+        with self._lock:
+            node.hints |= {name: hint for name, hint in (hints or {}).items() if hint}
+        handle = Handle(self, node)
+        # The riders are known before the launch, so that one call makes them all.
+        wanted = [self._node(spec.step, spec.params, {**spec.inputs, spec.via: handle}, node.resources, node) for spec in riders]
+        missing = [rider for rider, fresh in wanted if fresh and not self._reuse(rider)]
+        with self._lock:
+            node.riders |= {rider.key: rider for rider in missing}
+        if (new and not self._reuse(node)) or missing:
+            self._post(lambda: self._pump(node))
+        return handle
+
+    def ride(self, owner: Handle, spec: RiderSpec) -> Handle:
+        """A result that only the owner's step can make, asked for after the owner."""
+        rider, new = self._node(spec.step, spec.params, {**spec.inputs, spec.via: owner}, owner.node.resources, owner.node)
+        if new and not self._reuse(rider):
+            with self._lock:
+                owner.node.riders[rider.key] = rider
+            self._post(lambda: self._pump(owner.node))
+        return Handle(self, rider)
+
+    def adopt(self, key: Key, maker: Handle | None = None) -> Handle:
+        """A handle for what is in the store already and has no step of its own: put there by `maker` on its way, or by the driver."""
+        step = Step(key.step, 0, "", lambda params, inputs: key.slug)
+        with self._lock:
+            node = self._nodes.setdefault(key, _Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None))
+        if not node.future.done() and not self._reuse(node):
+            raise StoreError(f"{key} is not in the store {self.store.url}")
+        return Handle(self, node)
+
+    def _node(self, step: Step, params: Params, inputs: dict[str, Any], resources: Resources, owner: _Node | None) -> tuple[_Node, bool]:
+        """The node of a key, and whether it is new to this run."""
+        key = step.key(params, _keys(inputs))
+        with self._lock:
+            if (known := self._nodes.get(key)) is not None:
+                return known, False
+            node = self._nodes[key] = _Node(key, step, dict(params), inputs, resources, {}, owner=owner)
+            return node, True
+
+    def _reuse(self, node: _Node) -> bool:
+        """Whether the store has it already; then its handle is done."""
+        record = self.store.record(node.key)
+        if record is not None:
+            self._resolve(node, record, "hit")
+        return record is not None
+
+    # --- the scheduler: everything below runs in its thread, unless said otherwise ---
+
+    def _pump(self, node: _Node) -> None:
+        """Bring a node one stage further: wait for its inputs, get its lease, launch it."""
+        if node.running is not None:
+            return
+        with self._lock:
+            riders = tuple(node.riders.values())
+        ended = node.future.done()
+        if ended and not riders:
+            return
+        if self._stopped.is_set() or (ended and node.future.exception() is not None):
+            self._fail(node, riders, node.future.exception() if ended else None)
+            return
+        for handle in [*node.handles(), *(h for rider in riders for h in rider.handles() if h.node is not node)]:
+            if not handle.node.future.done():
+                self._listen("queued", node.key, f"waits for {handle.key}")
+                handle.node.future.add_done_callback(lambda _: self._post(lambda: self._pump(node)))
+                return
+            if (error := handle.node.future.exception()) is not None:
+                self._fail(node, riders, error)
+                return
+        holder = self.leases.acquire(node.key)
+        if holder is not None:
+            node.holder = holder
+            self._listen("leased", node.key, f"another driver (process {holder.pid}) is making it")
+            self._later(node.poll_s, lambda: self._poll(node))
+            node.poll_s = min(POLL_MAX_S, node.poll_s * 1.5)
+            return
+        riders = self._still_missing(node, riders)
+        if (node.future.done() and not riders) or self._adopt_failure(node, riders):
+            self.leases.release(node.key)
+            return
+        self._launch(node, riders)
+
+    def _poll(self, node: _Node) -> None:
+        """Look whether another driver is done."""
+        with self._lock:
+            riders = tuple(node.riders.values())
+        self._still_missing(node, riders)
+        self._pump(node)
+
+    def _still_missing(self, node: _Node, riders: tuple[_Node, ...]) -> tuple[_Node, ...]:
+        """Resolve what has appeared in the store; returns the riders that have not."""
+        if not node.future.done():
+            self._reuse(node)
+        missing = tuple(rider for rider in riders if not self._reuse(rider))
+        with self._lock:
+            node.riders = {rider.key: rider for rider in node.riders.values() if not rider.future.done()}
+        return missing
+
+    def _adopt_failure(self, node: _Node, riders: tuple[_Node, ...]) -> bool:
+        """Whether the driver that we waited for failed at it; then its failure is ours too, and nothing is tried twice in one go."""
+        failure = self.store.failure(node.key) if node.holder is not None else None
+        if node.holder is None or failure is None or failure.driver != node.holder.driver:
+            return False
+        self._fail(node, riders, StepFailed(node.step.name, str(node.key), failure.error, failure.traceback, failure.log))
+        return True
+
+    def _launch(self, node: _Node, riders: tuple[_Node, ...]) -> None:
+        call = Call(
+            self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params, _keys(node.inputs), node.resources,
+            new_attempt(), self.leases.holder.driver, dict(node.hints),
+            tuple(Rider(r.key, r.step.name, r.step.version, r.params, _keys(r.inputs)) for r in riders),
+        )  # fmt: skip
+        node.running = riders
+        self._listen("running", node.key, "")
+        if node.step.inline:
+            future = self._inline.launch(call)
+        else:
+            if self._executor is None:
+                self._executor = self._make_executor()
+            future = self._executor.launch(call)
+        future.add_done_callback(lambda done: self._post(lambda: self._finish(node, call, None if done.cancelled() else done.exception())))
+
+    def _finish(self, node: _Node, call: Call, error: BaseException | None) -> None:
+        """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
+        riders, node.running = node.running or (), None
+        self.leases.release(node.key)
+        if isinstance(error, DamagedArtifact) and node.repairs < REPAIRS:
+            node.repairs += 1
+            self._repair_now(Key.parse(str(error)))
+            self._pump(node)
+            return
+        if error is None:
+            error = self._collect(node, riders)
+        if error is not None:
+            self._fail(node, riders, self._recorded(node, call, error))
+        self._pump(node)
+
+    def _collect(self, node: _Node, riders: tuple[_Node, ...]) -> BaseException | None:
+        """Resolve a finished call's results; an error when it did not make what was asked."""
+        for made in (*riders, node):
+            if made.future.done():
+                continue
+            record = self.store.record(made.key)
+            if record is None:
+                return StepFailed(node.step.name, str(node.key), f"it ended without making {made.key}")
+            self._resolve(made, record, "done")
+        with self._lock:
+            for rider in riders:
+                node.riders.pop(rider.key, None)
+        return None
+
+    def _recorded(self, node: _Node, call: Call, error: BaseException) -> BaseException:
+        """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a worker that died."""
+        if isinstance(error, (StepFailed, Interrupted)):
+            return error
+        text = "".join(traceback.format_exception(error))
+        self.store.fail(node.key, Failure(node.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text))
+        return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
+
+    def _fail(self, node: _Node, riders: Iterable[_Node], error: BaseException | None) -> None:
+        error = error or Interrupted("the run was stopped; the same command continues it")
+        with self._lock:
+            riders = {**node.riders, **{rider.key: rider for rider in riders}}
+            node.riders = {}
+        for failed in (node, *riders.values()):
+            if not failed.future.done():
+                self.failed[failed.key] = error
+                self._listen("failed", failed.key, str(error))
+                failed.future.set_exception(error)
+
+    def _resolve(self, node: _Node, record: Record, how: What) -> None:
+        """Any thread: the result is there."""
+        with self._lock:
+            if node.future.done():
+                return
+            (self.reused.add if how == "hit" else self.executed.append)(node.key)
+            node.future.set_result(record)
+        self._listen(how, node.key, "")
+
+    # --- damage ---
+
+    def _repair(self, key: Key) -> None:
+        """Any thread but the scheduler's: have a damaged artifact made again, or raise."""
+        done: Future[None] = Future()
+
+        def repair() -> None:
+            try:
+                self._repair_now(key)
+            except StepFailed as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self._post(repair)
+        done.result()
+
+    def _repair_now(self, key: Key) -> None:
+        """Set a damaged artifact aside and start to make it again."""
+        node = self._nodes.get(key)
+        self._listen("damaged", key, "a checksum does not match: set aside, to be made again")
+        self.store.set_aside(key)
+        if node is None or (node.owner is None and node.maker is None and not node.step.entry):
+            raise StepFailed(key.step, str(key), "its files were damaged; it was set aside: run the same command again to have it made anew")
+        node.future = Future()
+        maker = node.maker or node.owner or node
+        if node.maker is not None:
+            self.store.set_aside(maker.key)
+            maker.future = Future()
+            maker.future.add_done_callback(lambda _: self._post(lambda: self._readopt(node)))
+        if node.owner is not None:
+            with self._lock:
+                maker.riders[key] = node
+        self._pump(maker)
+
+    def _readopt(self, node: _Node) -> None:
+        """What a repaired maker puts beside its own result is there again, or failed with it."""
+        if not self._reuse(node):
+            error = node.maker.future.exception() if node.maker else None
+            self._fail(node, (), error or StepFailed(node.step.name, str(node.key), "its maker ran again and did not make it"))
+
+    # --- the loop ---
+
+    def _post(self, event: Callable[[], None]) -> None:
+        self._events.put(event)
+
+    def _later(self, delay_s: float, event: Callable[[], None]) -> None:
+        self._timers.append((time.monotonic() + delay_s, event))
+
+    def _schedule(self) -> None:
+        while True:
+            now = time.monotonic()
+            due = [event for at, event in self._timers if at <= now]
+            self._timers = [(at, event) for at, event in self._timers if at > now]
+            wait = min((at - now for at, _ in self._timers), default=None)
+            try:
+                due.append(self._events.get(timeout=0 if due else wait))
+            except queue.Empty:
+                pass
+            for event in due:
+                if event is _END:
+                    return
+                try:
+                    event()
+                except Exception as error:
+                    self._abort(error)
+
+    def _abort(self, error: BaseException | None) -> None:
+        """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why, instead of waiting for ever."""
+        for node in list(self._nodes.values()):
+            if not node.future.done():
+                self._fail(node, (), error)
+
+    # --- for the driver ---
+
+    def interrupt(self) -> None:
+        """Stop: what runs is ended, what waits raises Interrupted."""
+        self._stopped.set()
+        self._post(lambda: self._abort(None))
+
+    def close(self) -> None:
+        """End the executors and give the leases back. Steps in flight are ended after `interrupt`, awaited otherwise."""
+        now = self._stopped.is_set()
+        self._inline.close(now)
+        if self._executor is not None:
+            self._executor.close(now)
+        self._post(_END)
+        self._thread.join()
+        self.leases.close()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _END() -> None:
+    """The scheduler's last event."""
+
+
+def _keys(inputs: Mapping[str, Any]) -> dict[str, Key | tuple[Key, ...]]:
+    return {name: h.key if isinstance(h, Handle) else tuple(x.key for x in h) for name, h in inputs.items()}

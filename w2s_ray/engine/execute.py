@@ -1,0 +1,126 @@
+"""One execution of a step, wherever it runs: open the inputs, call the function, publish the riders, publish the result."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from w2s_ray.core.errors import DamagedArtifact, StepFailed
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
+from w2s_ray.engine.step import JSON, Call, Rider
+from w2s_ray.engine.store import Artifact, Store, WorkPlace, open_store
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step's function gets: parameters, inputs, a folder for its files, and a place for what its next attempt should find."""
+
+    call: Call
+    store: Store
+    inputs: dict[str, Artifact | tuple[Artifact, ...]]
+    out: Path
+    place: WorkPlace
+    fresh: bool  # False when the step's own record exists and only riders are wanted
+    _started: float = field(default_factory=perf_counter)
+
+    @property
+    def params(self) -> JSON:
+        return self.call.params
+
+    @property
+    def resources(self) -> Resources:
+        return self.call.resources
+
+    @property
+    def hints(self) -> JSON:
+        return self.call.hints
+
+    def input(self, name: str) -> Artifact:
+        """A single input."""
+        artifact = self.inputs[name]
+        assert isinstance(artifact, Artifact), f"input {name} is a list"
+        return artifact
+
+    def rider_input(self, rider: Rider, name: str) -> Artifact:
+        """An input that only a rider has."""
+        key = rider.inputs[name]
+        assert isinstance(key, Key), f"rider input {name} is a list"
+        return self.store.open(key)
+
+    def put(self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None) -> None:
+        """Publish a result of its own key that this step makes on its way."""
+        if self.store.has(key):
+            return
+        folder = self.store.attempt_folder(key, self.call.attempt)
+        save(folder)
+        files = self.store.upload(key, self.call.attempt, folder)
+        record = Record(
+            key.full, key.step, version, params, key_names(inputs), self.call.attempt, files, value or {},
+            perf_counter() - self._started, self.resources.as_dict(), self.call.key.full, peak_memory_mb=peak_memory_mb(),
+        )  # fmt: skip
+        self.store.commit(key, record)
+
+    def put_rider(self, rider: Rider, save: Callable[[Path], None], value: JSON | None = None) -> None:
+        """Publish one of the results that were asked for along with this step."""
+        self.put(rider.key, rider.params, rider.inputs, rider.version, save, value)
+
+
+def execute(call: Call, log: Callable[[], str] = str) -> None:
+    """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for that record."""
+    # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
+    store = replace(open_store(call.store), _records={})
+    try:
+        _execute(call, store)
+    except DamagedArtifact:
+        raise  # the driver sets the artifact aside, makes it again, and repeats this call
+    except Exception as error:
+        text = "".join(traceback.format_exception(error))
+        failure = Failure(call.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text, log())
+        with suppress(OSError):  # a full disk must not hide the error that filled it
+            store.fail(call.key, failure)
+        raise StepFailed(call.step, str(call.key), failure.error, text, failure.log) from None
+
+
+def _execute(call: Call, store: Store) -> None:
+    started = perf_counter()
+    fresh = not store.has(call.key)
+    inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
+        name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
+    }
+    folder = store.attempt_folder(call.key, call.attempt)
+    place = WorkPlace(store, call.key)
+    value = call.function()(Work(call, store, inputs, folder, place, fresh))
+    if not fresh:
+        store.remove(f"{call.key.path}/{call.attempt}")
+        return
+    files = store.upload(call.key, call.attempt, folder)
+    record = Record(
+        call.key.full, call.step, call.version, call.params, key_names(call.inputs), call.attempt, files, value,
+        perf_counter() - started, call.resources.as_dict(), peak_memory_mb=peak_memory_mb(),
+    )  # fmt: skip
+    store.commit(call.key, record)
+    place.clear()
+
+
+def new_attempt() -> str:
+    """A name that no other attempt has."""
+    return f"a{uuid4().hex[:12]}"
+
+
+def put_content(store: Store, key: Key, version: int, params: dict[str, Any], save: Callable[[Path], None], value: JSON | None = None) -> None:
+    """Publish something that its maker holds already and whose key is its content's digest (labels made by a combiner)."""
+    if store.has(key):
+        return
+    attempt = new_attempt()
+    folder = store.attempt_folder(key, attempt)
+    save(folder)
+    files = store.upload(key, attempt, folder)
+    store.commit(key, Record(key.full, key.step, version, params, {}, attempt, files, value or {}))

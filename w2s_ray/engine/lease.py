@@ -1,0 +1,135 @@
+"""Leases: of several drivers on one store, one computes a key and the others wait for it.
+
+A lease is the file `leases/<digest>.<generation>`, made by exclusive create and never renamed; who finds its holder dead makes the next generation.
+Each driver has one heartbeat, a counter that others judge by their own monotonic clock, so that no two machines' clocks are compared.
+A lease saves work; it does not guard results: those are guarded by the exclusive create of the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.store import Store
+
+HEARTBEAT_S = 2.0
+STALE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has a lease."""
+
+    driver: str
+    machine: str
+    pid: int
+    started: str
+
+    @staticmethod
+    def me() -> Holder:
+        return Holder(uuid4().hex, _machine(), os.getpid(), _started(os.getpid()))
+
+    def gone(self) -> bool:
+        """Certainly dead: the same boot and process namespace, and no such process."""
+        return self.machine == _machine() and _started(self.pid) != self.started
+
+    def dumps(self) -> bytes:
+        return json.dumps(self.__dict__).encode()
+
+
+@dataclass
+class Leases:
+    """One driver's leases."""
+
+    store: Store
+    holder: Holder = field(default_factory=Holder.me)
+    heartbeat_s: float = HEARTBEAT_S
+    stale_s: float = STALE_S
+    _held: dict[Key, int] = field(default_factory=dict)
+    _seen: dict[str, tuple[bytes | None, float]] = field(default_factory=dict)  # driver -> (its counter, when it last changed here)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _beating: threading.Thread | None = None
+
+    def acquire(self, key: Key) -> Holder | None:
+        """None when the lease is ours now, else who has it."""
+        if self._beating is None:
+            self._beat(0)
+            self._beating = threading.Thread(target=self._keep_beating, name="w2s-heartbeat", daemon=True)
+            self._beating.start()
+        generation = 0
+        while not self.store.create(self._name(key, generation), self.holder.dumps(), durable=False):
+            data = self.store.read(self._name(key, generation))
+            if data is None:
+                continue  # released just now: try this generation again
+            holder = Holder(**json.loads(data))
+            if holder.driver == self.holder.driver:
+                break
+            if not self._dead(holder):
+                return holder
+            generation += 1
+        self._held[key] = generation
+        return None
+
+    def release(self, key: Key) -> None:
+        """Give a lease back, with the dead generations below it; one that was taken over is left to its new holder."""
+        generation = self._held.pop(key, None)
+        if generation is None or self.store.read(self._name(key, generation + 1)) is not None:
+            return
+        for dead in range(generation + 1):
+            self.store.remove(self._name(key, dead))
+
+    def close(self) -> None:
+        """Give everything back and stop the heartbeat."""
+        for key in list(self._held):
+            self.release(key)
+        self._stop.set()
+        if self._beating is not None:
+            self._beating.join()
+            self.store.remove(f"drivers/{self.holder.driver}")
+
+    def _name(self, key: Key, generation: int) -> str:
+        return f"leases/{key.digest}.{generation}"
+
+    def _dead(self, holder: Holder) -> bool:
+        if holder.gone():
+            return True
+        counter, now = self.store.read(f"drivers/{holder.driver}"), time.monotonic()
+        if holder.driver not in self._seen or self._seen[holder.driver][0] != counter:
+            self._seen[holder.driver] = (counter, now)
+        return now - self._seen[holder.driver][1] > self.stale_s
+
+    def _beat(self, count: int) -> None:
+        self.store.write(f"drivers/{self.holder.driver}", json.dumps({**self.holder.__dict__, "count": count}).encode())
+
+    def _keep_beating(self) -> None:
+        count = 0
+        while not self._stop.wait(self.heartbeat_s):
+            count += 1
+            try:
+                self._beat(count)
+            except OSError:
+                continue  # a store that is away for a moment: the others wait `stale_s` before they judge
+
+
+def _machine() -> str:
+    """The boot and the process namespace: within one, a process id means something."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"unknown {uuid4().hex}"  # never equal: such a holder is judged by its heartbeat
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot: tells it from a later one with the same id. Empty when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *rest = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in (b"Z", b"X") else rest[18].decode()

@@ -1,0 +1,297 @@
+"""The store: artifacts on any fsspec URL, each whole or absent.
+
+    <root>/<step>/<slug>-<hash12>/<attempt>/…     an attempt's files
+    <root>/<step>/<slug>-<hash12>/record.json     made last, by exclusive create: the only proof of completion
+    <root>/<step>/<slug>-<hash12>/failure.json    why the last attempt ended without a record
+    <root>/<step>/<slug>-<hash12>/work/…          what an unfinished step keeps for its next attempt
+    <root>/leases/…, <root>/drivers/…             see lease.py
+
+Nothing is ever renamed into place, so one protocol serves a disk, an object store and memory. The promise: exactly-once results, at-least-once compute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from w2s_ray.core.errors import ConfigError, DamagedArtifact, StoreError
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.record import Failure, Record
+
+_MEMORY_LOCK = threading.Lock()  # fsspec's memory:// checks and writes in two steps
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished result: its record, and a local folder with its verified files."""
+
+    key: Key
+    record: Record
+    path: Path
+
+
+@dataclass
+class Store:
+    """Artifacts below one URL. Made by `open_store`; cheap to make again in each process."""
+
+    url: str
+    fs: Any
+    root: str
+    _records: dict[Key, Record] = field(default_factory=dict)
+    _verified: dict[tuple[Key, str], Path] = field(default_factory=dict)
+
+    @property
+    def local(self) -> bool:
+        return isinstance(self.fs, LocalFileSystem)
+
+    # --- records ---
+
+    def record(self, key: Key) -> Record | None:
+        """The record of a finished artifact, or None."""
+        if (known := self._records.get(key)) is not None:
+            return known
+        data = self.read(f"{key.path}/record.json")
+        if data is None:
+            return None
+        try:
+            record = Record.loads(data)
+        except (ValueError, TypeError) as error:
+            raise DamagedArtifact(f"the record of {key} in {self.url} cannot be read ({error}); delete {self.root}/{key.path}/record.json to have it made again") from error
+        if record.key != key.full:
+            raise StoreError(f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store")
+        self._records[key] = record
+        return record
+
+    def has(self, key: Key) -> bool:
+        return self.record(key) is not None
+
+    def commit(self, key: Key, record: Record) -> bool:
+        """Publish. False when another attempt was first: its record stands and this attempt's files are dropped."""
+        if self.create(f"{key.path}/record.json", record.dumps()):
+            self._records[key] = record
+            self.remove(f"{key.path}/failure.json")
+            return True
+        self.remove(f"{key.path}/{record.attempt}")
+        return False
+
+    def fail(self, key: Key, failure: Failure) -> None:
+        self.write(f"{key.path}/failure.json", failure.dumps())
+
+    def failure(self, key: Key) -> Failure | None:
+        data = self.read(f"{key.path}/failure.json")
+        return None if data is None else Failure.loads(data)
+
+    def keys(self, step: str | None = None) -> Iterator[Key]:
+        """Keys of all finished artifacts, or of one step's."""
+        pattern = f"{self.root}/{step or '*'}/*/record.json"
+        for path in sorted(self.fs.glob(pattern)):
+            yield Key.parse(Record.loads(self.fs.cat_file(path)).key)
+
+    # --- an attempt's files ---
+
+    def attempt_folder(self, key: Key, attempt: str) -> Path:
+        """Where an attempt writes: in place on a disk, in a temporary folder otherwise."""
+        if self.local:
+            folder = Path(self.root) / key.path / attempt
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        return Path(tempfile.mkdtemp(prefix="w2s-attempt-"))
+
+    def upload(self, key: Key, attempt: str, folder: Path) -> dict[str, dict[str, Any]]:
+        """Bring an attempt's files into the store; returns their sizes and checksums."""
+        files = {}
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            name = path.relative_to(folder).as_posix()
+            files[name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            if not self.local:
+                self.fs.put_file(str(path), f"{self.root}/{key.path}/{attempt}/{name}")
+        if not self.local:
+            shutil.rmtree(folder)
+        return files
+
+    def open(self, key: Key) -> Artifact:
+        """The artifact with its files at hand; each file's checksum is verified once a process."""
+        record = self.record(key)
+        if record is None:
+            raise StoreError(f"{key} is not in the store {self.url}")
+        if (key, record.attempt) not in self._verified:
+            self._verified[key, record.attempt] = self._verify(key, record)
+        return Artifact(key, record, self._verified[key, record.attempt])
+
+    def _verify(self, key: Key, record: Record) -> Path:
+        remote = f"{self.root}/{key.path}/{record.attempt}"
+        if self.local:
+            folder = Path(remote)
+        else:
+            folder = cache_folder() / hashlib.sha256(self.url.encode()).hexdigest()[:12] / key.digest / record.attempt
+            for name, facts in record.files.items():
+                self._download(f"{remote}/{name}", folder / name, facts)
+        for name, facts in record.files.items():
+            if not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"] or sha256_of(folder / name) != facts["sha256"]:
+                raise DamagedArtifact(key.full)
+        return folder
+
+    def _download(self, remote: str, path: Path, facts: dict[str, Any]) -> None:
+        if path.is_file() and path.stat().st_size == facts["bytes"] and sha256_of(path) == facts["sha256"]:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            self.fs.get_file(remote, str(part))
+        except FileNotFoundError:
+            return  # the check that follows reports it
+        os.replace(part, path)
+
+    def set_aside(self, key: Key) -> None:
+        """Take a damaged artifact out of use; its record stays under another name for whoever looks into the cause."""
+        data = self.read(f"{key.path}/record.json")
+        if data is not None:
+            self.write(f"{key.path}/record.damaged-{uuid4().hex[:8]}.json", data)
+            self.remove(f"{key.path}/record.json")
+        self._records.pop(key, None)
+        self._verified = {k: v for k, v in self._verified.items() if k[0] != key}
+
+    # --- small files, below the root ---
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            data: bytes = self.fs.cat_file(f"{self.root}/{name}")
+        except FileNotFoundError:
+            return None
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file at once: a reader sees the old bytes or the new."""
+        path = f"{self.root}/{name}"
+        if self.local:
+            part = _write_part(Path(path), data, durable=False)
+            os.replace(part, path)
+        else:
+            self.fs.pipe_file(path, data)
+
+    def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
+        """Make a file that must not exist. Of any number of callers one gets True. `durable` outlives a power cut."""
+        path = f"{self.root}/{name}"
+        if self.local:
+            part = _write_part(Path(path), data, durable)
+            try:
+                os.link(part, path)
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(part)
+            return True
+        try:
+            with _MEMORY_LOCK:
+                self.fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder if it is there."""
+        try:
+            self.fs.rm(f"{self.root}/{name}", recursive=True)
+        except FileNotFoundError:
+            return
+
+    def probe(self) -> None:
+        """Check that the store can be written, exclusively created in, read and removed from; raises StoreError with the reason."""
+        name = f"drivers/probe-{uuid4().hex}"
+        try:
+            if not self.create(name, b"x") or self.create(name, b"y"):
+                raise StoreError(f"the store {self.url} does not support exclusive create, so two drivers could overwrite each other; use a local path, s3:// or gs://")
+            if self.read(name) != b"x":
+                raise StoreError(f"the store {self.url} does not give back what was written")
+            self.remove(name)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(f"the store {self.url} cannot be used: {error}; give another one with --store, or free space and permissions there") from error
+
+
+@dataclass(frozen=True)
+class WorkPlace:
+    """What an unfinished step keeps for its next attempt: whole files by name, in the step's work directory. On a disk a file is moved, not copied."""
+
+    store: Store
+    key: Key
+
+    @property
+    def scratch(self) -> Path:
+        """A local folder for temporary files; on the store's own file system where that is a disk."""
+        folder = Path(self.store.root) / self.key.path / "work" if self.store.local else cache_folder() / "work" / self.key.digest
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def fetch(self, name: str) -> Path | None:
+        """A local file of that name, or None."""
+        path = self.scratch / name
+        if self.store.local:
+            return path if path.is_file() else None
+        try:
+            self.store.fs.get_file(f"{self.store.root}/{self.key.path}/work/{name}", str(path))
+        except FileNotFoundError:
+            return None
+        return path
+
+    def keep(self, name: str, file: Path) -> None:
+        """Take over a finished temporary file under this name; replaces the older one at once."""
+        if self.store.local:
+            os.replace(file, self.scratch / name)
+        else:
+            self.store.fs.put_file(str(file), f"{self.store.root}/{self.key.path}/work/{name}")
+            file.unlink()
+
+    def clear(self) -> None:
+        """Drop everything: the step is done."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        if not self.store.local:
+            self.store.remove(f"{self.key.path}/work")
+
+
+def _write_part(path: Path, data: bytes, durable: bool) -> Path:
+    """A complete temporary file beside `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
+    with open(part, "wb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    return part
+
+
+def sha256_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where copies of remote files live on this machine; `W2S_CACHE` moves it."""
+    return Path(os.environ.get("W2S_CACHE") or Path.home() / ".cache" / "w2s_ray")
+
+
+@lru_cache(maxsize=32)
+def open_store(url: str) -> Store:
+    """The store at a URL or an absolute path."""
+    if "://" not in url and not os.path.isabs(url):
+        raise ConfigError(f"store: {url!r} is not absolute; workers run in other folders, so give an absolute path or a URL such as s3://bucket/folder")
+    options = {"use_listings_cache": False} if url.startswith("s3://") else {}
+    try:
+        fs, root = fsspec.core.url_to_fs(url, **options)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"store: {url!r} cannot be opened: {error}") from error
+    return Store(url, fs, str(root).rstrip("/"))

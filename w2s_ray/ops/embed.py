@@ -1,0 +1,51 @@
+"""The `embed` step (features of a pretrained model) and the `probe` step (a linear model on them)."""
+
+from __future__ import annotations
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.features import Features
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.fingerprint import Inputs, Params
+from w2s_ray.engine.step import JSON, Step
+from w2s_ray.engine.store import Artifact, cache_folder
+
+
+def _embed_slug(params: Params, inputs: Inputs) -> str:
+    return f"{str(params['model']).split('@')[0]}-l{params['layer']}"
+
+
+def _probe_slug(params: Params, inputs: Inputs) -> str:
+    return f"{str(params['model']).split('@')[0]}-probe"
+
+
+EMBED = Step("embed", 1, "w2s_ray.ops.embed:embed", _embed_slug)
+PROBE = Step("probe", 1, "w2s_ray.ops.embed:probe", _probe_slug)
+
+
+def embed(work: Work) -> JSON:
+    """One vector a row."""
+    from w2s_ray.backends.embed import embed_base
+
+    recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"])
+    features = embed_base(str(work.hints["model_path"]), Dataset.load(work.input("data").path), recipe, work.resources, cache_folder() / "tokens")
+    Features(features.ids, features.array_ND, work.call.key.full, features.layer).save(work.out)
+    return {"rows": len(features), "features": int(features.array_ND.shape[1])}
+
+
+def probe(work: Work) -> JSON:
+    """Fit a logistic regression on frozen features, predict the riders' rows from theirs. It is cheap enough to be fitted again for a late rider."""
+    from w2s_ray.backends.probes import fit_probe
+
+    features = Features.load(work.input("features").path)
+    labels = work.inputs["labels"]
+    sets = [LabelSet.load(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+    fitted = fit_probe(features, sets, l2=Recipe.model_validate(work.params["recipe"]).l2)
+    for rider in work.call.riders:
+        work.put_rider(rider, fitted.predict(Features.load(work.rider_input(rider, "features").path)).save)
+    if not work.fresh:
+        return {}
+    fitted.save(work.out)
+    sources = ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+    return {"kept": "model", "supervision": sources, "facts": fitted.facts}

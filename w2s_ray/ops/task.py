@@ -1,0 +1,57 @@
+"""What a method is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.models import ModelRef
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.context import Handle
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A pretrained model, how it is finetuned, and where that runs."""
+
+    model: ModelRef
+    recipe: Recipe
+    resources: Resources = field(default_factory=Resources)
+
+    def with_recipe(self, **changes: Any) -> Learner:
+        """The same learner with other fields in its recipe; a change of None leaves the field."""
+        return replace(self, recipe=self.recipe.model_copy(update={name: value for name, value in changes.items() if value is not None}))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A learner after a fit."""
+
+    learner: Learner
+    handle: Handle
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach of a method."""
+
+    weak: Learner
+    strong: Learner
+    labelled: Handle
+    labels: Handle
+    pool: Handle
+    test: Handle
+    num_classes: int
+    heldout: Handle | None = None
+    heldout_labels: Handle | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a method: the student, the labels that it learned from, and numbers worth keeping."""
+
+    student: Trained
+    labels: Handle
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)

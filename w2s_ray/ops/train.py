@@ -1,0 +1,100 @@
+"""The `train` step: one fit, with the predictions that ride on it.
+
+Its identity is the model, the recipe, the rows and the labels. Whether weights are kept, and what is predicted on the way, is not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.fingerprint import Inputs, Key, Params
+from w2s_ray.engine.step import JSON, Rider, Step
+from w2s_ray.engine.store import Artifact, cache_folder
+
+if TYPE_CHECKING:
+    from w2s_ray.backends.fit import Fitted
+
+# Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
+UNUSED = {"full": {"lora", "l2", "layer"}, "lora": {"l2", "layer"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "pooling", "precision"}}
+
+
+def recipe_identity(recipe: Recipe) -> dict[str, Any]:
+    """The fields that count."""
+    return recipe.model_dump(mode="json", exclude=UNUSED[recipe.adapt])
+
+
+def _slug(params: Params, inputs: Inputs) -> str:
+    return f"{str(params['model']).split('@')[0]}-{params['recipe']['adapt']}-s{params['recipe'].get('seed', 0)}"
+
+
+def _owner_slug(params: Params, inputs: Inputs) -> str:
+    owner = inputs["model"]
+    return owner.slug if isinstance(owner, Key) else ""
+
+
+TRAIN = Step("train", 1, "w2s_ray.ops.train:run", _slug)
+PREDICT = Step("predict", 1, "", _owner_slug)  # rides on `train` or `probe`; has no function of its own
+EMBED_TRAINED = Step("embed-trained", 1, "", _owner_slug)
+
+
+def run(work: Work) -> JSON:
+    """Fit, or load what was fitted before; then serve the riders. A fit that kept no weights is repeated for a late rider, which its record says."""
+    from w2s_ray.backends.fit import fit, load_fitted
+
+    recipe = Recipe.model_validate(work.params["recipe"])
+    model_path = str(work.hints["model_path"])
+    cache = cache_folder() / "tokens"
+    kept = None if work.fresh else work.store.open(work.call.key)
+    if kept is not None and kept.record.value["kept"] != "predictions":
+        fitted = load_fitted(kept.path, model_path, recipe, work.resources, cache)
+    else:
+        data = Dataset.load(work.input("data").path)
+        fitted = fit(data, _labels(work), model_path, recipe, work.resources, work.place, cache)
+    refit = kept is not None and kept.record.value["kept"] == "predictions"
+    for rider in work.call.riders:
+        _serve(work, rider, fitted, {"refit": refit})
+    if not work.fresh:
+        work.place.clear()
+        return {}
+    if work.hints.get("keep_weights"):
+        fitted.save(work.out)
+    _write_log(work.out, fitted)
+    return {"kept": _kept(work, recipe), "supervision": _sources(work), "facts": fitted.facts}
+
+
+def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
+    data = Dataset.load(work.rider_input(rider, "data").path)
+    if rider.step == PREDICT.name:
+        work.put_rider(rider, fitted.predict(data).save, value)
+    else:
+        work.put_rider(rider, fitted.embed(data, rider.params["layer"]).save, value)
+
+
+def _labels(work: Work) -> list[LabelSet]:
+    labels = work.inputs["labels"]
+    return [LabelSet.load(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+
+
+def _sources(work: Work) -> list[str]:
+    """Who supervised: `gold`, or the keys of the labels."""
+    labels = work.inputs["labels"]
+    return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+
+
+def _kept(work: Work, recipe: Recipe) -> str:
+    if not work.hints.get("keep_weights"):
+        return "predictions"
+    return "adapter" if recipe.adapt == "lora" else "model"
+
+
+def _write_log(folder: Path, fitted: Fitted) -> None:
+    """The loss curve, one JSON line a logged step."""
+    import json
+
+    lines = "".join(json.dumps(entry) + "\n" for entry in fitted.log)
+    (folder / "log.jsonl").write_text(lines, encoding="utf-8")

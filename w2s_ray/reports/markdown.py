@@ -1,0 +1,122 @@
+"""A study's results as one Markdown page: what was expected, what came out with intervals, what was left out and why, how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
+from w2s_ray.reports.wording import NOTHING, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
+
+GOLD_MARK, PLACEMENT_MARK = "†", "‡"
+NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
+CEILING_ROWS = {"labelled": "the labelled half (the weak teacher's own rows)", "pool": "the pool (the rows that the student sees)"}
+
+
+def report(results: Mapping[str, Any]) -> str:
+    """The page. Raises when `results` does not fit the schema."""
+    checked = parse(results)
+    sections = [_head(checked), _gap_table(checked), _excluded(checked), _seed_table(checked), _keys(checked), _steps(checked), _repeat(checked)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(results: Results) -> str:
+    return f"# {_line(results.name)}\n\n**Hypothesis.** {_line(results.hypothesis) or 'None was stated.'}"
+
+
+def _gap_table(results: Results) -> str:
+    header = ("method", "task", "weak → strong", "gap recovered [95 %]", "mean", "seeds", "test rows", "floor", "student [95 %]", "ceiling")
+    rows = [_gap_row(results, row) for row in results.summary]
+    table = _table(header, rows, numbers_from=3) if rows else "No cell could be scored."
+    return "\n\n".join(["## Gap recovered", table, "\n".join(f"- {note}" for note in _notes(results))])
+
+
+def _gap_row(results: Results, row: SummaryRow) -> tuple[str, ...]:
+    marks = GOLD_MARK * _saw_gold(results, row) + PLACEMENT_MARK * (len(row.placements) > 1)
+    names = (row.method + (f" {marks}" if marks else ""), row.task, f"{row.weak} → {row.strong}")
+    counts = (seeds(row, len(results.cells_of(row))), NOTHING if row.num_test is None else str(row.num_test))
+    return (*names, gap_recovered(row), ratio(row.pgr.mean), *counts, accuracy(row.floor), accuracy_with_interval(row.student), accuracy(row.ceiling))
+
+
+def _saw_gold(results: Results, row: SummaryRow) -> bool:
+    return any(cell.gold_supervised for cell in results.cells_of(row))
+
+
+def _notes(results: Results) -> list[str]:
+    """What a reader must know to read the table; marks are explained only where they are used."""
+    trained = CEILING_ROWS.get(results.ceiling_rows or "", results.ceiling_rows) or "rows that the results do not name"
+    notes = [
+        "Gap recovered = (student − floor) / (ceiling − floor), the median over seeds; 0 is the weak teacher, 1 the ceiling. "
+        "Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there is no ratio to speak of.",
+        f"Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of {trained}.",
+    ]
+    if any(row.num_seeds - len(row.excluded) == 1 for row in results.summary):
+        notes.append("A row that rests on one seed has an interval over test rows alone; another seed may fall outside it.")
+    undefined = max((row.pgr.undefined or 0.0 for row in results.summary), default=0.0)
+    if undefined >= NOTABLE_UNDEFINED:
+        notes.append(f"Up to {percent(undefined)} of an interval's draws had no positive gap and were left out: that interval is optimistic.")
+    if any(_saw_gold(results, row) for row in results.summary):
+        notes.append(f"{GOLD_MARK} The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows.")
+    if any(len(row.placements) > 1 for row in results.summary):
+        notes.append(f"{PLACEMENT_MARK} The seeds ran on different placements, which perturbs numerics.")
+    return notes
+
+
+def _excluded(results: Results) -> str:
+    """Every cell that does not count, with its reason: from the cell, else from the summary."""
+    stated = {(row.group, excluded.seed): excluded.reason for row in results.summary for excluded in row.excluded}
+    dropped = [cell for cell in results.cells if cell.status != "ok"]
+    if not dropped:
+        return "## Excluded cells\n\nNone."
+    lines = [f"- {_line(_where(cell))}: {_status(cell)}. {_line(cell.reason or stated.get((cell.group, cell.seed), 'No reason was recorded.'))}" for cell in dropped]
+    return "\n".join(["## Excluded cells", "", *lines])
+
+
+def _seed_table(results: Results) -> str:
+    if not results.cells:
+        return ""
+    header = ("method", "task", "weak → strong", "seed", "status", "floor", "student", "ceiling", "gap recovered", "test rows")
+    rows = [
+        (cell.method, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell), *map(percent, (cell.floor, cell.student, cell.ceiling)), ratio(cell.pgr), str(cell.num_test))
+        for cell in results.cells
+    ]
+    return f"## Every seed\n\n{_table(header, rows, numbers_from=5)}"
+
+
+def _keys(results: Results) -> str:
+    lines = [f"- {_line(_where(cell))}: " + ", ".join(f"{role} `{key}`" for role, key in cell.keys.items()) for cell in results.cells if cell.keys]
+    return "\n".join(["## Artifacts", "", *lines]) if lines else ""
+
+
+def _steps(results: Results) -> str:
+    steps = results.steps
+    return f"## Steps\n\n{steps.executed} executed, {steps.reused} reused, {steps.failed} failed, in {duration(results.seconds)}."
+
+
+def _repeat(results: Results) -> str:
+    commit = f"`{results.commit}`" if results.commit else "not recorded"
+    facts = f"- config digest: `{results.config_digest}`\n- commit: {commit}"
+    return f"## How to reproduce\n\n{facts}\n\n`w2s run` on a config of this digest at this commit gives these numbers; steps that are in the store are not run again."
+
+
+def _where(cell: Cell) -> str:
+    return f"{cell.method}, {cell.task}, {cell.weak} → {cell.strong}, seed {cell.seed}"
+
+
+def _status(cell: Cell) -> str:
+    return cell.status.replace("_", " ")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int) -> str:
+    """Columns from `numbers_from` on are aligned to the right."""
+    rule = ["---" if column < numbers_from else "---:" for column in range(len(header))]
+    return "\n".join(f"| {' | '.join(map(_cell_text, line))} |" for line in (header, rule, *rows))
+
+
+def _cell_text(text: str) -> str:
+    return _line(text).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    """On one line, so that a traceback or a folded YAML text does not break the page's structure."""
+    return " ".join(text.split())

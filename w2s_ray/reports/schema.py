@@ -1,0 +1,188 @@
+"""The schema of `results.json`, version 1: what a report may rely on. Further keys are welcome and kept.
+
+Accuracies and shares are in 0..1; null stands for what is not defined, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from w2s_ray.core.errors import DataError
+
+
+class _Open(BaseModel):
+    """Known keys are checked, further ones kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+
+class _Names(_Open):
+    method: str = Field(min_length=1, description="name of the method in the study")
+    task: str = Field(description="name of the task")
+    weak: str = Field(description="the weak teacher's model")
+    strong: str = Field(description="the student's and the ceiling's model")
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        return (self.method, self.task, self.weak, self.strong)
+
+
+class Cell(_Names):
+    """One method, task, pair of models and seed."""
+
+    seed: int = Field(description="training seed")
+    status: Literal["ok", "no_gap", "failed"] = Field(description="`no_gap`: the ceiling does not clearly exceed the floor; `failed`: a step of this cell failed")
+    floor: float | None = Field(None, ge=0, le=1, description="test accuracy of the weak teacher")
+    student: float | None = Field(None, ge=0, le=1, description="test accuracy of the student")
+    ceiling: float | None = Field(None, ge=0, le=1, description="test accuracy of the strong model trained on gold")
+    pgr: float | None = Field(None, description="(student - floor) / (ceiling - floor); null unless the status is `ok`")
+    num_test: int = Field(0, ge=0, description="test rows behind the accuracies")
+    keys: dict[str, Any] = Field(default_factory=dict, description="role -> key of the artifact in the store")
+    reason: str = Field("", description="why the status is not `ok`, as a sentence")
+    gold_supervised: bool = Field(False, description="the student saw gold labels of rows that a weak-to-strong student would not")
+
+    @model_validator(mode="after")
+    def _status_agrees(self) -> Cell:
+        scores = {"floor": self.floor, "student": self.student, "ceiling": self.ceiling}
+        if self.status != "failed" and None in scores.values():
+            raise ValueError(f"a cell with status {self.status!r} has floor, student and ceiling; got {scores}")
+        if (self.pgr is None) == (self.status == "ok"):
+            raise ValueError(f"pgr is a number when the status is 'ok' and null otherwise; got pgr {self.pgr} with status {self.status!r}")
+        return self
+
+
+class Pgr(_Open):
+    """Gap recovered over the seeds that have a gap."""
+
+    median: float | None = Field(description="median over seeds")
+    mean: float | None = Field(description="mean over seeds")
+    low: float | None = Field(description="lower end of the median's 95 % interval (bootstrap over seeds and test rows)")
+    high: float | None = Field(description="upper end of it")
+    undefined: float | None = Field(None, ge=0, le=1, description="share of the interval's draws without a positive gap, which it leaves out")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Pgr:
+        if (self.median is None) != (self.mean is None):
+            raise ValueError(f"median and mean are both numbers or both null; got {self.median} and {self.mean}")
+        _check_ends(self.low, self.high)
+        return self
+
+
+class MeanAccuracy(_Open):
+    """An accuracy over seeds."""
+
+    mean: float = Field(ge=0, le=1, description="mean over seeds")
+    low: float | None = Field(None, ge=0, le=1, description="lower end of its 95 % interval")
+    high: float | None = Field(None, ge=0, le=1, description="upper end of it")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MeanAccuracy:
+        _check_ends(self.low, self.high)
+        return self
+
+
+class Excluded(_Open):
+    """A seed that does not count for the gap recovered."""
+
+    seed: int = Field(description="training seed")
+    reason: str = Field(description="why, as a sentence")
+
+
+class SummaryRow(_Names):
+    """One method, task and pair of models over its seeds."""
+
+    num_seeds: int = Field(ge=0, description="scored seeds, with or without a gap")
+    pgr: Pgr = Field(description="gap recovered, over the seeds that have a gap")
+    student: MeanAccuracy = Field(description="test accuracy of the student")
+    floor: MeanAccuracy | None = Field(None, description="test accuracy of the weak teacher")
+    ceiling: MeanAccuracy | None = Field(None, description="test accuracy of the strong model trained on gold")
+    num_test: int | None = Field(None, ge=0, description="test rows of a seed (the fewest, where seeds differ)")
+    excluded: list[Excluded] = Field(default_factory=list, description="scored seeds without a gap")
+    placements: list[str] = Field(default_factory=list, description="the different placements (devices, workers) of these seeds' fits; they perturb numerics")
+
+
+class Steps(_Open):
+    """What the run did."""
+
+    executed: int = Field(ge=0, description="steps that ran")
+    reused: int = Field(ge=0, description="steps whose result was in the store")
+    failed: int = Field(ge=0, description="steps that failed")
+
+
+class Results(_Open):
+    """A study's results."""
+
+    version: Literal[1] = Field(alias="schema", description="version of this schema")
+    name: str = Field(min_length=1, description="name of the study")
+    hypothesis: str = Field(description="what the study expected, written before it ran")
+    config_digest: str = Field(min_length=1, description="digest of the resolved config")
+    cells: list[Cell] = Field(description="one entry a method, task, pair of models and seed")
+    summary: list[SummaryRow] = Field(description="one entry a method, task and pair of models")
+    steps: Steps = Field(description="counts of steps")
+    seconds: float = Field(ge=0, description="wall-clock time of the run")
+    commit: str | None = Field(None, description="git commit of the code")
+    ceiling_rows: str | None = Field(None, description="the rows whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
+
+    def cells_of(self, row: SummaryRow) -> list[Cell]:
+        """The cells behind a summary row."""
+        return [cell for cell in self.cells if cell.group == row.group]
+
+
+def _check_ends(low: float | None, high: float | None) -> None:
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        raise ValueError(f"low and high are two numbers in this order, or both null; got {low} and {high}")
+
+
+def parse(results: Mapping[str, Any]) -> Results:
+    """A checked `Results`, or an error that names every key that is wrong, its value and what was expected."""
+    try:
+        return Results.model_validate(dict(results))
+    except ValidationError as error:
+        faults = [f"  {'.'.join(map(str, fault['loc'])) or 'results'}: {fault['msg']}{_given(fault['input'])}" for fault in error.errors()]
+        raise DataError("the results do not fit schema 1 of results.json; run the study again with this version, or mend:\n" + "\n".join(faults)) from error
+
+
+def _given(value: object) -> str:
+    return "" if isinstance(value, dict | list) else f" (got {value!r})"
+
+
+def schema_table() -> str:
+    """The schema as a Markdown table, for the documentation."""
+    rows = [f"| `{key}` | {kind} | {'yes' if required else 'no'} | {text} |" for key, kind, required, text in _fields(Results, "")]
+    return "\n".join(["| key | value | required | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, bool, str]]:
+    """Depth first: each key with its place, its kind, whether it must be there, and its meaning."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        yield key, _kind(field.annotation), field.is_required(), field.description or ""
+        nested = _nested(field.annotation)
+        if nested is not None:
+            yield from _fields(nested, f"{key}[]." if getattr(field.annotation, "__origin__", None) is list else f"{key}.")
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for argument in get_args(annotation) if (model := _nested(argument)) is not None), None)
+
+
+KINDS = {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Any: "anything"}
+
+
+def _kind(annotation: Any) -> str:
+    """An annotation in words."""
+    origin, arguments = getattr(annotation, "__origin__", None), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is list:
+        return f"list of {_kind(arguments[0])}"
+    if origin is dict:
+        return "object"
+    if arguments:
+        return " or ".join(_kind(argument) for argument in arguments)
+    return KINDS.get(annotation, "object")

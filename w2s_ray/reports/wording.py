@@ -1,0 +1,51 @@
+"""How numbers and their absence read in every report: percent with one decimal, `0.63 [0.42, 0.86]`, `no gap`."""
+
+from __future__ import annotations
+
+from w2s_ray.reports.schema import MeanAccuracy, SummaryRow
+
+NOTHING = "–"
+
+
+def percent(value: float | None) -> str:
+    """0.7244 -> 72.4 %."""
+    return NOTHING if value is None else f"{100 * value:.1f} %"
+
+
+def accuracy(value: MeanAccuracy | None) -> str:
+    """Mean accuracy over seeds, without its interval."""
+    return percent(value.mean if value else None)
+
+
+def accuracy_with_interval(value: MeanAccuracy | None) -> str:
+    """72.4 % [71.0, 73.9]."""
+    if value is None or value.low is None or value.high is None:
+        return accuracy(value)
+    return f"{percent(value.mean)} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+
+
+def gap_recovered(row: SummaryRow) -> str:
+    """The median over seeds with its interval."""
+    pgr = row.pgr
+    if pgr.median is None:
+        return "no gap"
+    return ratio(pgr.median) if pgr.low is None or pgr.high is None else f"{ratio(pgr.median)} [{ratio(pgr.low)}, {ratio(pgr.high)}]"
+
+
+def ratio(value: float | None) -> str:
+    """Two decimals; a rounded zero has no sign."""
+    return NOTHING if value is None else f"{round(value, 2) + 0.0:.2f}"
+
+
+def seeds(row: SummaryRow, num_cells: int) -> str:
+    """`3`, or `2 of 3` when one of the cells of this row failed or has no gap."""
+    counted, asked = row.num_seeds - len(row.excluded), max(row.num_seeds, num_cells)
+    return str(counted) if counted == asked else f"{counted} of {asked}"
+
+
+def duration(seconds: float) -> str:
+    """41.3 s, 12 min 5 s, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,191 @@
+"""`RayExecutor`: calls as Ray tasks. One thread owns Ray from its start to its end and is the only one that talks to it.
+
+Workers get strings and keys, read their inputs from the store and write their results to it; nothing but success or failure travels through Ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from w2s_ray.core.errors import Interrupted, ResourceError
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.execute import execute
+from w2s_ray.engine.step import Call
+from w2s_ray.runtime import cluster
+from w2s_ray.runtime.admission import Admission
+
+LOG_TAIL = 4000  # characters of a failed step's output that its failure record keeps
+REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
+GB = 2.0**30
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Job:
+    call: Call
+    future: Future[None] = field(default_factory=Future)
+    ref: Any = None
+    unaccounted: bool = False  # Ray holds it until an autoscaler brings a node that can
+
+
+class RayExecutor:
+    """Starts (or joins) Ray at its first call."""
+
+    def __init__(self, store: str, address: str | None = None, verbose: bool = False) -> None:
+        self._store, self._address, self._verbose = store, address, verbose
+        self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._running: set[_Job] = set()
+        self._local = True
+        self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
+        self._thread.start()
+
+    # --- any thread ---
+
+    def launch(self, call: Call) -> Future[None]:
+        job = _Job(call)
+        self._inbox.put(("launch", job))
+        return job.future
+
+    def close(self, now: bool = False) -> None:
+        self._inbox.put(("stop" if now else "drain", None))
+        self._thread.join()
+
+    # --- the thread that owns Ray ---
+
+    def _own_ray(self) -> None:
+        try:
+            self._local = cluster.join(self._address, self._verbose)
+            cluster.check_store_is_shared(self._store)
+            self._devices: Admission[_Job] = Admission(cluster.totals())
+        except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
+            self._refuse_all(error)
+            return
+        try:
+            self._serve()
+        finally:
+            ray.shutdown()
+
+    def _refuse_all(self, error: Exception) -> None:
+        while (message := self._inbox.get())[0] == "launch":
+            message[1].future.set_exception(error)
+
+    def _serve(self) -> None:
+        draining = False
+        while not (draining and not self._running):
+            try:
+                what, job = self._inbox.get(timeout=REFRESH_S)
+            except queue.Empty:
+                self._devices.resize(cluster.totals())
+                what, job = "look", None
+            if what == "stop":
+                self._stop()
+                return
+            if what == "launch":
+                self._accept(job)
+            elif what == "done":
+                self._end(job)
+            draining |= what == "drain"
+            for admitted in self._devices.admit():
+                self._start(admitted)
+
+    def _accept(self, job: _Job) -> None:
+        demand = _demand(job.call.resources)
+        most = cluster.largest_node()
+        lacking = [f"{amount:g} {name} (the largest node has {most.get(name, 0):g})" for name, amount in demand.items() if amount > most.get(name, 0.0)]
+        if lacking and self._local:
+            job.future.set_exception(ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address"))
+        elif lacking:
+            # An autoscaler adds nodes only for demands that Ray has seen.
+            logger.warning("%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking))
+            job.unaccounted = True
+            self._start(job)
+        else:
+            self._devices.add(job, demand)
+
+    def _start(self, job: _Job) -> None:
+        resources = job.call.resources
+        task = _run_on_gpu if resources.gpus else _run
+        options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": resources.retries, "name": str(job.call.key)}
+        if resources.memory_gb:
+            options["memory"] = resources.memory_gb * GB
+        job.ref = task.options(**options).remote(job.call)
+        self._running.add(job)
+        job.ref.future().add_done_callback(lambda done: self._inbox.put(("done", job)))
+
+    def _end(self, job: _Job) -> None:
+        self._running.discard(job)
+        if not job.unaccounted:
+            self._devices.release(_demand(job.call.resources))
+        try:
+            ray.get(job.ref)
+        except RayTaskError as error:
+            job.future.set_exception(error.cause if isinstance(error.cause, Exception) else error)
+        except RayError as error:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(None)
+
+    def _stop(self) -> None:
+        for job in (*self._running, *self._devices.withdraw()):
+            if job.ref is not None:
+                ray.cancel(job.ref, force=True)
+            job.future.set_exception(Interrupted("the run was stopped"))
+
+
+def _demand(resources: Resources) -> dict[str, float]:
+    return {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB}
+
+
+@ray.remote
+def _run(call: Call) -> None:
+    with _captured() as tail:
+        execute(call, tail)
+
+
+@ray.remote(max_calls=1)
+def _run_on_gpu(call: Call) -> None:
+    """A process of its own: CUDA_VISIBLE_DEVICES may change between tasks, under a CUDA that was initialised with the old one."""
+    with _captured() as tail:
+        execute(call, tail)
+
+
+class _Tee(io.TextIOBase):
+    """Writes through, and keeps the end."""
+
+    def __init__(self, through: Any) -> None:
+        self.through, self.tail = through, ""
+
+    def write(self, text: str) -> int:
+        self.tail = (self.tail + text)[-LOG_TAIL:]
+        self.through.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.through.flush()
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[Any]:
+    """What the step prints and logs, for its failure record; it still goes to Ray's log files."""
+    import sys
+
+    tee = _Tee(sys.stderr)
+    handler = logging.StreamHandler(tee)
+    logging.getLogger().addHandler(handler)
+    try:
+        with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):  # type: ignore[type-var]
+            yield lambda: tee.tail
+    finally:
+        logging.getLogger().removeHandler(handler)
