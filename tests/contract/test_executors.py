@@ -53,7 +53,7 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
 
 def test_a_stop_ends_running_steps(ctx: Context) -> None:
     slow = [ctx.submit(ADD, {"number": n, "slow": 0.3}) for n in range(8)]
-    ctx.submit(ADD, {"number": 100}).record()
+    slow[0].record()
     ctx.interrupt()
     with pytest.raises(Interrupted):
         slow[-1].record()

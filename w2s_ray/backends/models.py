@@ -33,7 +33,7 @@ def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attent
     """Load the weights onto the CPU, in eval mode."""
     from transformers import AutoModel
 
-    with _quiet():
+    with quiet():
         model = _load(model_path, lambda name, options: AutoModel.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options))
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(f"{model_path} is an encoder-decoder ({model.config.model_type}); use a decoder or an encoder")
@@ -48,7 +48,7 @@ def load_tokenizer(model_path: str) -> Any:
     """The tokenizer of the model. It needs no pad token: padding is ours, and lengths, not token ids, tell it from content."""
     from transformers import AutoTokenizer
 
-    with _quiet():
+    with quiet():
         return _load(model_path, lambda name, options: AutoTokenizer.from_pretrained(name, **options))
 
 
@@ -87,7 +87,7 @@ def _load(model_path: str, load: Callable[[str, dict[str, Any]], T]) -> T:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars and no reports on heads that are left out on purpose."""
     from transformers.utils import logging
 

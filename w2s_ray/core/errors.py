@@ -13,6 +13,7 @@ W2SError
  ├─ FitError (RuntimeError)         a fit that cannot go on, such as a loss that is not finite
  ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
  └─ Interrupted (RuntimeError)      the run was asked to stop
+     └─ Planned                     `w2s plan`: the step would run
 
 All of them survive pickling: workers raise them, drivers read them.
 """
@@ -70,6 +71,10 @@ class FitError(W2SError, RuntimeError):
 
 class Interrupted(W2SError, RuntimeError):
     """The run was asked to stop before this step was done."""
+
+
+class Planned(Interrupted):
+    """This step would run; nothing is known of its result yet."""
 
 
 class StepFailed(W2SError, RuntimeError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.dataset import COLUMNS
 from w2s_ray.core.plugins import available
+from w2s_ray.data.formats import Format
 from w2s_ray.data.prepare import GROUP, format_of, open_rows
 from w2s_ray.data.rows import read_rows
 from w2s_ray.data.sources import SCHEMES, WORLDS, Rows
@@ -20,14 +21,14 @@ def describe() -> list[tuple[str, str, str]]:
     return [*named, *schemes, *((name, "format", _line(fmt)) for name, fmt in available(GROUP).items())]
 
 
-def _line(fmt: type) -> str:
+def _line(fmt: type[Format]) -> str:
     line = " ".join((fmt.__doc__ or "").split())
-    return f"{line}; made for hub:{fmt.hub}" if getattr(fmt, "hub", "") else line
+    return f"{line}; made for hub:{fmt.hub}" if fmt.hub else line
 
 
 def show(task: TaskSpec | str, n: int, base: Path) -> list[dict[str, str]]:
     """The first `n` train rows as a model will see them, each with `id`, the inputs and `label`. Checks no more than these rows."""
-    spec = TaskSpec(data=task) if isinstance(task, str) else task
+    spec = TaskSpec.model_validate({"data": task}) if isinstance(task, str) else task
     fmt = format_of(spec)
     train, _ = open_rows(spec, fmt, base)
     first = Rows(train.rows.name, train.rows.columns, lambda: islice(train.rows.read(), n))

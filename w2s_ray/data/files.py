@@ -13,6 +13,8 @@ from w2s_ray.core.plugins import closest
 
 Row = dict[str, object]
 
+ONE_OBJECT = 'each line must hold one object, such as {"text": …, "label": …}'
+
 
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes."""
@@ -44,7 +46,8 @@ def _lines(path: Path) -> Iterator[str]:
                 # utf-8-sig, for the byte order mark that spreadsheets write
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise DataError(f"{path.name} line {number} is not UTF-8 (byte {error.start + 1} of the line is 0x{line[error.start]:02x}); save the file as UTF-8") from error
+                where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
+                raise DataError(f"{path.name} line {number} is not UTF-8 ({where}); save the file as UTF-8") from error
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -54,9 +57,9 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path.name} line {number} is not JSON ({error.msg} at column {error.colno}); each line must hold one object, such as {{\"text\": …, \"label\": …}}") from error
+            raise DataError(f"{path.name} line {number} is not JSON ({error.msg} at column {error.colno}); {ONE_OBJECT}") from error
         if not isinstance(row, dict):
-            raise DataError(f"{path.name} line {number} holds a {type(row).__name__}; each line must hold one object, such as {{\"text\": …, \"label\": …}}")
+            raise DataError(f"{path.name} line {number} holds a {type(row).__name__}; {ONE_OBJECT}")
         yield row
 
 
@@ -68,7 +71,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
             raise DataError(f"{path.name} line 1 must name each column once; it has {header}")
         for cells in reader:
             if len(cells) != len(header) and cells:
-                raise DataError(f"{path.name} line {reader.line_num} has {len(cells)} cells for {len(header)} columns; quote cells that hold commas or line breaks")
+                counts = f"{len(cells)} cells for {len(header)} columns"
+                raise DataError(f"{path.name} line {reader.line_num} has {counts}; quote cells that hold commas or line breaks")
             if cells:
                 yield dict(zip(header, cells, strict=True))
     except csv.Error as error:

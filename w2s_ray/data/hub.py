@@ -49,26 +49,20 @@ def parse(name: str, key: str) -> HubName:
 def load(name: HubName, key: str) -> Mapping[str, Iterable[Row]]:
     """The splits of a dataset, each with `column_names`."""
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         builder = datasets.load_dataset_builder(name.repo, name.config, revision=name.commit)
-        if builder.hash != name.commit:
-            raise DataError(_fallback(name, key, str(builder.hash)))
-        builder.download_and_prepare()
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError, datasets.exceptions.DatasetsError) as error:
-        if isinstance(error, DataError):
-            raise
+        if builder.hash == name.commit:
+            builder.download_and_prepare()
+    except (OSError, ValueError, RuntimeError, _client_error(), datasets.exceptions.DatasetsError) as error:
         raise DataError(f"{key}: {name} {_reason(name, error)}") from error
+    if builder.hash != name.commit:
+        raise DataError(
+            f"{key}: {name} could not be loaded at that commit, and of this dataset the cache holds {builder.hash}; "
+            f"unset HF_HUB_OFFLINE and run again with a network, or pin the cached commit if that is the one you mean"
+        )
     splits: Mapping[str, Iterable[Row]] = builder.as_dataset()
     return splits
-
-
-def _fallback(name: HubName, key: str, cached: str) -> str:
-    return (
-        f"{key}: {name} could not be loaded at that commit, the cache holds {cached}; "
-        f"unset HF_HUB_OFFLINE and run again with a network, or write that commit if it is the one that you mean"
-    )
 
 
 def _reason(name: HubName, error: Exception) -> str:
@@ -77,7 +71,7 @@ def _reason(name: HubName, error: Exception) -> str:
 
     text = " ".join(str(error).split())
     page = f"https://huggingface.co/datasets/{name.repo}"
-    if isinstance(error, ConnectionError) and huggingface_hub.constants.HF_HUB_OFFLINE:
+    if huggingface_hub.constants.HF_HUB_OFFLINE and (isinstance(error, ConnectionError) or "find cache" in text):
         return "is not in the local cache and HF_HUB_OFFLINE is set; unset it and run once with a network, after which it works offline"
     if "gated" in text:
         return f"is gated; ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
@@ -89,11 +83,18 @@ def _reason(name: HubName, error: Exception) -> str:
         return f"is not on the hub or is private; check the spelling at {page}, or log in with `hf auth login` if it is yours"
     if "BuilderConfig" in text or "Config name is missing" in text:
         return f"needs one of the dataset's configurations after its name, hub:ORG/NAME/CONFIG@COMMIT ({text})"
-    if isinstance(error, (ConnectionError, TimeoutError)) or _is_server_fault(error):
+    if _is_network_fault(error) or "check your connection" in text:
         return f"could not be fetched ({text}); check the network, HF_ENDPOINT and any proxy, and run again: what is loaded already is kept"
     return f"could not be read ({type(error).__name__}: {text}); load it once with datasets.load_dataset to see more, or save its rows as a file"
 
 
-def _is_server_fault(error: Exception) -> bool:
+def _client_error() -> type[Exception]:
+    """The root of the errors of the HTTP library that the hub's client is built on, which differs from version to version."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__bases__[0]
+
+
+def _is_network_fault(error: Exception) -> bool:
     status = getattr(getattr(error, "response", None), "status_code", 0)
-    return status == 429 or status >= 500
+    return isinstance(error, ConnectionError | TimeoutError) or (isinstance(error, _client_error()) and (status in (0, 429) or status >= 500))

@@ -124,7 +124,10 @@ def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[
     for name, rows in parts:
         for row in rows:
             if row.label not in classes:
-                raise DataError(f"{name} row {row.number}: label {row.label!r} is not among the classes {list(classes)}{closest(row.label, classes)}; mend the row, or add it to task.classes")
+                raise DataError(
+                    f"{name} row {row.number}: label {row.label!r} is not among the classes {list(classes)}{closest(row.label, classes)}; "
+                    f"mend the row, or add it to task.classes"
+                )
     return classes
 
 
@@ -134,7 +137,10 @@ def _found(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
     if len(labels) < 2:
         raise DataError(f"one-class split: all {num_rows} rows have the label {sorted(labels)}; a task needs two classes or more")
     if len(labels) > MANY_CLASSES and len(labels) > num_rows / 2:
-        raise DataError(f"the label column holds {len(labels)} different values in {num_rows} rows, such as {min(labels)[:40]!r}; name the one with the class: columns: {{label: COLUMN}}")
+        raise DataError(
+            f"the label column holds {len(labels)} different values in {num_rows} rows, such as {min(labels)[:40]!r}; "
+            f"name the column with the class: columns: {{label: COLUMN}}"
+        )
     numbers = all(label.lstrip("-").isdecimal() for label in labels)
     return tuple(sorted(labels, key=int) if numbers else sorted(labels))
 

@@ -80,7 +80,7 @@ def _row(number: int, raw: RawRow, fmt: Format, columns: Columns, seed: int) -> 
     example = fmt.example(cells, partial(unit_hash, seed, "format", content))
     if example is None:
         return None
-    unit = f"group {_name(cells, 'group')}" if "group" in cells else f"row {content}"
+    unit = f"group {content_id(_name(cells, 'group'))}" if "group" in cells else f"row {content}"
     row_id = _name(cells, "id") if "id" in cells else content
     return Row(number, row_id, content, unit, example.inputs, example.label, _name(cells, "slice") if "slice" in cells else "")
 

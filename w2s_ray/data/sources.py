@@ -61,8 +61,9 @@ def source_identity(name: str, base: Path, *, key: str = "task.data") -> str:
     """What the rows are, without where they are: a file's bytes, a dataset's commit, a generator's version."""
     scheme, rest = _split_name(name, key)
     if scheme == "world":
-        if rest not in WORLDS:
-            raise ConfigError(f"{key}: there is no world {rest!r}{closest(rest, WORLDS)}; there are: {', '.join(WORLDS)}")
+        worlds = [f"world:{there}" for there in WORLDS]
+        if name not in worlds:
+            raise ConfigError(f"{key}: there is no {name!r}{closest(name, worlds)}; there are: {', '.join(worlds)}")
         return f"world:{rest}@{world.VERSION}"
     if scheme == "file":
         path = _path(rest, base)

@@ -37,9 +37,10 @@ def drop_overlap(train: Sequence[Row], test: Sequence[Row], mode: str, *, groups
     clean = [row for row in train if row.content not in content and row.unit not in units]
     if len(clean) < len(train) and mode == "refuse":
         first = next(row for row in train if row.content in content or row.unit in units)
+        shared = " or share a group with one" if groups else ""
         raise DataError(
-            f"{len(train) - len(clean)} train rows are also among the test rows{' or share a group with one' if groups else ''}, the first is row {first.number} "
-            f"(id {first.id!r}); take them out, or set task.overlap: drop"
+            f"{len(train) - len(clean)} train rows are also among the test rows{shared}, the first is row {first.number} (id {first.id!r}); "
+            f"take them out, or set task.overlap: drop"
         )
     return clean
 
@@ -133,5 +134,8 @@ def check_splits(splits: Mapping[str, Sequence[Row]], spec: TaskSpec) -> None:
 def _why_empty(name: str, spec: TaskSpec) -> str:
     if spec.balance:
         return ", because task.balance leaves as many rows as the rarest class has there; give more rows, or set balance: false"
-    remedy = {"heldout": f"set task.heldout: 0 (it is {spec.heldout})", "test": f"name test rows with task.test_data, or raise the third of task.shares ({list(spec.shares)})"}
-    return f"; give more rows, or {remedy.get(name, f'other task.shares ({list(spec.shares)})')}"
+    remedies = {
+        "heldout": f"set task.heldout: 0 (it is {spec.heldout})",
+        "test": f"name test rows with task.test_data, or raise the third of task.shares ({list(spec.shares)})",
+    }
+    return f"; give more rows, or {remedies.get(name, f'set other task.shares (they are {list(spec.shares)})')}"

@@ -36,7 +36,7 @@ Row = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RowRecipe:
     """How a row is written: its length, how much of it is signal, how often each kind occurs, and how often a signal word is true."""
 
     words: int = 16
@@ -60,16 +60,19 @@ def class_of(topics: Ints) -> Ints:
     return topics * NUM_CLASSES // NUM_TOPICS
 
 
-def topic_rows(num_rows: int, seed: int, recipe: Recipe | None = None) -> Iterator[Row]:
-    """The first `num_rows` rows of an endless stream: `text`, `label` and `kind`."""
+def topic_rows(num_rows: int, seed: int, recipe: RowRecipe | None = None) -> Iterator[Row]:
+    """rows made here: 16 latent topics in 2 classes, told by easy words, hard words or both
+
+    The first `num_rows` of an endless stream, each with `text`, `label` and `kind`.
+    """
     spelled = vocabulary()[len(SPECIALS) :]
     for first in range(0, num_rows, BLOCK):
-        topics_N, kinds_N, words_NW = _block(stream(seed, "world", "topic", VERSION, first), recipe or Recipe())
+        topics_N, kinds_N, words_NW = _block(stream(seed, "world", "topic", VERSION, first), recipe or RowRecipe())
         for topic, kind, words in list(zip(topics_N, kinds_N, words_NW, strict=True))[: num_rows - first]:
             yield {"text": " ".join(spelled[word] for word in words), "label": int(class_of(topic)), "kind": KINDS[kind]}
 
 
-def _block(rng: np.random.Generator, recipe: Recipe) -> tuple[Ints, Ints, Ints]:
+def _block(rng: np.random.Generator, recipe: RowRecipe) -> tuple[Ints, Ints, Ints]:
     """Topics, kinds and words of one block of rows."""
     shape = (BLOCK, recipe.signal)
     topics_N = rng.integers(NUM_TOPICS, size=BLOCK)

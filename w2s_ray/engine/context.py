@@ -16,17 +16,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from w2s_ray.core.errors import DamagedArtifact, Interrupted, StepFailed, StoreError
+from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import new_attempt
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
 from w2s_ray.engine.lease import Holder, Leases
-from w2s_ray.engine.record import Failure, Record
+from w2s_ray.engine.record import Failure, Record, key_names
 from w2s_ray.engine.step import Call, Rider, Step
 from w2s_ray.engine.store import Artifact, Store
 
-What = Literal["hit", "queued", "leased", "running", "done", "failed", "damaged"]
+What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
 Listener = Callable[[What, Key, str], None]
 HandleInputs = Mapping[str, "Handle | tuple[Handle, ...]"]
 
@@ -56,6 +56,16 @@ class _Node:
     def handles(self) -> Iterable[Handle]:
         for handle in self.inputs.values():
             yield from (handle,) if isinstance(handle, Handle) else handle
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A key and what it is made from."""
+
+    key: Key
+    params: dict[str, Any]
+    inputs: dict[str, Any]
+    there: bool
 
 
 @dataclass(frozen=True)
@@ -280,7 +290,7 @@ class Context:
 
     def _recorded(self, node: _Node, call: Call, error: BaseException) -> BaseException:
         """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a worker that died."""
-        if isinstance(error, (StepFailed, Interrupted)):
+        if isinstance(error, (StepFailed, Interrupted, InputError)):
             return error
         text = "".join(traceback.format_exception(error))
         self.store.fail(node.key, Failure(node.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text))
@@ -294,7 +304,8 @@ class Context:
         for failed in (node, *riders.values()):
             if not failed.future.done():
                 self.failed[failed.key] = error
-                self._listen("failed", failed.key, str(error))
+                own = isinstance(error, StepFailed) and error.key == str(failed.key)
+                self._listen("failed" if own else "skipped", failed.key, str(error))
                 failed.future.set_exception(error)
 
     def _resolve(self, node: _Node, record: Record, how: What) -> None:
@@ -305,6 +316,12 @@ class Context:
             (self.reused.add if how == "hit" else self.executed.append)(node.key)
             node.future.set_result(record)
         self._listen(how, node.key, "")
+
+    def submitted(self) -> list[Submission]:
+        """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""
+        with self._lock:
+            nodes = list(self._nodes.values())
+        return [Submission(n.key, n.params, key_names(_keys(n.inputs)), n.future.done() and n.future.exception() is None) for n in nodes]
 
     # --- damage ---
 

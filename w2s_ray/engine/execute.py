@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import DamagedArtifact, StepFailed
+from w2s_ray.core.errors import DamagedArtifact, InputError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
@@ -81,6 +81,8 @@ def execute(call: Call, log: Callable[[], str] = str) -> None:
         _execute(call, store)
     except DamagedArtifact:
         raise  # the driver sets the artifact aside, makes it again, and repeats this call
+    except InputError:
+        raise  # the user's to mend: its message is enough, and the next run tries anyway
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         failure = Failure(call.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text, log())

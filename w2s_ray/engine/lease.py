@@ -38,8 +38,13 @@ class Holder:
         """Certainly dead: the same boot and process namespace, and no such process."""
         return self.machine == _machine() and _started(self.pid) != self.started
 
-    def dumps(self) -> bytes:
-        return json.dumps(self.__dict__).encode()
+    def dumps(self, **more: object) -> bytes:
+        return json.dumps({**self.__dict__, **more}).encode()
+
+    @staticmethod
+    def loads(data: bytes) -> Holder:
+        found = json.loads(data)
+        return Holder(found["driver"], found["machine"], found["pid"], found["started"])
 
 
 @dataclass
@@ -62,11 +67,11 @@ class Leases:
             self._beating = threading.Thread(target=self._keep_beating, name="w2s-heartbeat", daemon=True)
             self._beating.start()
         generation = 0
-        while not self.store.create(self._name(key, generation), self.holder.dumps(), durable=False):
+        while not self.store.create(self._name(key, generation), self.holder.dumps(key=key.full), durable=False):
             data = self.store.read(self._name(key, generation))
             if data is None:
                 continue  # released just now: try this generation again
-            holder = Holder(**json.loads(data))
+            holder = Holder.loads(data)
             if holder.driver == self.holder.driver:
                 break
             if not self._dead(holder):
@@ -104,7 +109,7 @@ class Leases:
         return now - self._seen[holder.driver][1] > self.stale_s
 
     def _beat(self, count: int) -> None:
-        self.store.write(f"drivers/{self.holder.driver}", json.dumps({**self.holder.__dict__, "count": count}).encode())
+        self.store.write(f"drivers/{self.holder.driver}", self.holder.dumps(count=count))
 
     def _keep_beating(self) -> None:
         count = 0

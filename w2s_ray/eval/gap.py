@@ -39,7 +39,8 @@ def recovered(floor: float, student: float, ceiling: float) -> float | None:
 def measure_gap(floor_N: Bools, student_N: Bools, ceiling_N: Bools, *, min_errors: float = MIN_ERRORS) -> Gap:
     """Gap recovery of one seed from which test rows each of the three got right."""
     if not len(floor_N) == len(student_N) == len(ceiling_N) or not len(floor_N):
-        raise DataError(f"floor, student and ceiling must be scored on the same test rows, at least one; got {len(floor_N)}, {len(student_N)} and {len(ceiling_N)}")
+        lengths = f"{len(floor_N)}, {len(student_N)} and {len(ceiling_N)}"
+        raise DataError(f"floor, student and ceiling must be scored on the same test rows, at least one; got {lengths}")
     floor, student, ceiling = (float(right.mean()) for right in (floor_N, student_N, ceiling_N))
     error = _paired_error(floor_N, ceiling_N)
     reason = _objection(floor, ceiling, error, len(floor_N), min_errors)

@@ -71,7 +71,8 @@ def resample(ids: Sequence[Ids], correct: Sequence[Bools], *, replicates: int = 
 
 def _in_order_of_ids(ids: Sequence[Ids], correct: Sequence[Bools]) -> tuple[list[Ids], list[Bools]]:
     if not ids or len(ids) != len(correct) or any(len(i) != len(c) or not len(i) for i, c in zip(ids, correct, strict=False)):
-        raise DataError(f"an interval needs at least one seed, and as many ids as scored rows for each; got ids {[len(i) for i in ids]} and rows {[len(c) for c in correct]}")
+        given = f"ids {[len(i) for i in ids]} and rows {[len(c) for c in correct]}"
+        raise DataError(f"an interval needs at least one seed, and as many ids as scored rows for each; got {given}")
     orders = [np.argsort(i, kind="stable") for i in ids]
     return [i[order] for i, order in zip(ids, orders, strict=True)], [c[order] for c, order in zip(correct, orders, strict=True)]
 

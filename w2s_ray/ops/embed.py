@@ -10,6 +10,7 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact, cache_folder
+from w2s_ray.ops.models import locate
 
 
 def _embed_slug(params: Params, inputs: Inputs) -> str:
@@ -29,7 +30,7 @@ def embed(work: Work) -> JSON:
     from w2s_ray.backends.embed import embed_base
 
     recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"])
-    features = embed_base(str(work.hints["model_path"]), Dataset.load(work.input("data").path), recipe, work.resources, cache_folder() / "tokens")
+    features = embed_base(locate(str(work.hints["model_path"])), Dataset.load(work.input("data").path), recipe, work.resources, cache_folder() / "tokens")
     Features(features.ids, features.array_ND, work.call.key.full, features.layer).save(work.out)
     return {"rows": len(features), "features": int(features.array_ND.shape[1])}
 

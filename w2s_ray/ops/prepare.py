@@ -5,6 +5,7 @@ Its parts are stored under the digests of their contents, so that what is downst
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from w2s_ray.engine.fingerprint import Key, make_key
 from w2s_ray.engine.step import JSON, Step
 
 CONTENT_VERSION = 1
+SLICES = "slices.json"  # split -> slice -> ids, where the source knows kinds of rows; for the scorer alone
 
 PREPARE = Step("prepare", 1, "w2s_ray.ops.prepare:run", lambda params, inputs: str(params["sources"][0]).split("@")[0], inline=True)
 
@@ -43,7 +45,8 @@ def run(work: Work) -> JSON:
     from w2s_ray.data.prepare import prepare
 
     prepared = prepare(TaskSpec.model_validate(work.hints["spec"]), Path(work.hints["base"]))
-    value: dict[str, Any] = {"splits": {}, "gold": {}, "facts": prepared.facts, "slices": prepared.slices}
+    value: dict[str, Any] = {"splits": {}, "gold": {}, "facts": prepared.facts}
+    (work.out / SLICES).write_text(json.dumps(prepared.slices), encoding="utf-8")
     for split, data in prepared.splits.items():
         key = dataset_key(data)
         work.put(key, {"digest": data.digest}, {}, CONTENT_VERSION, data.save, {"rows": len(data), "kind": data.kind, "classes": list(data.classes)})

@@ -15,9 +15,10 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Rider, Step
 from w2s_ray.engine.store import Artifact, cache_folder
+from w2s_ray.ops.models import locate
 
 if TYPE_CHECKING:
-    from w2s_ray.backends.fit import Fitted
+    from w2s_ray.backends.fitted import Fitted
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2", "layer"}, "lora": {"l2", "layer"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "pooling", "precision"}}
@@ -44,14 +45,15 @@ EMBED_TRAINED = Step("embed-trained", 1, "", _owner_slug)
 
 def run(work: Work) -> JSON:
     """Fit, or load what was fitted before; then serve the riders. A fit that kept no weights is repeated for a late rider, which its record says."""
-    from w2s_ray.backends.fit import fit, load_fitted
+    from w2s_ray.backends.fit import fit
+    from w2s_ray.backends.fitted import load_fitted
 
     recipe = Recipe.model_validate(work.params["recipe"])
-    model_path = str(work.hints["model_path"])
+    model_path = locate(str(work.hints["model_path"]))
     cache = cache_folder() / "tokens"
     kept = None if work.fresh else work.store.open(work.call.key)
     if kept is not None and kept.record.value["kept"] != "predictions":
-        fitted = load_fitted(kept.path, model_path, recipe, work.resources, cache)
+        fitted = load_fitted(kept.path, model_path, work.resources, cache)
     else:
         data = Dataset.load(work.input("data").path)
         fitted = fit(data, _labels(work), model_path, recipe, work.resources, work.place, cache)

@@ -68,7 +68,8 @@ def _excluded(results: Results) -> str:
     dropped = [cell for cell in results.cells if cell.status != "ok"]
     if not dropped:
         return "## Excluded cells\n\nNone."
-    lines = [f"- {_line(_where(cell))}: {_status(cell)}. {_line(cell.reason or stated.get((cell.group, cell.seed), 'No reason was recorded.'))}" for cell in dropped]
+    reasons = [cell.reason or stated.get((cell.group, cell.seed), "No reason was recorded.") for cell in dropped]
+    lines = [f"- {_line(_where(cell))}: {_status(cell)}. {_line(reason)}" for cell, reason in zip(dropped, reasons, strict=True)]
     return "\n".join(["## Excluded cells", "", *lines])
 
 
@@ -76,11 +77,12 @@ def _seed_table(results: Results) -> str:
     if not results.cells:
         return ""
     header = ("method", "task", "weak → strong", "seed", "status", "floor", "student", "ceiling", "gap recovered", "test rows")
-    rows = [
-        (cell.method, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell), *map(percent, (cell.floor, cell.student, cell.ceiling)), ratio(cell.pgr), str(cell.num_test))
-        for cell in results.cells
-    ]
-    return f"## Every seed\n\n{_table(header, rows, numbers_from=5)}"
+    return f"## Every seed\n\n{_table(header, map(_seed_row, results.cells), numbers_from=5)}"
+
+
+def _seed_row(cell: Cell) -> tuple[str, ...]:
+    names = (cell.method, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell))
+    return (*names, percent(cell.floor), percent(cell.student), percent(cell.ceiling), ratio(cell.pgr), str(cell.num_test))
 
 
 def _keys(results: Results) -> str:
@@ -96,7 +98,8 @@ def _steps(results: Results) -> str:
 def _repeat(results: Results) -> str:
     commit = f"`{results.commit}`" if results.commit else "not recorded"
     facts = f"- config digest: `{results.config_digest}`\n- commit: {commit}"
-    return f"## How to reproduce\n\n{facts}\n\n`w2s run` on a config of this digest at this commit gives these numbers; steps that are in the store are not run again."
+    promise = "`w2s run` on a config of this digest at this commit gives these numbers; steps that are in the store are not run again."
+    return f"## How to reproduce\n\n{facts}\n\n{promise}"
 
 
 def _where(cell: Cell) -> str:

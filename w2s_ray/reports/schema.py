@@ -6,11 +6,14 @@ Accuracies and shares are in 0..1; null stands for what is not defined, never Na
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from w2s_ray.core.errors import DataError
+
+Group = tuple[str, str, str, str]  # method, task, weak, strong
 
 
 class _Open(BaseModel):
@@ -26,7 +29,7 @@ class _Names(_Open):
     strong: str = Field(description="the student's and the ceiling's model")
 
     @property
-    def group(self) -> tuple[str, str, str, str]:
+    def group(self) -> Group:
         return (self.method, self.task, self.weak, self.strong)
 
 
@@ -34,7 +37,7 @@ class Cell(_Names):
     """One method, task, pair of models and seed."""
 
     seed: int = Field(description="training seed")
-    status: Literal["ok", "no_gap", "failed"] = Field(description="`no_gap`: the ceiling does not clearly exceed the floor; `failed`: a step of this cell failed")
+    status: Literal["ok", "no_gap", "failed"] = Field(description="`no_gap`: the ceiling does not clearly exceed the floor; `failed`: a step failed")
     floor: float | None = Field(None, ge=0, le=1, description="test accuracy of the weak teacher")
     student: float | None = Field(None, ge=0, le=1, description="test accuracy of the student")
     ceiling: float | None = Field(None, ge=0, le=1, description="test accuracy of the strong model trained on gold")
@@ -124,11 +127,19 @@ class Results(_Open):
     steps: Steps = Field(description="counts of steps")
     seconds: float = Field(ge=0, description="wall-clock time of the run")
     commit: str | None = Field(None, description="git commit of the code")
-    ceiling_rows: str | None = Field(None, description="the rows whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
+    ceiling_rows: str | None = Field(None, description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
 
     def cells_of(self, row: SummaryRow) -> list[Cell]:
-        """The cells behind a summary row."""
-        return [cell for cell in self.cells if cell.group == row.group]
+        """The cells behind a summary row, with those that failed."""
+        return self.groups.get(row.group, [])
+
+    @cached_property
+    def groups(self) -> dict[Group, list[Cell]]:
+        """The cells of each group, in order."""
+        groups: dict[Group, list[Cell]] = {}
+        for cell in self.cells:
+            groups.setdefault(cell.group, []).append(cell)
+        return groups
 
 
 def _check_ends(low: float | None, high: float | None) -> None:

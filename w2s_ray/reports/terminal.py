@@ -5,63 +5,67 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
+from w2s_ray.reports.schema import Group, Results, SummaryRow, parse
 from w2s_ray.reports.wording import NOTHING, accuracy, gap_recovered, seeds
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-NAMES = ("method", "task", "weak", "strong")
+SETTING = ("task", "weak", "strong")
 NUMBERS = ("floor", "student", "ceiling", "gap recovered", "seeds")
-Group = tuple[str, str, str, str]
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
-    """One row a method, task and pair of models. What is the same in all rows stands once, above the table."""
+    """A row a method under a heading for each setting (task and models). What all settings share stands once, above the table."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     checked = parse(results)
-    lines = {row.group: _numbers(row, len(checked.cells_of(row))) for row in checked.summary} | {group: _all_failed(cells) for group, cells in _unscored(checked).items()}
-    shown = [place for place, name in enumerate(NAMES) if name == "method" or len({group[place] for group in lines}) > 1]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(_title(checked.name, lines, shown)), title_justify="left", caption=Text(_caption(checked)), caption_justify="left")
-    for place in shown:
-        table.add_column(NAMES[place], overflow="fold")
+    rows = _rows(checked)
+    varying = [place for place in range(len(SETTING)) if len({group[1:][place] for group in rows}) > 1]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_justify="left", caption_justify="left")
+    table.title, table.caption = Text(_title(checked.name, rows, varying)), Text(_caption(checked))
+    table.add_column("method", overflow="fold")
     for name in NUMBERS:
         table.add_column(name, justify="right", no_wrap=True)
-    for group, numbers in lines.items():
-        # Text, not str: names may hold brackets, which rich would read as markup.
-        table.add_row(*(Text(group[place]) for place in shown), *map(Text, numbers))
+    # Names go in as Text: they may hold brackets, which rich would read as markup.
+    for setting in dict.fromkeys(group[1:] for group in rows):
+        if varying:
+            table.add_row(Text(_heading(setting, varying)))
+        for group, numbers in rows.items():
+            if group[1:] == setting:
+                table.add_row(Text("  " * bool(varying) + group[0]), *numbers)
     return table
+
+
+def _rows(results: Results) -> dict[Group, tuple[str, ...]]:
+    """The numbers of every group, also of those of which no seed could be scored."""
+    rows = {row.group: _numbers(row, len(results.cells_of(row))) for row in results.summary}
+    unscored = {group: cells for group, cells in results.groups.items() if group not in rows}
+    return rows | {group: (NOTHING, NOTHING, NOTHING, "failed", f"0 of {len(cells)}") for group, cells in unscored.items()}
 
 
 def _numbers(row: SummaryRow, num_cells: int) -> tuple[str, ...]:
     return (accuracy(row.floor), accuracy(row.student), accuracy(row.ceiling), gap_recovered(row), seeds(row, num_cells))
 
 
-def _unscored(results: Results) -> dict[Group, list[Cell]]:
-    """The groups of which no seed could be scored."""
-    scored = {row.group for row in results.summary}
-    unscored: dict[Group, list[Cell]] = {}
-    for cell in results.cells:
-        if cell.group not in scored:
-            unscored.setdefault(cell.group, []).append(cell)
-    return unscored
+def _heading(setting: tuple[str, ...], varying: list[int]) -> str:
+    """What sets this setting apart: `topic`, `weak world/nano`, `world/nano → world/small`, or the task and the models."""
+    task, weak, strong = setting
+    both = {1, 2} <= set(varying)
+    models = f"{weak} → {strong}" if both else f"weak {weak}" if 1 in varying else f"strong {strong}" if 2 in varying else ""
+    return ", ".join(part for part in (task if 0 in varying else "", models) if part)
 
 
-def _all_failed(cells: list[Cell]) -> tuple[str, ...]:
-    return (NOTHING, NOTHING, NOTHING, "failed", f"0 of {len(cells)}")
-
-
-def _title(name: str, groups: Iterable[Group], shown: list[int]) -> str:
-    """The study's name and what all rows share."""
-    first = next(iter(groups), None)
-    shared = [f"{NAMES[place]} {first[place]}" for place in range(len(NAMES)) if first and place not in shown]
-    return ", ".join([name, *shared])
+def _title(name: str, groups: Iterable[Group], varying: list[int]) -> str:
+    """The study's name and what all settings share."""
+    setting = next((group[1:] for group in groups), ())
+    return ", ".join([name, *(f"{SETTING[place]} {value}" for place, value in enumerate(setting) if place not in varying)])
 
 
 def _caption(results: Results) -> str:
-    left_out = [f"{count} {words}" for status, words in (("no_gap", "without a gap"), ("failed", "failed")) if (count := sum(cell.status == status for cell in results.cells))]
-    cells = f"{len(results.cells)} cells" + (f" ({', '.join(left_out)})" if left_out else "")
+    counts = {words: sum(cell.status == status for cell in results.cells) for status, words in (("no_gap", "without a gap"), ("failed", "failed"))}
+    left_out = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+    cells = f"{len(results.cells)} cells" + (f" ({left_out})" if left_out else "")
     return f"Gap recovered: 0 is the weak teacher, 1 the ceiling; median [95 %] over seeds and test rows. {cells}."

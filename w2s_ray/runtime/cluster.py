@@ -65,3 +65,19 @@ def check_store_is_shared(url: str) -> None:
         store.remove(name)
     if not all(seen):
         raise StoreError(f"{seen.count(False)} of {len(others) + 1} nodes do not see the store {url}; give one that all nodes share: --store s3://…, gs://… or a path on a shared disk")
+
+
+def try_out(url: str) -> str:
+    """Start or join Ray, run a task, say what there is."""
+    local = join(None, verbose=False)
+    try:
+        check_store_is_shared(url)
+        version = ray.get(ray.remote(num_cpus=1)(_version).remote(), timeout=120)
+        have = totals()
+    finally:
+        ray.shutdown()
+    return f"{'a local Ray' if local else 'the cluster'} {version} runs tasks; {have['CPU']:g} CPU, {have['GPU']:g} GPU"
+
+
+def _version() -> str:
+    return str(ray.__version__)

@@ -145,16 +145,17 @@ def test_coverage_of_the_known_truth(num_seeds, shared_rows):
 
 def test_more_rows_and_seeds_narrow_the_interval():
     rng = np.random.default_rng(3)
-    widths = {shape: np.ptp(pgr_intervals(resample(*study(rng, *shape))).mean) for shape in ((3, 200), (3, 3200), (12, 200))}
+    shapes = ((3, 200), (3, 3200), (12, 200))
+    widths = {shape: np.ptp(pgr_intervals(resample(*study(rng, *shape, shared_rows=False))).mean) for shape in shapes}
     assert widths[3, 3200] < 0.6 * widths[3, 200]
     assert widths[12, 200] < 0.8 * widths[3, 200]
 
 
 def test_a_full_study_takes_well_under_a_second():
     ids, correct = study(np.random.default_rng(0), 10, 2000)
-    start = time.perf_counter()
+    start = time.process_time()
     pgr_intervals(resample(ids, correct, replicates=1000))
-    assert time.perf_counter() - start < 1.0  # 0.05 s on an idle core
+    assert time.process_time() - start < 1.0  # 0.05 s on an idle core
 
 
 def test_nothing_to_resample_is_an_error():

@@ -75,6 +75,12 @@ def test_ece_closed_forms():
     assert ece(mixed, gold, 10).value == pytest.approx((0.4 + 0.9) / 2)
 
 
+def test_ece_bins_are_closed_above():
+    """0.5 belongs to the lower of two bins, away from 0.75: the two errors do not cancel. Certainty is in the last bin."""
+    assert ece(np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([1, 0]), 2).value == pytest.approx((0.5 + 0.25) / 2)
+    assert ece(np.array([[1.0, 0.0]]), np.array([1])).value == 1.0
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**31))
 def test_score_joins_by_id_whatever_the_order(seed):

@@ -55,7 +55,7 @@ def text_of(row: Row, column: str) -> str:
     """A text that is there, not blank, and can be written as UTF-8."""
     value = row[column]
     if not isinstance(value, str):
-        found = "nothing" if value is None else f"a {type(value).__name__} ({str(value)[:40]!r})"
+        found = "nothing" if value is None else repr(value)[:40]
         raise DataError(f"column {column!r} holds {found}, not a text; mend or drop the row")
     if not value.strip():
         raise DataError(f"column {column!r} holds an empty text; mend or drop the row")

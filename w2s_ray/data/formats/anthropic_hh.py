@@ -10,7 +10,7 @@ from w2s_ray.data.formats import BINARY, Draw, Example, Row, pick, text_of
 
 
 class AnthropicHH(Frozen):
-    """Burns et al. 2023: was this dialogue the chosen one of its pair? near chance by design; `preference` shows both (columns chosen, rejected; rows where they are equal are skipped)"""
+    """Burns et al. 2023: was this dialogue the chosen one of its pair? near chance, see `preference` (columns chosen, rejected; equal ones are skipped)"""
 
     type: Literal["anthropic_hh"] = "anthropic_hh"
     kind: ClassVar[Kind] = "text"

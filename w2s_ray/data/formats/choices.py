@@ -39,7 +39,8 @@ def _options(row: Row) -> list[str]:
     if isinstance(options, dict):
         options = options.get("text")  # the layout of ARC and OpenBookQA: {"text": […], "label": ["A", …]}
     if not isinstance(options, list | tuple) or len(options) < 2:
-        raise DataError(f"column 'choices' holds {str(row['choices'])[:60]!r}; it must be a list of two texts or more, or name their columns: {{choices: \"a, b, c\"}}")
+        found = str(row["choices"])[:60]
+        raise DataError(f"column 'choices' holds {found!r}; it must be a list of two texts or more, or name their columns: {{choices: \"a, b, c\"}}")
     return [text_of({"choices": str(option) if isinstance(option, int | float) else option}, "choices") for option in options]
 
 
@@ -54,5 +55,6 @@ def _right(answer: object, options: list[str]) -> str:
     meant = dict.fromkeys(by_index + by_text)
     if len(meant) == 1:
         return next(iter(meant))
-    fault = "could be an index or a text" if meant else f"is neither an index from 0 to {len(options) - 1}, nor a letter, nor one of them{closest(spelled, options)}"
+    unknown = f"is neither an index from 0 to {len(options) - 1}, nor a letter, nor one of them{closest(spelled, options)}"
+    fault = "could be an index or a text" if meant else unknown
     raise DataError(f"column 'answer' holds {answer!r}, which among the choices {options} {fault}; write the text of the right choice")

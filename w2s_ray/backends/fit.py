@@ -1,0 +1,222 @@
+"""One fit on one device: rows, labels and a recipe in, something that predicts out.
+
+Shapes: N rows in the order of their ids, M teachers, K classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from w2s_ray.backends.batches import Hashes, Rows, epoch_batches, id_hashes, micro_batches, num_batches
+from w2s_ray.backends.checkpoint import CheckpointPlace, Training, restore_checkpoint, save_checkpoint
+from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, training_mode
+from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick_device, synchronise
+from w2s_ray.backends.fitted import Fitted, FittedModel
+from w2s_ray.backends.gradients import Micro, step_loss
+from w2s_ray.backends.models import load_tokenizer, pad_id
+from w2s_ray.backends.optimizer import build_adamw, clip, lr_factor, set_lr
+from w2s_ray.backends.probes import fit_probe
+from w2s_ray.backends.targets import Targets, join
+from w2s_ray.backends.tokens import Tokens, tokenise
+from w2s_ray.blocks.losses.contract import LossFn
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import FitError, Interrupted
+from w2s_ray.core.ids import content_digest
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import Resources
+from w2s_ray.core.seeds import derive_seed
+
+Progress = Callable[[dict[str, Any]], None]
+
+LOG_POINTS = 200  # of the loss curve, whatever the number of steps
+GPU_LOSSES_IN_FLIGHT = 16  # reading a loss waits for the device, so on a GPU it is done for several steps at once
+
+
+def fit(
+    data: Dataset,
+    labels: Sequence[LabelSet],
+    model_path: str,
+    recipe: Recipe,
+    resources: Resources,
+    place: CheckpointPlace,
+    cache: Path,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in `place` is continued."""
+    if recipe.adapt == "probe":
+        return fit_probe(data, labels, model_path, recipe, resources, cache)
+    device = pick_device(resources)
+    cast = autocast(device, recipe.precision)
+    targets = join(data, labels)
+    clock = _Clock(device)
+    tokenizer = load_tokenizer(model_path)
+    tokens = tokenise(data, tokenizer, cache)
+    clock.lap("tokenise")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(recipe.seed, "dropout"))
+        classifier = build_classifier(model_path, recipe, data.num_classes, cast).to(device)
+        tokens.check_lengths(classifier.positions, model_path)
+        clock.lap("load")
+        loop = _Loop.build(classifier, tokens, targets, recipe, resources, pad_id(tokenizer), device)
+        loop.run(place, _digest(data, labels, recipe), progress)
+        clock.lap("train")
+    facts = loop.facts() | {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
+    facts["tokens_per_s"] = facts["tokens"] / max(loop.training.counters["seconds"], 1e-9)
+    return FittedModel(classifier, tokenizer, recipe, data.classes, device, resources, cache, log=loop.log(), facts=facts)
+
+
+def _digest(data: Dataset, labels: Sequence[LabelSet], recipe: Recipe) -> str:
+    """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
+    return content_digest([data.digest, *(teacher.digest for teacher in labels), recipe.model_dump_json()])
+
+
+@dataclass
+class _Loop:
+    classifier: Classifier
+    loss_fn: LossFn
+    training: Training
+    tokens: Tokens
+    targets: Targets
+    rows: Rows  # those with a label
+    hashes: Hashes
+    recipe: Recipe
+    resources: Resources
+    fill: int
+
+    @staticmethod
+    def build(classifier: Classifier, tokens: Tokens, targets: Targets, recipe: Recipe, resources: Resources, fill: int, device: torch.device) -> _Loop:
+        loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], targets.probs_NMK.shape[2])  # type: ignore[attr-defined]  # every loss config builds
+        named = dict(classifier.named_parameters())
+        if isinstance(loss_fn, nn.Module):
+            named |= {f"loss.{name}": p for name, p in loss_fn.to(device).named_parameters()}
+        trained = {name: p for name, p in named.items() if p.requires_grad}
+        training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing)
+        training = Training(trained, build_adamw(trained.items(), recipe), loss_fn, device, counters={"tokens": 0, "padded": 0, "rows": 0, "seconds": 0.0})
+        return _Loop(classifier, loss_fn, training, tokens, targets, targets.labelled, id_hashes(tokens.ids[targets.labelled]), recipe, resources, fill)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return num_batches(len(self.rows), self.recipe.batch)
+
+    @property
+    def total(self) -> int:
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def run(self, place: CheckpointPlace, digest: str, progress: Progress | None) -> None:
+        """Steps from where the checkpoint ends to the last one."""
+        training = self.training
+        self.resumed_at = training.step if restore_checkpoint(place, training, digest) else 0
+        pending: list[Tensor] = []
+        most_pending = GPU_LOSSES_IN_FLIGHT if training.device.type == "cuda" else 1
+        started = saved = time.monotonic()
+        batches: list[Rows] = []
+        while training.step < self.total:
+            epoch, index = divmod(training.step, self.steps_per_epoch)
+            if index == 0 or not batches:
+                batches = self._epoch(epoch)
+            pending.append(self._step(batches[index]))
+            training.step += 1
+            due = time.monotonic() - saved >= self.resources.checkpoint_every_s
+            if len(pending) >= most_pending or due or training.step == self.total:
+                self._note(pending)
+                training.counters["seconds"] += time.monotonic() - started
+                started = time.monotonic()
+                try:
+                    self._report(progress)
+                except Interrupted:
+                    save_checkpoint(place, training, digest)
+                    raise
+            if due and training.step < self.total:
+                save_checkpoint(place, training, digest)
+                saved = time.monotonic()
+
+    def _epoch(self, epoch: int) -> list[Rows]:
+        lengths = self.tokens.lengths_N[self.rows]
+        batches = epoch_batches(self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=epoch)
+        return [self.rows[batch] for batch in batches]
+
+    def _step(self, rows: Rows) -> Tensor:
+        training, recipe = self.training, self.recipe
+        set_lr(training.optimizer, recipe.lr * lr_factor(recipe, training.step, self.total))
+        loss = step_loss(self.classifier, self._micros(rows), self.loss_fn, training.step / self.total, _backward)
+        clip(list(training.weights.values()), recipe.clip)
+        training.optimizer.step()
+        training.optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def _micros(self, rows: Rows) -> list[Micro]:
+        whole = float(self.targets.weight_N[rows].sum())
+        return [self._micro(part, whole) for part in micro_batches(rows, self.tokens.lengths_N, self.resources.micro_tokens)]
+
+    def _micro(self, rows: Rows, whole: float) -> Micro:
+        device, counters = self.training.device, self.training.counters
+        inputs = Padded.of(self.tokens, rows, self.fill, device)
+        counters["rows"] += len(rows)
+        counters["tokens"] += int(self.tokens.lengths_N[rows].sum())
+        counters["padded"] += inputs.ids_BT.numel()
+        weights = self.targets.weight_N[rows]
+        return Micro(inputs, _tensor(self.targets.probs_NMK[rows], device), _tensor(weights, device), float(weights.sum()) / whole)
+
+    def _note(self, pending: list[Tensor]) -> None:
+        """Read the losses that were left on the device."""
+        losses = torch.stack(pending).tolist()
+        pending.clear()
+        first = self.training.step - len(losses)
+        for step, loss in enumerate(losses, start=first):
+            if not np.isfinite(loss):
+                raise FitError(f"the loss is {loss} at step {step + 1} of {self.total} (lr {self.recipe.lr:g}, {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32")
+        self.training.losses += losses
+
+    def _report(self, progress: Progress | None) -> None:
+        if progress is not None:
+            step = self.training.step
+            progress({"step": step, "steps": self.total, "epoch": (step - 1) // self.steps_per_epoch, "loss": self.training.losses[-1], "lr": self._lr(step - 1)})
+
+    def _lr(self, step: int) -> float:
+        return self.recipe.lr * lr_factor(self.recipe, step, self.total)
+
+    def log(self) -> list[dict[str, float]]:
+        """The loss curve, thinned."""
+        every = -(-self.total // LOG_POINTS)
+        steps = sorted({*range(0, self.total, every), self.total - 1})
+        return [{"step": step + 1, "loss": self.training.losses[step], "lr": self._lr(step)} for step in steps]
+
+    def facts(self) -> dict[str, Any]:
+        counters = self.training.counters
+        return {
+            "rows": int(counters["rows"]),
+            "tokens": int(counters["tokens"]),
+            "padding": 1 - counters["tokens"] / counters["padded"],
+            "steps": self.total,
+            "resumed_at": self.resumed_at,
+        }
+
+
+def _backward(loss: Tensor) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def _tensor(array: npt.NDArray[np.float64], device: torch.device) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32)).to(device, non_blocking=True)
+
+
+class _Clock:
+    """Seconds of each phase."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds, self._since = device, dict[str, float](), time.monotonic()
+
+    def lap(self, phase: str) -> None:
+        synchronise(self.device)
+        now = time.monotonic()
+        self.seconds[phase], self._since = now - self._since, now

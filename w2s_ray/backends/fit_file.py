@@ -1,0 +1,24 @@
+"""`fit.json`: what a saved fit was trained to, beside its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.errors import DamagedArtifact
+
+FIT_FILE = "fit.json"
+
+
+def write_fit_file(folder: Path, recipe: Recipe, classes: tuple[str, ...]) -> None:
+    content = {"classes": classes, "recipe": recipe.model_dump(mode="json")}
+    (folder / FIT_FILE).write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def read_fit_file(folder: Path) -> tuple[Recipe, tuple[str, ...]]:
+    path = folder / FIT_FILE
+    if not path.is_file():
+        raise DamagedArtifact(f"{folder} has no {FIT_FILE}; it is not a saved fit")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Recipe.model_validate(content["recipe"]), tuple(content["classes"])

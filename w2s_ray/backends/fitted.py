@@ -1,0 +1,116 @@
+"""What a fit gives back: it predicts, embeds, and can be written to a folder and read again.
+
+Shapes: N rows, D features, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from w2s_ray.backends import inference
+from w2s_ray.backends.classifier import Classifier, build_classifier
+from w2s_ray.backends.devices import autocast, pick_device
+from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
+from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
+from w2s_ray.backends.probes import PROBE_FILE, FittedProbe, Probe
+from w2s_ray.backends.tokens import Tokens, tokenise
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import DamagedArtifact, DataError
+from w2s_ray.core.features import Features
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import Resources
+
+HEAD_FILE = "head.safetensors"
+
+
+class Fitted(Protocol):
+    """A trained classifier. `log` is its loss curve, `facts` what it took."""
+
+    log: list[dict[str, float]]
+    facts: dict[str, Any]
+
+    def predict(self, data: Dataset) -> LabelSet: ...
+
+    def embed(self, data: Dataset, layer: int = -1) -> Features: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass
+class FittedModel:
+    """A finetuned transformer: all its weights, or adapters beside a base model."""
+
+    classifier: Classifier
+    tokenizer: Any
+    recipe: Recipe
+    classes: tuple[str, ...]
+    device: torch.device
+    resources: Resources
+    cache: Path | None
+    log: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def predict(self, data: Dataset) -> LabelSet:
+        if data.num_classes != len(self.classes):
+            raise DataError(f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of {data.name} have {data.num_classes}")
+        tokens = self._tokens(data)
+        probs_NK = inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        return LabelSet.of(tokens.ids, probs_NK.reshape(len(tokens), len(self.classes))).align(data.ids)
+
+    def embed(self, data: Dataset, layer: int = -1) -> Features:
+        tokens = self._tokens(data)
+        array_ND = inference.features(self.classifier, layer, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        return Features.of(tokens.ids, array_ND, layer=layer).align(data.ids)
+
+    def save(self, folder: Path) -> None:
+        """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        backbone = self.classifier.backbone
+        with quiet():
+            if self.recipe.adapt == "lora":
+                backbone.peft_config["default"].base_model_name_or_path = ""  # a place, which differs from host to host
+                backbone.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+            else:
+                backbone.save_pretrained(folder, safe_serialization=True)
+                self.tokenizer.save_pretrained(folder)
+        save_file({"weight": self.classifier.head.weight.detach().cpu().contiguous()}, folder / HEAD_FILE)
+        write_fit_file(folder, self.recipe, self.classes)
+
+    def _tokens(self, data: Dataset) -> Tokens:
+        tokens = tokenise(data, self.tokenizer, self.cache)
+        tokens.check_lengths(self.classifier.positions, "this model")
+        return tokens
+
+
+def load_fitted(folder: Path, base_path: str, resources: Resources | None = None, cache: Path | None = None) -> Fitted:
+    """What `save` wrote. The base model is needed for adapters and probes; a fully finetuned one is complete in itself."""
+    from safetensors.torch import load_file
+
+    resources = resources or Resources()
+    recipe, classes = read_fit_file(folder)
+    if recipe.adapt == "probe":
+        return FittedProbe(Probe.load(folder / PROBE_FILE), base_path, recipe, classes, resources, cache)
+    device = pick_device(resources)
+    home = base_path if recipe.adapt == "lora" else str(folder)
+    classifier = build_classifier(home, recipe, len(classes), autocast(device, recipe.precision))
+    if recipe.adapt == "lora":
+        _load_adapter(classifier.backbone, folder)
+    with torch.no_grad():
+        classifier.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
+    return FittedModel(classifier.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
+
+
+def _load_adapter(model: Any, folder: Path) -> None:
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    outcome = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+    if outcome.unexpected_keys:
+        raise DamagedArtifact(f"{folder} holds adapters for layers that the base model does not have, such as {outcome.unexpected_keys[0]}; give the base model it was trained on")

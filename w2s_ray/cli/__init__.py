@@ -1,0 +1,1 @@
+"""The face: what a user types and sees. Nothing imports it."""

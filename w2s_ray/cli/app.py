@@ -1,0 +1,224 @@
+"""`w2s`: the commands. Mistakes in the input end with one line and exit code 2, failed steps with a digest and 1, Ctrl-C with 130."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from w2s_ray.core.errors import InputError, Interrupted, W2SError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    help="Weak-to-strong generalization experiments: shared, resumable, with error bars.\n\nStart with `w2s run experiments/quickstart.yaml`; run it again to see that nothing is computed twice.",
+)  # fmt: skip
+data_app = typer.Typer(no_args_is_help=False, help="List the data sources and formats, or show rows.")
+app.add_typer(data_app, name="data")
+
+out, err = Console(), Console(stderr=True)
+
+File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.")]
+StoreUrl = Annotated[str | None, typer.Option("--store", metavar="URL", envvar="W2S_STORE", help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs/NAME/ is written.")]
+Address = Annotated[str | None, typer.Option("--address", metavar="A", help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.")]
+Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
+
+
+@app.command()
+def run(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path("runs"), address: Address = None, local: Local = False, verbose: Verbose = False) -> None:
+    """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes nothing."""
+    from w2s_ray.cli.live import View
+    from w2s_ray.config.load import load_study
+    from w2s_ray.engine.context import Context
+    from w2s_ray.engine.store import open_store
+    from w2s_ray.reports.terminal import summary_table
+    from w2s_ray.study.results import build_results, write_results
+    from w2s_ray.study.run import collect, run_cells
+    from w2s_ray.study.warnings import warnings_of
+
+    started = time.perf_counter()
+    study = load_study(file, sets or ())
+    for warning in warnings_of(study):
+        err.print(f"[yellow]warning[/] {warning}", soft_wrap=True)
+    opened = open_store(_store_url(store))
+    opened.probe()
+    with View(err, len(study.cells)) as view, Context(opened, _executor(opened.url, address, local, verbose), listen=view.step) as context, _stopping(context.interrupt):
+        cell_runs = run_cells(study, context, view.cell)
+        collected = collect(context, cell_runs, study.config.gap_se)
+        summary = collected.value["summary"] if collected is not None else []
+        results = build_results(study, context, cell_runs, summary, time.perf_counter() - started)
+        folder = runs / study.config.name
+        write_results(folder, study, results, collected)
+    out.print(summary_table(results))
+    out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True, highlight=False)
+    if results["failures"]:
+        _digest(results["failures"])
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path("runs"), keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False) -> None:
+    """Say what a run would compute and what it would find, without computing (only the rows are split)."""
+    from w2s_ray.cli.plan import make_plan, print_plan
+    from w2s_ray.config.load import load_study
+
+    study = load_study(file, sets or ())
+    print_plan(out, make_plan(study, _store_url(store), runs / study.config.name), show_keys=keys)
+
+
+@app.command()
+def status(store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
+    """Show the studies of runs/, who works on the store now, and what failed last."""
+    from w2s_ray.cli.status import print_status
+
+    print_status(out, _store_url(store), runs)
+
+
+@app.command()
+def why(key: Annotated[str, typer.Argument(help="A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is enough.")], store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
+    """Say why a step was not reused: what differs between its identity and that of the nearest recorded one."""
+    from w2s_ray.cli.why import explain
+
+    out.print(explain(key, _store_url(store), runs), soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def report(name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")], runs: Runs = Path("runs")) -> None:
+    """Print the report of a finished run, from its results.json alone."""
+    from w2s_ray.reports.markdown import report as render
+
+    folder = Path(name) if (Path(name) / "results.json").is_file() else runs / name
+    path = folder / "results.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `w2s status` lists the studies that have run")
+    sys.stdout.write(render(json.loads(path.read_text(encoding="utf-8"))))
+
+
+@app.command()
+def methods() -> None:
+    """List the methods, their parameters, and the losses."""
+    from w2s_ray.core.plugins import available
+
+    for group, title in (("w2s_ray.methods", "methods"), ("w2s_ray.losses", "losses (`loss:` of a method or of train.strong)")):
+        table = Table("name", "what", "parameters", title=title, title_justify="left", box=None, pad_edge=False)
+        for name, plugin in available(group).items():
+            fields = [f"{field}={info.default!r}" for field, info in plugin.model_fields.items() if field not in ("type", "name", "loss")]
+            table.add_row(name, (plugin.__doc__ or "").strip().splitlines()[0], " ".join(fields))
+        out.print(table, "")
+
+
+@data_app.callback(invoke_without_command=True)
+def data(ctx: typer.Context) -> None:
+    """List the data sources and formats."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from w2s_ray.data.catalogue import describe
+
+    table = Table("name", "kind", "what", box=None, pad_edge=False)
+    for row in describe():
+        table.add_row(*row)
+    out.print(table)
+
+
+@data_app.command("show")
+def show(name: Annotated[str, typer.Argument(help="world:topic, file:PATH or hub:ORG/NAME@REVISION; or a study's YAML.")], n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 3) -> None:
+    """Print formatted rows, as a model will read them."""
+    from w2s_ray.config.load import load_study
+    from w2s_ray.data.catalogue import show as rows_of
+
+    study = load_study(Path(name)) if name.endswith((".yaml", ".yml")) else None
+    spec, base = (study.config.task, study.base) if study else (name, Path.cwd())
+    for row in rows_of(spec, n, base):
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for column, text in row.items():
+            table.add_row(f"[bold]{column}[/]", text)
+        out.print(table, "")
+
+
+@app.command()
+def doctor(store: StoreUrl = None, ray: Annotated[bool, typer.Option("--ray", help="Also start a local Ray and run a task in it.")] = False) -> None:
+    """Check versions, devices, the store, disk and memory, and name each problem's remedy."""
+    from w2s_ray.cli.doctor import checks
+
+    failed = False
+    for check in checks(_store_url(store), with_ray=ray):
+        failed |= check.status == "fail"
+        colour = {"ok": "green", "warn": "yellow", "fail": "red"}[check.status]
+        out.print(f"[{colour}]{check.status:4}[/] {check.name}: {check.found}" + (f"\n     -> {check.remedy}" if check.remedy else ""), soft_wrap=True, highlight=False)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _store_url(store: str | None) -> str:
+    return store or str(Path.cwd() / "store")
+
+
+def _executor(url: str, address: str | None, local: bool, verbose: bool) -> Callable[[], Any]:
+    """What makes the executor at the first step that the store does not have."""
+    if local:
+        from w2s_ray.engine.executor import InlineExecutor
+
+        return InlineExecutor
+
+    def start() -> Any:
+        from w2s_ray.runtime.executor import RayExecutor
+
+        return RayExecutor(url, address, verbose)
+
+    return start
+
+
+@contextmanager
+def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) stops cleanly, the second one at once."""
+    seen = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            os._exit(130)
+        seen = True
+        err.print("\nstopping: what runs is ended, what is finished is kept (again to end at once)")
+        interrupt()
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _digest(failures: list[dict[str, Any]]) -> None:
+    """Failed cells, equal tracebacks once."""
+    for failure in failures:
+        names = [f"{c['method']}, {c['task']}, {c['weak']} -> {c['strong']}, seed {c['seed']}" for c in failure["cells"]]
+        err.print(f"\n[red]{len(names)} failed[/]: {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}", highlight=False, soft_wrap=True)
+        err.print(failure["traceback"].rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `w2s`."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"w2s: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+    except Interrupted:
+        err.print(f"stopped; to continue, run the same command again:\n  {' '.join(['w2s', *sys.argv[1:]])}", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(130) from None
+    except W2SError as error:
+        err.print(f"w2s: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,116 @@
+"""`w2s doctor`: what this machine has and lacks, and the remedy of each lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from w2s_ray.core.errors import W2SError
+from w2s_ray.engine.store import open_store
+
+MIN_DISK_GB, MIN_MEMORY_GB = 5.0, 4.0
+GB = 2.0**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    remedy: str = ""
+
+
+def checks(store_url: str, *, with_ray: bool) -> Iterator[Check]:
+    """All checks, cheapest first."""
+    yield _python()
+    yield from _packages()
+    yield from _devices()
+    yield _memory()
+    yield from _store(store_url)
+    yield from _deepspeed_tools()
+    yield _hub()
+    if with_ray:
+        yield _ray(store_url)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", "ok", found) if sys.version_info >= (3, 11) else Check("python", "fail", found, "install Python 3.11 or newer")
+
+
+def _packages() -> Iterator[Check]:
+    from packaging.requirements import Requirement
+
+    for text in requires("w2s_ray") or ():
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            yield Check(requirement.name, "fail", "not installed", f"pip install '{requirement}'")
+            continue
+        good = requirement.specifier.contains(found, prereleases=True)
+        yield Check(requirement.name, "ok" if good else "fail", found, "" if good else f"pip install '{requirement}'")
+
+
+def _devices() -> Iterator[Check]:
+    import torch
+
+    yield Check("cpu", "ok", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores")
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        yield Check("gpu", "ok" if built is None else "warn", "none", "" if built is None else f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi")
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Check(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / GB:.0f} GB, bf16 {'yes' if torch.cuda.is_bf16_supported() else 'no'}")
+
+
+def _memory() -> Check:
+    import psutil
+
+    free = psutil.virtual_memory().available / GB
+    return Check("memory", "ok" if free >= MIN_MEMORY_GB else "warn", f"{free:.1f} GB free", "" if free >= MIN_MEMORY_GB else "close other programs, or lower resources.*.micro_tokens")
+
+
+def _store(url: str) -> Iterator[Check]:
+    try:
+        store = open_store(url)
+        store.probe()
+    except W2SError as error:
+        yield Check("store", "fail", url, str(error))
+        return
+    yield Check("store", "ok", f"{url}: writes, creates exclusively, reads, removes")
+    if store.local:
+        free = shutil.disk_usage(Path(store.root)).free / GB
+        yield Check("disk", "ok" if free >= MIN_DISK_GB else "warn", f"{free:.1f} GB free at {store.root}", "" if free >= MIN_DISK_GB else "free space, or give another --store")
+
+
+def _deepspeed_tools() -> Iterator[Check]:
+    """DeepSpeed builds its CPU communication at its first start."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    for tool, remedy in (("g++", "install a C++ compiler (Debian: apt-get install g++)"), ("ninja", "pip install ninja")):
+        found = shutil.which(tool, path=path)
+        yield Check(tool, "ok" if found else "warn", found or "not found; sharded fits on CPU need it", "" if found else remedy)
+
+
+def _hub() -> Check:
+    offline = os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True")
+    return Check("hub", "ok", "offline (HF_HUB_OFFLINE is set): only what is in the cache can be loaded" if offline else "online: hub: names are downloaded when they are first used")
+
+
+def _ray(url: str) -> Check:
+    from w2s_ray.runtime import cluster
+
+    try:
+        return Check("ray", "ok", cluster.try_out(url))
+    except W2SError as error:
+        return Check("ray", "fail", "does not start or work", str(error))

@@ -1,0 +1,55 @@
+"""`w2s status`: studies that have run, drivers that work on the store, steps that they have leased, and the latest failures."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.lease import STALE_S, Holder
+from w2s_ray.engine.record import Failure
+from w2s_ray.engine.store import Store, open_store
+
+FAILURES = 10
+
+
+def print_status(console: Console, store_url: str, runs: Path) -> None:
+    """Three short tables."""
+    _print_runs(console, runs)
+    store = open_store(store_url)
+    _print_leases(console, store)
+    _print_failures(console, store)
+
+
+def _print_runs(console: Console, runs: Path) -> None:
+    table = Table("study", "cells", "ok", "no gap", "failed", "steps made", "reused", "seconds", box=None, pad_edge=False)
+    for path in sorted(runs.glob("*/results.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        states = [cell["status"] for cell in results["cells"]]
+        counts = [str(states.count(state)) for state in ("ok", "no_gap", "failed")]
+        table.add_row(results["name"], str(len(states)), *counts, str(results["steps"]["executed"]), str(results["steps"]["reused"]), f"{results['seconds']:.1f}")
+    console.print(table if table.row_count else f"no finished study in {runs}/")
+
+
+def _print_leases(console: Console, store: Store) -> None:
+    for path in sorted(store.fs.glob(f"{store.root}/leases/*")):
+        data = store.fs.cat_file(path)
+        holder, key = Holder.loads(data), Key.parse(json.loads(data)["key"])
+        beat = store.read(f"drivers/{holder.driver}")
+        state = "dead: the next run takes over" if holder.gone() or beat is None else "working"
+        console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", highlight=False, soft_wrap=True)
+
+
+def _print_failures(console: Console, store: Store) -> None:
+    found = []
+    for path in store.fs.glob(f"{store.root}/*/*/failure.json"):
+        failure = Failure.loads(store.fs.cat_file(path))
+        if not store.has(Key.parse(failure.key)):
+            found.append(failure)
+    for failure in sorted(found, key=lambda f: f.made_at, reverse=True)[:FAILURES]:
+        ago = time.time() - time.mktime(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
+        console.print(f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,113 @@
+"""The scorer: one cell's floor, student and ceiling against gold, and all cells' table. Two steps, so that a study that is run again scores nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2s_ray.core.ids import Ids
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.fingerprint import Inputs, Key, Params
+from w2s_ray.engine.step import JSON, Step
+from w2s_ray.engine.store import Artifact
+from w2s_ray.eval.gap import measure_gap
+from w2s_ray.eval.metrics import agreement, correctness, score, scored_ids
+from w2s_ray.eval.summary import ARMS, CellScore, summarise
+
+PREDICTIONS = "predictions.parquet"
+CELLS = "cells.parquet"
+
+
+def _student_slug(params: Params, inputs: Inputs) -> str:
+    student = inputs["student"]
+    return student.slug if isinstance(student, Key) else ""
+
+
+SCORE = Step("score", 1, "w2s_ray.eval.score:run_score", _student_slug, inline=True)
+COLLECT = Step("collect", 1, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
+
+
+def run_score(work: Work) -> JSON:
+    """Metrics of the three arms on the test rows, of the weak labels on the pool, and the gap."""
+    gold, pool_gold = _labels(work, "gold_test"), _labels(work, "gold_pool")
+    arms = {arm: _labels(work, arm) for arm in ARMS}
+    right = {arm: correctness(predicted, gold) for arm, predicted in arms.items()}
+    gap = measure_gap(*(right[arm] for arm in ARMS), min_errors=work.params["gap_se"])
+    ids = scored_ids(gold)
+    _write_predictions(work.out / PREDICTIONS, ids, gold, arms)
+    slices = json.loads((work.input("slices").path / "slices.json").read_text(encoding="utf-8")).get("test", {})
+    return {
+        "status": gap.status,
+        "reason": gap.reason,
+        "pgr": gap.pgr,
+        "num_test": gap.num_test,
+        **{arm: getattr(gap, arm) for arm in ARMS},
+        "metrics": {arm: score(predicted, gold) for arm, predicted in arms.items()},
+        "labels": score(_labels(work, "labels"), pool_gold),
+        "agreement": agreement(arms["student"], arms["floor"], gold),
+        "slices": {name: _on_slice(ids, set(members), right) for name, members in slices.items()},
+    }
+
+
+def run_collect(work: Work) -> JSON:
+    """The summary over seeds, and every prediction of every cell in one file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    artifacts = work.inputs["scores"]
+    assert isinstance(artifacts, tuple)
+    tables, cells = [], []
+    for names, artifact in zip(work.params["cells"], artifacts, strict=True):
+        table = pq.read_table(artifact.path / PREDICTIONS)
+        cells.append(_cell_score(names, table))
+        tables.append(_named(names, table, pa))
+    pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
+    return {"summary": summarise(cells, min_errors=work.params["gap_se"])}
+
+
+def _labels(work: Work, name: str) -> LabelSet:
+    artifact = work.inputs[name]
+    assert isinstance(artifact, Artifact)
+    return LabelSet.load(artifact.path)
+
+
+def _on_slice(ids: Ids, members: set[str], right: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy of each arm on the rows of one kind."""
+    chosen = np.array([str(i) in members for i in ids], dtype=bool)
+    return {"n": int(chosen.sum()), **{arm: float(hits[chosen].mean()) if chosen.any() else None for arm, hits in right.items()}}
+
+
+def _write_predictions(path: Path, ids: Ids, gold: LabelSet, arms: dict[str, LabelSet]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {"id": pa.array(ids.tolist(), pa.string()), "gold": gold.align(ids).hard_N}
+    for arm, predicted in arms.items():
+        probs_NK = predicted.align(ids).probs_NK
+        columns |= {f"{arm}_p{k}": probs_NK[:, k] for k in range(predicted.num_classes)} | {f"{arm}_class": predicted.align(ids).hard_N}
+    pq.write_table(pa.table(columns), path)
+
+
+def _cell_score(names: dict[str, Any], table: Any) -> CellScore:
+    gold_N = table["gold"].to_numpy()
+    right = {f"{arm}_N": table[f"{arm}_class"].to_numpy() == gold_N for arm in ARMS}
+    ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
+    return CellScore(names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, **right)
+
+
+def _named(names: dict[str, Any], table: Any, pa: Any) -> Any:
+    """The table with the cell's names as dictionary columns: a thousand cells repeat them a million times."""
+    for name in ("seed", "strong", "weak", "task", "method"):
+        column = pa.array([names[name]] * len(table))
+        table = table.add_column(0, name, column.dictionary_encode() if name != "seed" else column)
+    return table
+
+
+def cell_names(cells: Sequence[Any]) -> list[dict[str, Any]]:
+    """What the table calls each cell."""
+    return [{"method": c.method_label, "task": c.task_label, "weak": c.config.models.weak, "strong": c.config.models.strong, "seed": c.seed} for c in cells]

@@ -1,0 +1,108 @@
+"""Which model a name means: its identity for fingerprints (driver), and a folder to load it from (worker)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from w2s_ray.core.errors import ModelError
+from w2s_ray.core.models import ModelRef
+from w2s_ray.core.plugins import closest
+from w2s_ray.engine.fingerprint import digest
+from w2s_ray.engine.store import cache_folder, sha256_of
+
+# Files that decide what a Hugging Face folder computes.
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+
+
+@dataclass(frozen=True)
+class WorldModel:
+    """An untrained Llama over the world's words; made from its numbers, wherever it is needed."""
+
+    hidden: int
+    layers: int
+    heads: int
+    ffn: int
+    init_std: float
+    seed: int = 0
+    version: int = 1
+
+
+WORLD = {
+    "nano": WorldModel(hidden=16, layers=1, heads=2, ffn=32, init_std=0.2),
+    "micro": WorldModel(hidden=32, layers=2, heads=2, ffn=64, init_std=0.1),
+    "mini": WorldModel(hidden=48, layers=2, heads=2, ffn=96, init_std=0.1),
+    "small": WorldModel(hidden=64, layers=2, heads=2, ffn=128, init_std=0.1),
+}
+
+
+def identify(name: str, base: Path) -> ModelRef:
+    """Check a model's name and find what identifies it. Relative folders start at `base`, the YAML's folder."""
+    if name.startswith("world/"):
+        size = name.removeprefix("world/")
+        if size not in WORLD:
+            raise ModelError(f"models: {name!r} is not in the built-in ladder{closest(size, WORLD)}; there are: {', '.join(f'world/{s}' for s in WORLD)}")
+        return ModelRef(name, f"world-{size}@{digest(asdict(WORLD[size]))[:16]}", name)
+    if name.startswith("hub:"):
+        repo, _, revision = name.removeprefix("hub:").partition("@")
+        if not revision:
+            raise ModelError(f"models: {name!r} names no revision, so its weights may change under the study; write {name}@REVISION (the commit on the model's page)")
+        return ModelRef(name, f"{repo}@{revision}", name)
+    folder = (base / Path(name.removeprefix("path:")).expanduser()).resolve()
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, world/NAME, or hub:ORG/NAME@REVISION")
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with save_pretrained(safe_serialization=True)")
+    return ModelRef(name, f"folder-{_folder_digest(folder)[:8]}@{_folder_digest(folder)}", str(folder))
+
+
+def locate(path: str) -> str:
+    """On the worker: the folder (or hub name) to load from. A world model is built in the cache at its first use."""
+    if not path.startswith("world/"):
+        return path
+    from w2s_ray.backends.scratch import build_scratch
+    from w2s_ray.data.world import SPECIALS, vocabulary
+
+    spec = WORLD[path.removeprefix("world/")]
+    folder = cache_folder() / "world" / digest(asdict(spec))[:16]
+    if not (folder / "config.json").is_file():
+        build_scratch(folder, vocabulary()[len(SPECIALS) :], hidden=spec.hidden, layers=spec.layers, heads=spec.heads, ffn=spec.ffn, seed=spec.seed, init_std=spec.init_std)
+    return str(folder)
+
+
+def _folder_digest(folder: Path) -> str:
+    """sha256 over names and contents; remembered by size and time of change, for large folders are read at every start otherwise."""
+    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
+    stamp = hashlib.sha256("\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files).encode()).hexdigest()
+    known = cache_folder() / "digests" / stamp
+    if known.is_file():
+        return known.read_text(encoding="ascii")
+    found = hashlib.sha256("\n".join(f"{path.name} {sha256_of(path)}" for path in files).encode()).hexdigest()
+    known.parent.mkdir(parents=True, exist_ok=True)
+    part = known.with_name(f"{stamp}.{os.getpid()}")
+    part.write_text(found, encoding="ascii")
+    os.replace(part, known)
+    return found
+
+
+def num_parameters(name: str, base: Path) -> int | None:
+    """Parameters of a model, from its numbers or its safetensors headers; None where that would need a download."""
+    if name.startswith("world/"):
+        from w2s_ray.data.world import vocabulary
+
+        spec = WORLD[name.removeprefix("world/")]
+        return len(vocabulary()) * spec.hidden + spec.layers * (4 * spec.hidden**2 + 3 * spec.hidden * spec.ffn + 2 * spec.hidden) + spec.hidden
+    if name.startswith("hub:"):
+        return None
+    return sum(_in_header(path) for path in (base / Path(name.removeprefix("path:")).expanduser()).glob("*.safetensors"))
+
+
+def _in_header(path: Path) -> int:
+    """Sum of the tensors' sizes in a safetensors file: its header is JSON after eight bytes of length."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

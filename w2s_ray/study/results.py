@@ -1,0 +1,116 @@
+"""`runs/<name>/`: the resolved config, results.json, every prediction, and a report. Each file is whole or absent; a run that is repeated replaces them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from w2s_ray.config.load import Study, resolved
+from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.fingerprint import digest
+from w2s_ray.eval.score import CELLS, cell_names
+from w2s_ray.reports.markdown import report
+from w2s_ray.study.run import CellRun
+
+SCHEMA = 1
+FROM_SCORE = ("status", "reason", "floor", "student", "ceiling", "pgr", "num_test", "metrics", "labels", "agreement", "slices")
+
+
+def config_digest(study: Study) -> str:
+    """Identity of the whole study: equal digests are equal experiments."""
+    return digest(study.config.model_dump(mode="json", exclude={"resources"}))[:16]
+
+
+def build_results(study: Study, context: Context, runs: Sequence[CellRun], summary: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """The content of results.json."""
+    cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
+    placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for cell in cells:
+        if "placement" in cell:
+            placements[_group(cell)].add(cell["placement"])
+    return {
+        "schema": SCHEMA,
+        "name": study.config.name,
+        "hypothesis": study.config.hypothesis,
+        "config_digest": config_digest(study),
+        "commit": _commit(study.base),
+        "ceiling_rows": study.config.ceiling_on,
+        "cells": cells,
+        "summary": [row | {"placements": sorted(placements[_group(row)])} for row in summary],
+        "steps": count_steps(context),
+        "seconds": round(seconds, 3),
+        "failures": failures(runs),
+    }
+
+
+def _cell(run: CellRun, names: dict[str, Any]) -> dict[str, Any]:
+    grid = {"grid": run.cell.point} if run.cell.point else {}
+    if run.score is None:
+        return {**names, **grid, "status": "failed", "reason": run.error, "keys": run.keys, "num_test": 0, **run.facts}
+    value = run.score.value
+    return {**names, **grid, **{name: value[name] for name in FROM_SCORE}, "keys": run.keys, **run.facts}
+
+
+def _group(row: dict[str, Any]) -> tuple[str, ...]:
+    return (row["method"], row["task"], row["weak"], row["strong"])
+
+
+def count_steps(context: Context) -> dict[str, Any]:
+    """How many results were made, found and missed, in all and by step."""
+    parts = {"executed": context.executed, "reused": context.reused, "failed": context.failed}
+    by_step: dict[str, dict[str, int]] = defaultdict(dict)
+    for part, keys in parts.items():
+        for step, count in sorted(Counter(key.step for key in keys).items()):
+            by_step[step][part] = count
+    return {part: len(keys) for part, keys in parts.items()} | {"by_step": dict(sorted(by_step.items()))}
+
+
+def failures(runs: Sequence[CellRun]) -> list[dict[str, Any]]:
+    """Cells with equal tracebacks, together; most cells first."""
+    groups: dict[str, list[CellRun]] = defaultdict(list)
+    for run in runs:
+        if run.error:
+            groups[run.traceback].append(run)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    return [{"error": group[0].error, "traceback": group[0].traceback, "cells": cell_names([run.cell for run in group])} for group in ordered]
+
+
+def write_results(folder: Path, study: Study, results: dict[str, Any], collected: Handle | None) -> None:
+    """Fill the run's folder. The predictions are copied only when they changed: a thousand cells have millions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "config.resolved.yaml", resolved(study.config))
+    _write(folder / "report.md", report(results))
+    if collected is not None:
+        _copy_cells(folder, collected)
+    _write(folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+
+def _copy_cells(folder: Path, collected: Handle) -> None:
+    stamp = folder / ".cells"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == collected.key.full and (folder / CELLS).is_file():
+        return
+    part = folder / f".{CELLS}.{os.getpid()}"
+    shutil.copyfile(collected.artifact().path / CELLS, part)
+    os.replace(part, folder / CELLS)
+    _write(stamp, collected.key.full)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _commit(folder: Path) -> str | None:
+    """The commit of the code that a study's YAML lies in, with a mark when files differ from it."""
+    try:
+        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

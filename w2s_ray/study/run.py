@@ -1,0 +1,110 @@
+"""The runner: every cell of a study at once, each a thread that runs its method; the steps run wherever the executor puts them.
+
+One cell's failure does not stop the others. Floor and ceiling are made here, for they need gold; equal ones are one step for all methods.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from w2s_ray.config.load import Study
+from w2s_ray.config.schema import Cell
+from w2s_ray.core.errors import InputError, Interrupted, Planned, StepFailed
+from w2s_ray.engine.context import Context, Handle
+from w2s_ray.eval.gold import Gold
+from w2s_ray.eval.score import COLLECT, SCORE, cell_names
+from w2s_ray.eval.summary import ARMS
+from w2s_ray.ops.task import Task
+from w2s_ray.ops.verbs import Verbs
+from w2s_ray.study.setting import Setting, ceiling_learner
+
+CELLS_AT_ONCE = 64  # threads that mostly wait
+
+Progress = Callable[[Cell, str], None]
+
+
+@dataclass
+class CellRun:
+    """How one cell ended."""
+
+    cell: Cell
+    score: Handle | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    traceback: str = ""
+
+
+def run_cells(study: Study, context: Context, progress: Progress = lambda cell, status: None) -> list[CellRun]:
+    """All cells, in the study's order. A mistake in the input (InputError) stops the study: it would be the same in every cell."""
+    setting = Setting(context, study.base)
+    with ThreadPoolExecutor(min(CELLS_AT_ONCE, len(study.cells)), thread_name_prefix="w2s-cell") as pool:
+        futures = [pool.submit(_run_cell, cell, setting, progress) for cell in study.cells]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            context.interrupt()
+            raise
+
+
+def collect(context: Context, runs: Sequence[CellRun], gap_se: float) -> Handle | None:
+    """The step that makes the table of all cells that have a score."""
+    scored = [run for run in runs if run.score is not None]
+    if not scored:
+        return None
+    handles = tuple(run.score for run in scored if run.score is not None)
+    return context.submit(COLLECT, {"cells": cell_names([run.cell for run in scored]), "gap_se": gap_se}, {"scores": handles})
+
+
+def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
+    run = CellRun(cell)
+    progress(cell, "running")
+    started = time.perf_counter()
+    try:
+        task, gold = setting.task(cell)
+        run.score = _score(cell, setting.context, task, gold, run)
+        run.score.record()
+    except Planned as planned:
+        run.error, run.score = str(planned), None
+    except (InputError, Interrupted):
+        raise
+    except StepFailed as error:
+        run.error, run.traceback, run.score = str(error), error.traceback or str(error), None
+    except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
+        run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
+    run.facts["seconds"] = round(time.perf_counter() - started, 3)
+    progress(cell, "failed" if run.error else "done")
+    return run
+
+
+def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -> Handle:
+    """Submit floor and ceiling first, so that they run beside the method, then the method, then the scorer."""
+    ctx = Verbs(context, cell.seed, always_on=(task.test,))
+    floor = ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])
+    rows, labels = (task.pool, gold.pool) if cell.config.ceiling_on == "pool" else (task.labelled, gold.labelled)
+    ceiling = ctx.train(ceiling_learner(task.strong), rows, labels, keep_weights=False)
+    outcome = cell.method.run(ctx, task)
+    arms = {"floor": floor, "student": outcome.student, "ceiling": ceiling}
+    predictions = {arm: ctx.predict(trained, task.test) for arm, trained in arms.items()}
+    inputs = {**predictions, "gold_test": gold.test, "gold_pool": gold.pool, "labels": outcome.labels, "slices": gold.slices}
+    score = context.submit(SCORE, {"gap_se": cell.config.gap_se}, inputs)
+    run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {"labels": str(outcome.labels.key), "score": str(score.key)}
+    run.facts["diagnostics"] = dict(outcome.diagnostics)
+    student = outcome.student.handle.record()
+    run.facts["gold_supervised"] = "gold" in student.value.get("supervision", ())
+    run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
+    assert set(arms) == set(ARMS)
+    return score
+
+
+def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Where the student was trained: other placements perturb the last digits."""
+    device = facts.get("device", "cpu")
+    return f"{device}, micro_tokens {resources.get('micro_tokens', '')}"

@@ -1,0 +1,63 @@
+"""What a cell needs before its method can run: rows, models, learners. Shared between cells, made once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.config.schema import Cell
+from w2s_ray.core.models import ModelRef
+from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.eval.gold import Gold
+from w2s_ray.ops.models import identify
+from w2s_ray.ops.prepare import submit_prepare
+from w2s_ray.ops.task import Learner, Task
+
+
+@dataclass
+class Setting:
+    """Rows and models of a study's cells, by what the YAML calls them."""
+
+    context: Context
+    base: Path
+    _made: dict[Any, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def model(self, name: str) -> ModelRef:
+        found: ModelRef = self._once(name, lambda: identify(name, self.base))
+        return found
+
+    def prepared(self, cell: Cell) -> Handle:
+        """The step that splits the cell's rows."""
+        spec = cell.config.task
+        found: Handle = self._once(spec.model_dump_json(), lambda: submit_prepare(self.context, spec, self.base))
+        return found
+
+    def task(self, cell: Cell) -> tuple[Task, Gold]:
+        """What the method gets, and what it does not get."""
+        prepared = self.prepared(cell)
+        value = prepared.value  # small and inline: waits for the rows alone
+        rows = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["splits"].items()}
+        gold = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["gold"].items()}
+        config = cell.config
+        weak = Learner(self.model(config.models.weak), config.train.weak, config.resources.weak)
+        strong = Learner(self.model(config.models.strong), config.train.strong, config.resources.strong)
+        num_classes = len(rows["pool"].value["classes"])
+        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, rows.get("heldout"), gold.get("heldout"))
+        return task, Gold(gold["labelled"], gold["pool"], gold["test"], prepared, gold.get("heldout"))
+
+    def _once(self, name: Any, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make()
+            return self._made[name]
+
+
+def ceiling_learner(strong: Learner) -> Learner:
+    """The strong model with gold labels: always plain cross-entropy, for the other losses are made for labels that err."""
+    return strong.with_recipe(loss=Recipe().loss)

@@ -1,0 +1,19 @@
+"""What is allowed and probably not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from w2s_ray.config.load import Study
+from w2s_ray.ops.models import num_parameters
+
+
+def warnings_of(study: Study) -> Iterator[str]:
+    """One sentence a suspicion."""
+    pairs = dict.fromkeys((cell.config.models.weak, cell.config.models.strong) for cell in study.cells)
+    for weak, strong in pairs:
+        sizes = num_parameters(weak, study.base), num_parameters(strong, study.base)
+        if None not in sizes and sizes[0] > sizes[1]:  # type: ignore[operator]  # None was excluded
+            yield f"models: weak {weak} ({sizes[0]:,} parameters) is larger than strong {strong} ({sizes[1]:,}); is that meant?"
+    if len(study.config.seeds) < 3:
+        yield f"seeds: {list(study.config.seeds)} gives intervals that say little; three or more are better"
