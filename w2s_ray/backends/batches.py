@@ -6,6 +6,7 @@ Shapes: N rows in the order of their ids.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,7 @@ def micro_batches(rows: Rows, lengths_N: Rows, max_tokens: int) -> list[Rows]:
     cuts = [len(rows)]
     while cuts[-1]:
         cuts.append(came_from[cuts[-1]])
-    return [rows[start:end] for end, start in zip(cuts, cuts[1:], strict=False)][::-1]
+    return [rows[start:end] for end, start in pairwise(cuts)][::-1]
 
 
 PASS_COST_TOKENS = 512  # what one more pass through a model costs besides its tokens, in tokens

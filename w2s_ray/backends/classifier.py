@@ -137,11 +137,16 @@ def training_mode(classifier: Classifier, recipe: Recipe, *, activation_checkpoi
     if activation_checkpointing:
         from transformers.modeling_layers import GradientCheckpointingLayer
 
-        enable: Callable[..., None] = classifier.backbone.gradient_checkpointing_enable
-        enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _recompute(classifier.backbone)
         for module in classifier.modules():
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True
+
+
+def _recompute(backbone: Any) -> None:
+    old_name = not hasattr(backbone, "activation_checkpointing_enable")  # transformers renamed it within version 5
+    enable: Callable[[dict[str, bool]], None] = backbone.gradient_checkpointing_enable if old_name else backbone.activation_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _mute_dropout(classifier: Classifier) -> None:

@@ -28,7 +28,7 @@ def pick_device(resources: Resources) -> torch.device:
 def has_bf16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 itself."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

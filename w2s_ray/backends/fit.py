@@ -203,7 +203,7 @@ class _Loop:
 
 
 def _backward(loss: Tensor) -> None:
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
 
 
 def _tensor(array: npt.NDArray[np.float64], device: torch.device) -> Tensor:

@@ -77,6 +77,7 @@ class FittedModel:
             if self.recipe.adapt == "lora":
                 backbone.peft_config["default"].base_model_name_or_path = ""  # a place, which differs from host to host
                 backbone.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+                (folder / "README.md").unlink(missing_ok=True)  # a model card that names such places too
             else:
                 backbone.save_pretrained(folder, safe_serialization=True)
                 self.tokenizer.save_pretrained(folder)
@@ -111,6 +112,6 @@ def _load_adapter(model: Any, folder: Path) -> None:
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    outcome = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+    outcome: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
     if outcome.unexpected_keys:
         raise DamagedArtifact(f"{folder} holds adapters for layers that the base model does not have, such as {outcome.unexpected_keys[0]}; give the base model it was trained on")

@@ -55,7 +55,7 @@ def _in_two_passes(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, p
             outputs.append(forward(micro.inputs))
     logits_BK = torch.cat(outputs).requires_grad_()
     loss = loss_fn(logits_BK, torch.cat([m.targets_BMK for m in micros]), torch.cat([m.weights_B for m in micros]), progress)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert logits_BK.grad is not None
     for micro, state, gradient_BK in zip(micros, states, logits_BK.grad.split([len(m.weights_B) for m in micros]), strict=True):
         _set_rng(micro, state)  # the same dropout as in the first pass

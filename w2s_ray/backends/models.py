@@ -41,6 +41,7 @@ def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attent
         model.pooler = None  # our head pools by itself, and many checkpoints lack its weights
     _fuse_kernels(model)
     model.eval()
+    model.warn_if_padding_and_no_attention_mask = _no_warning
     return Backbone(model, _is_causal(model), _positions(model), getattr(model.config, "type_vocab_size", 0) > 1)
 
 
@@ -100,6 +101,10 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def _no_warning(*_: Any) -> None:
+    """Padding without a mask is on purpose for causal models; the check reads the device in every forward."""
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def word_tokenizer(vocabulary: Sequence[str], positions: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     words = Tokenizer(WordLevel({word: i for i, word in enumerate([*SPECIAL, *vocabulary])}, unk_token=UNK))
-    words.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]  # the stub lacks the setter
-    words.post_processor = TemplateProcessing(single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, SPECIAL.index(BOS))])  # type: ignore[assignment]
+    words.pre_tokenizer = WhitespaceSplit()
+    words.post_processor = TemplateProcessing(single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, SPECIAL.index(BOS))])
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token=PAD, bos_token=BOS, unk_token=UNK, padding_side="right", model_max_length=positions)
 
 
@@ -86,10 +87,8 @@ def _check_vocabulary(vocabulary: Sequence[str]) -> None:
 def _swap(made: Path, folder: Path) -> None:
     """Put the finished folder in place. A racing writer makes the same bytes, so whoever comes first is right."""
     old = made.with_name(f"{made.name}.old")
-    try:
+    with suppress(FileNotFoundError):
         os.replace(folder, old)
-    except FileNotFoundError:
-        pass
     try:
         os.replace(made, folder)
     except OSError:

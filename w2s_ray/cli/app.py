@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from w2s_ray.core.errors import InputError, Interrupted, W2SError
+from w2s_ray.core.errors import InputError, Interrupted, ResourceError, W2SError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -26,7 +27,8 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=False, help="List the data sources and formats, or show rows.")
 app.add_typer(data_app, name="data")
 
-out, err = Console(), Console(stderr=True)
+# No markup: names, values and messages may hold brackets. What is coloured is a Text.
+out, err = Console(markup=False, highlight=False), Console(stderr=True, markup=False, highlight=False)
 
 File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.")]
@@ -45,14 +47,16 @@ def run(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.store import open_store
     from w2s_ray.reports.terminal import summary_table
+    from w2s_ray.study.check import check_names
     from w2s_ray.study.results import build_results, write_results
     from w2s_ray.study.run import collect, run_cells
     from w2s_ray.study.warnings import warnings_of
 
     started = time.perf_counter()
     study = load_study(file, sets or ())
+    check_names(study)
     for warning in warnings_of(study):
-        err.print(f"[yellow]warning[/] {warning}", soft_wrap=True)
+        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     opened = open_store(_store_url(store))
     opened.probe()
     with View(err, len(study.cells)) as view, Context(opened, _executor(opened.url, address, local, verbose), listen=view.step) as context, _stopping(context.interrupt):
@@ -63,7 +67,7 @@ def run(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path
         folder = runs / study.config.name
         write_results(folder, study, results, collected)
     out.print(summary_table(results))
-    out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True, highlight=False)
+    out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True)
     if results["failures"]:
         _digest(results["failures"])
         raise typer.Exit(1)
@@ -92,7 +96,7 @@ def why(key: Annotated[str, typer.Argument(help="A step's key as the live view, 
     """Say why a step was not reused: what differs between its identity and that of the nearest recorded one."""
     from w2s_ray.cli.why import explain
 
-    out.print(explain(key, _store_url(store), runs), soft_wrap=True, highlight=False, markup=False)
+    out.print(explain(key, _store_url(store), runs), soft_wrap=True)
 
 
 @app.command()
@@ -144,7 +148,7 @@ def show(name: Annotated[str, typer.Argument(help="world:topic, file:PATH or hub
     for row in rows_of(spec, n, base):
         table = Table(box=None, show_header=False, pad_edge=False)
         for column, text in row.items():
-            table.add_row(f"[bold]{column}[/]", text)
+            table.add_row(Text(column, "bold"), text)
         out.print(table, "")
 
 
@@ -157,7 +161,8 @@ def doctor(store: StoreUrl = None, ray: Annotated[bool, typer.Option("--ray", he
     for check in checks(_store_url(store), with_ray=ray):
         failed |= check.status == "fail"
         colour = {"ok": "green", "warn": "yellow", "fail": "red"}[check.status]
-        out.print(f"[{colour}]{check.status:4}[/] {check.name}: {check.found}" + (f"\n     -> {check.remedy}" if check.remedy else ""), soft_wrap=True, highlight=False)
+        remedy = f"\n     -> {check.remedy}" if check.remedy else ""
+        out.print(Text.assemble((f"{check.status:4}", colour), f" {check.name}: {check.found}{remedy}"), soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -205,20 +210,27 @@ def _digest(failures: list[dict[str, Any]]) -> None:
     """Failed cells, equal tracebacks once."""
     for failure in failures:
         names = [f"{c['method']}, {c['task']}, {c['weak']} -> {c['strong']}, seed {c['seed']}" for c in failure["cells"]]
-        err.print(f"\n[red]{len(names)} failed[/]: {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}", highlight=False, soft_wrap=True)
-        err.print(failure["traceback"].rstrip(), markup=False, highlight=False, soft_wrap=True)
+        err.print(Text.assemble((f"\n{len(names)} failed", "red"), f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}"), soft_wrap=True)
+        err.print(failure["traceback"].rstrip(), soft_wrap=True)
 
 
 def main() -> None:
     """Entry point of `w2s`."""
     try:
-        app()
-    except InputError as error:
-        err.print(f"w2s: {error}", markup=False, highlight=False, soft_wrap=True)
+        app(prog_name="w2s")
+    except (InputError, ResourceError) as error:
+        _refuse(error)
         raise SystemExit(2) from None
     except Interrupted:
-        err.print(f"stopped; to continue, run the same command again:\n  {' '.join(['w2s', *sys.argv[1:]])}", markup=False, highlight=False, soft_wrap=True)
-        raise SystemExit(130) from None
+        err.print(f"stopped; to continue, run the same command again:\n  {' '.join(['w2s', *sys.argv[1:]])}", soft_wrap=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # an inline step may still be in its thread; what it has not committed does not count
     except W2SError as error:
-        err.print(f"w2s: {error}", markup=False, highlight=False, soft_wrap=True)
+        _refuse(error)
         raise SystemExit(1) from None
+
+
+def _refuse(error: W2SError) -> None:
+    """One line, also where a library's message has several."""
+    err.print(f"w2s: {' '.join(str(error).split())}", soft_wrap=True)

@@ -17,6 +17,7 @@ from w2s_ray.engine.context import What
 from w2s_ray.engine.fingerprint import Key
 
 SHOWN = 8  # running steps on the screen
+SMALL = ("prepare", "score", "collect")  # steps of which only the end is worth a line
 REFRESH_PER_S = 4
 
 
@@ -56,9 +57,9 @@ class View:
                 self._waiting[key] = detail
             self._counts[what] += 1
         if what in ("failed", "damaged", "leased"):
-            self._say(f"[{'yellow' if what != 'failed' else 'red'}]{what}[/] {key}: {detail}")
-        elif not self._live and what in ("running", "done"):
-            self._say(f"{what} {key}" + (f" ({took:.1f} s)" if what == "done" and took > 0 else ""))
+            self._say((what, "red" if what == "failed" else "yellow"), f" {key}: {detail}")
+        elif not self._live and ((what == "running" and key.step not in SMALL) or (what == "done" and took > 0)):  # riders end with their step
+            self._say(f"{what} {key}" + (f" ({took:.1f} s)" if what == "done" else ""))
 
     def cell(self, cell: Cell, status: str) -> None:
         """An event of the runner."""
@@ -70,8 +71,9 @@ class View:
         if not self._live and self._counts["done"]:
             self._say(f"cell {status}: {cell.method_label}, {cell.task_label}, {cell.config.models.weak} -> {cell.config.models.strong}, seed {cell.seed} ({self._ended}/{self._num_cells})")
 
-    def _say(self, text: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self._started:7.1f} s[/]  {text}", highlight=False, soft_wrap=True)
+    def _say(self, *parts: str | tuple[str, str]) -> None:
+        """A line with the time before it; a part may bring its style."""
+        self.console.print(Text.assemble((f"{time.monotonic() - self._started:7.1f} s  ", "dim"), *parts), soft_wrap=True)
 
     def _render(self) -> Group:
         now = time.monotonic()

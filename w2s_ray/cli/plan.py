@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from w2s_ray.config.load import Study
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import PlanExecutor
 from w2s_ray.engine.store import open_store
-from w2s_ray.ops.models import identify
+from w2s_ray.study.check import check_names
 from w2s_ray.study.run import run_cells
 
 
@@ -33,9 +34,7 @@ class Plan:
 
 def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     """Dry-run all cells. Models must be there; rows that cannot be had now (offline) leave the plan at its cells."""
-    for cell in study.cells:
-        for name in (cell.config.models.weak, cell.config.models.strong):
-            identify(name, study.base)
+    check_names(study)
     with Context(open_store(store_url), PlanExecutor) as context:
         try:
             run_cells(study, context)
@@ -54,19 +53,19 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
 def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
     """The cells, the steps by kind, the placements."""
     config = plan.study.config
-    console.print(f"[bold]{config.name}[/]: {len(plan.study.cells)} cells = {_product(plan.study)}", highlight=False)
+    console.print(Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {_product(plan.study)}"), soft_wrap=True)
     if plan.no_rows:
-        console.print(f"the rows are not at hand, so the steps cannot be counted: {plan.no_rows}", soft_wrap=True, highlight=False)
+        console.print(f"the rows are not at hand, so the steps cannot be counted: {plan.no_rows}", soft_wrap=True)
     else:
         table = Table("step", "to run", "in the store", box=None, pad_edge=False)
         for step in sorted({*plan.to_run, *plan.reused}):
             table.add_row(step, str(plan.to_run[step]), str(plan.reused[step]))
         console.print(table)
     for role in ("weak", "strong"):
-        console.print(f"{role}: {getattr(config.models, role)} on {_resources(getattr(config.resources, role))}", highlight=False)
+        console.print(f"{role}: {getattr(config.models, role)} on {_resources(getattr(config.resources, role))}", soft_wrap=True)
     if show_keys:
         for key in plan.keys:
-            console.print(key, highlight=False, soft_wrap=True)
+            console.print(key, soft_wrap=True)
 
 
 def _product(study: Study) -> str:

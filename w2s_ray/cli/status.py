@@ -41,7 +41,7 @@ def _print_leases(console: Console, store: Store) -> None:
         holder, key = Holder.loads(data), Key.parse(json.loads(data)["key"])
         beat = store.read(f"drivers/{holder.driver}")
         state = "dead: the next run takes over" if holder.gone() or beat is None else "working"
-        console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", highlight=False, soft_wrap=True)
+        console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", soft_wrap=True)
 
 
 def _print_failures(console: Console, store: Store) -> None:
@@ -52,4 +52,4 @@ def _print_failures(console: Console, store: Store) -> None:
             found.append(failure)
     for failure in sorted(found, key=lambda f: f.made_at, reverse=True)[:FAILURES]:
         ago = time.time() - time.mktime(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
-        console.print(f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", soft_wrap=True)

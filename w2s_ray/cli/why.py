@@ -19,7 +19,7 @@ def explain(key: str, store_url: str, runs: Path) -> str:
     """A few lines for people."""
     store = open_store(store_url)
     target, identity, there = _find(key, store, runs)
-    siblings = [record for other in store.keys(target.step) if other != target and (record := store.record(other)) is not None]
+    siblings = [record for other in store.finished(target.step) if other != target and (record := store.record(other)) is not None]
     head = f"{target} is {'recorded' if there else 'not recorded'} in {store.url}."
     if not siblings:
         return f"{head}\nNo other {target.step} is recorded there: there was nothing to reuse."
@@ -39,7 +39,7 @@ def _find(text: str, store: Store, runs: Path) -> tuple[Key, dict[str, Any], boo
     for path in sorted(runs.glob("*/plan.json")):
         for full, plan in json.loads(path.read_text(encoding="utf-8")).items():
             known[full] = (Key.parse(full), _flat({"params": plan["params"], "inputs": plan["inputs"]}), False)
-    for key in store.keys():
+    for key in store.finished():
         record = store.record(key)
         if record is not None:
             known[key.full] = (key, _identity(record), True)

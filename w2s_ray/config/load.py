@@ -12,28 +12,38 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from w2s_ray.config.recipe import Recipe
-from w2s_ray.config.schema import Cell, Models, Placements, Recipes, StudyConfig
-from w2s_ray.config.task import TaskSpec
+from w2s_ray.config.schema import Cell, StudyConfig
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
-from w2s_ray.core.resources import Resources
 
 M = TypeVar("M", bound=BaseModel)
 
-# Where unknown keys are looked up for the closest valid one.
-_SECTIONS: dict[tuple[str, ...], set[str]] = {
-    (): set(StudyConfig.model_fields),
-    ("task",): set(TaskSpec.model_fields),
-    ("models",): set(Models.model_fields),
-    ("train",): set(Recipes.model_fields),
-    ("train", "weak"): set(Recipe.model_fields),
-    ("train", "strong"): set(Recipe.model_fields),
-    ("resources",): set(Placements.model_fields),
-    ("resources", "weak"): set(Resources.__dataclass_fields__),
-    ("resources", "strong"): set(Resources.__dataclass_fields__),
+# What pydantic's kinds of error mean to somebody who writes YAML; braces are filled from the error's context.
+_MUST: dict[str, str] = {
+    "string_type": "must be text (put it in quotes if it looks like a number, a date, yes or no)",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "tuple_type": "must be a list: [a, b]",
+    "dict_type": "must be a mapping: {{key: value}}",
+    "model_type": "must be a mapping: {{key: value}}",
+    "dataclass_type": "must be a mapping: {{key: value}}",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must have {max_length} entries or fewer",
 }
+SHOWN = 60  # characters of a value in a message
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,6 +53,10 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ConfigError(f"the key in line {key_node.start_mark.line + 1} is a list or a mapping; a key must be a word (a text that starts with a brace or bracket needs quotes)")
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise ConfigError(f"the key {key!r} stands twice (line {key_node.start_mark.line + 1}); keep one")
@@ -70,7 +84,10 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         name, sep, value = override.partition("=")
         if not sep:
             raise ConfigError(f"--set {override!r} has no '='; write --set key.subkey=value")
-        _assign(raw, name, yaml.load(value, _Loader))
+        try:
+            _assign(raw, name, yaml.load(value, _Loader))
+        except (ConfigError, yaml.YAMLError) as error:
+            raise ConfigError(f"--set {override!r}: {_one_line(error)}") from None
     return expand(raw, path.resolve().parent)
 
 
@@ -83,7 +100,8 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
         chosen = copy.deepcopy(raw)
         for name, value in point.items():
             _assign(chosen, name, value)
-        at_point = _checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, f" (at the grid point {point})" if point else "")
+        where = f" (at the grid point {', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""
+        at_point = _checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, where)
         cells += [Cell(at_point, method, seed, point) for method in at_point.methods for seed in at_point.seeds]
     return Study(config, tuple(cells), base)
 
@@ -99,8 +117,11 @@ def _extended(path: Path) -> dict[str, Any]:
     if parent is None:
         return raw
     if not isinstance(parent, str):
-        raise ConfigError(f"{path}: extends: {parent!r} must be one file name")
-    below = _read(path.parent / parent)
+        raise ConfigError(f"{path}: extends is {parent!r}; it must be one file name")
+    try:
+        below = _read(path.parent / parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: extends: {error}") from None
     if "extends" in below:
         raise ConfigError(f"{path.parent / parent}: a file that is extended may not extend another one; put both into one")
     return _merged(below, raw)
@@ -116,12 +137,21 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not YAML: {_one_line(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: the file must be a mapping of keys (name, task, models, methods, …), not {type(raw).__name__}")
+        found = "is empty" if raw is None else f"holds a {type(raw).__name__}"
+        raise ConfigError(f"{path}: the file {found}; it must be a mapping of keys: name, task, models, methods, …")
     return raw
+
+
+def _one_line(error: Exception) -> str:
+    """An error of the YAML parser on one line, without a drawing of the place."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -135,10 +165,12 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _assign(raw: dict[str, Any], name: str, value: Any) -> None:
     """Set a dotted key; numbers step into lists. A loss or method that is written as a bare name becomes a mapping when one steps into it."""
     *path, last = name.split(".")
+    if not all((*path, last)):
+        raise ConfigError(f"{name!r} is not a key; write names with dots between them, such as train.strong.lr")
     here: Any = raw
     for depth, part in enumerate(path):
         inner = here.get(part) if isinstance(here, dict) else here[_index(here, part, name)]
-        if isinstance(inner, str):
+        if isinstance(inner, str) and (part == "loss" or isinstance(here, list)):
             inner = {"type": inner}
         if inner is None:
             inner = {}
@@ -159,18 +191,32 @@ def _checked(model: type[M], raw: dict[str, Any], where: str = "") -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(e) for e in error.errors(include_url=False)[:3]) + where) from None
+        errors = error.errors(include_url=False)
+        # A list of which an entry is wrong is also reported as too short.
+        told = [e for e in errors if not any(len(other["loc"]) > len(e["loc"]) and other["loc"][: len(e["loc"])] == e["loc"] for other in errors)]
+        raise ConfigError("; ".join(_sentence(e) for e in told[:3]) + where) from None
 
 
-def _sentence(error: Any) -> str:
-    path = tuple(str(part) for part in error["loc"])
-    key = ".".join(path) or "the config"
-    if error["type"] == "extra_forbidden":
-        known = _SECTIONS.get(path[:-1], set())
-        return f"{key} is not a known key{closest(path[-1], known)}" + (f"; there are: {', '.join(sorted(known))}" if known else "")
+def _sentence(error: ErrorDetails) -> str:
+    """One pydantic error in words: key, value, what is allowed."""
+    key, value, context = ".".join(map(str, error["loc"])), error["input"], error.get("ctx", {})
+    if error["type"] == "unknown_key":
+        full, known = f"{key}.{context['key']}".lstrip("."), sorted(context["known"])
+        return f"{full} is not a known key{closest(context['key'], known)}; there are: {', '.join(known)}"
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):
+        return f"{key.rpartition('.')[0]} is {_shown(value)}, which has too few entries"
     if error["type"] == "missing":
-        return f"{key} is missing"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    value = error.get("input")
-    shown = "" if isinstance(value, (dict, list, tuple)) or repr(value) in message else f" is {value!r}"
-    return f"{key}{shown}: {message[:1].lower()}{message[1:]}"
+        return f"{key} is missing; the study needs it"
+    if error["type"] not in _MUST:
+        message = str(error["msg"]).removeprefix("Value error, ")
+        return f"{key}: {message}" if key else message
+    must = _MUST[error["type"]].format(**context)
+    hint = closest(str(value), re.findall(r"'(.*?)'", must)) if error["type"] == "literal_error" else ""
+    return f"{key} is {_shown(value)}{hint}; it {must}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "empty"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
 from w2s_ray.config.recipe import Loss
 from w2s_ray.core.frozen import Frozen
-from w2s_ray.core.plugins import find
+from w2s_ray.core.plugins import build
 
 
 class MethodParams(Frozen):
@@ -23,13 +24,4 @@ class MethodParams(Frozen):
         return self.name or str(getattr(self, "type", ""))
 
 
-def _build_method(value: Any) -> Any:
-    """`naive` and `{type: naive, …}` become the config object that the method declares."""
-    if isinstance(value, str):
-        value = {"type": value}
-    if isinstance(value, dict):
-        return find("w2s_ray.methods", str(value.get("type", ""))).model_validate(value)
-    return value
-
-
-Method = Annotated[SerializeAsAny[BaseModel], BeforeValidator(_build_method)]
+Method = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.methods"))]

@@ -6,24 +6,16 @@ Every field is identity: change one and the fit has another key.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
 
 from w2s_ray.core.frozen import Frozen
-from w2s_ray.core.plugins import find
+from w2s_ray.core.plugins import build
 
 
-def _build_loss(value: Any) -> Any:
-    """`xent` and `{type: logconf, aux: 0.5}` become the config object that their implementation declares."""
-    if isinstance(value, str):
-        value = {"type": value}
-    if isinstance(value, dict):
-        return find("w2s_ray.losses", str(value.get("type", ""))).model_validate(value)
-    return value
-
-
-Loss = Annotated[SerializeAsAny[BaseModel], BeforeValidator(_build_loss)]
+Loss = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.losses"))]
 
 
 class Lora(Frozen):
@@ -38,7 +30,7 @@ class Recipe(Frozen):
     """How a model is finetuned."""
 
     adapt: Literal["full", "lora", "probe"] = Field("full", description="all weights, low-rank adapters, or a linear probe on frozen features (closed form or L-BFGS)")
-    loss: Loss = Field(default_factory=lambda: _build_loss("xent"), validate_default=True)
+    loss: Loss = Field(default_factory=lambda: build("w2s_ray.losses", "xent"))
     lr: float = Field(1e-4, gt=0)
     epochs: int = Field(2, ge=1)
     batch: int = Field(32, ge=1, description="rows per optimizer step, whatever the devices")

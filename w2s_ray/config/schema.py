@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, create_model, field_validator, model_validator
 
 from w2s_ray.config.method import Method
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.plugins import closest
 from w2s_ray.core.resources import Resources
 
 
+GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the whole study, or no part of any result
+
+_hints = get_type_hints(Resources)
+# `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else there.
+_ResourceFields: type[BaseModel] = create_model("_ResourceFields", __base__=Frozen, **{name: (_hints[name], f.default) for name, f in Resources.__dataclass_fields__.items()})  # type: ignore[call-overload]  # fields known at run time
+
+
 def _build_resources(value: Any) -> Any:
-    if isinstance(value, dict):
-        try:
-            return Resources(**value)
-        except ResourceError as error:
-            raise ValueError(str(error)) from error
-        except TypeError as error:
-            raise ValueError(f"{error}; the fields are {', '.join(Resources.__dataclass_fields__)}") from error
-    return value
+    if not isinstance(value, dict):
+        return value
+    try:
+        return Resources(**_ResourceFields.model_validate(value).model_dump())
+    except ResourceError as error:
+        raise ValueError(str(error)) from error
 
 
 class Models(Frozen):
-    """Which pretrained models: `world/NAME`, a folder, or `hub:ORG/NAME@REVISION`."""
+    """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or `hub:ORG/NAME@REVISION`."""
 
     weak: str
     strong: str
@@ -76,6 +82,28 @@ class StudyConfig(Frozen):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{list(seeds)} names a seed twice; each seed is one independent repetition")
         return seeds
+
+    @field_validator("grid")
+    @classmethod
+    def _grid_has_points(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for name, values in grid.items():
+            first = name.split(".")[0]
+            if first not in GRID_VARIES:
+                raise ValueError(f"{name!r} cannot vary{closest(first, GRID_VARIES)}; a grid is over parts of {', '.join(GRID_VARIES)}")
+            if not values:
+                raise ValueError(f"{name!r} has no values; list one or more, or drop the key")
+            twice = [value for i, value in enumerate(values) if value in values[:i]]
+            if twice:
+                raise ValueError(f"{name!r} lists {twice[0]!r} twice; keep one")
+        return grid
+
+    @model_validator(mode="after")
+    def _probe_has_no_loss(self) -> StudyConfig:
+        for place, loss in [("train.strong", self.train.strong.loss), *((f"methods {m.label}", m.loss) for m in self.methods)]:  # type: ignore[attr-defined]  # plug-ins are MethodParams
+            name = getattr(loss, "type", "xent")
+            if self.train.strong.adapt == "probe" and name != "xent":
+                raise ValueError(f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for cross-entropy; drop the loss, or set adapt: full or lora")
+        return self
 
     @model_validator(mode="after")
     def _labels_once(self) -> StudyConfig:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,6 @@ class Dataset:
 
         table = pq.read_table(folder / "rows.parquet")
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        kind: Kind = meta["kind"]  # type: ignore[assignment]  # written by `save` alone
+        kind = cast(Kind, meta["kind"])  # written by `save` alone
         inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in COLUMNS[kind]}
         return Dataset.of(meta["name"], meta["split"], kind, tuple(meta["classes"].split("\x1f")), table["id"].to_pylist(), **inputs)

@@ -67,7 +67,7 @@ class LabelSet:
 
     @property
     def num_classes(self) -> int:
-        return self.probs_NK.shape[1]
+        return int(self.probs_NK.shape[1])
 
     @property
     def hard_N(self) -> npt.NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """`ModelRef`: which pretrained model. Methods pass it on and never look inside.
 
-Schemes: `hub:org/name@revision` (the Hugging Face hub), `path:/folder` (a local Hugging Face folder), `world/name` (the built-in ladder).
+Schemes: `hub:org/name@revision` (the Hugging Face hub), `path:/folder` (a local Hugging Face folder),
+`package:name/folder` (one inside an installed Python package), `world/name` (the built-in ladder).
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ from typing import Any, get_args
 
 from w2s_ray.core.errors import ConfigError
 
-# group of entry points -> the folder with the built-in ones
+# group of entry points -> the folder with the built-in ones, and what one of them is called
 GROUPS = {
     "w2s_ray.methods": "w2s_ray.methods",
     "w2s_ray.losses": "w2s_ray.blocks.losses",
     "w2s_ray.formats": "w2s_ray.data.formats",
 }
+NOUNS = {"w2s_ray.methods": "method", "w2s_ray.losses": "loss", "w2s_ray.formats": "format"}
 
 
 def type_name(plugin: type[Any]) -> str:
@@ -53,11 +54,25 @@ def find(group: str, name: str) -> type[Any]:
     """The plug-in of this name, or an error that lists what there is."""
     plugins = available(group)
     if name not in plugins:
-        raise ConfigError(f"unknown {group.split('.')[1].rstrip('s')} {name!r}{closest(name, plugins)}; there are: {', '.join(plugins)}")
+        raise ConfigError(f"unknown {NOUNS[group]} {name!r}{closest(name, plugins)}; there are: {', '.join(plugins)}")
     return plugins[name]
+
+
+def build(group: str, value: Any) -> Any:
+    """`logconf` and `{type: logconf, aux: 0.5}` become the object that the plug-in of this name declares; what is built already stays."""
+    if isinstance(value, str):
+        value = {"type": value}
+    if isinstance(value, dict):
+        if not value.get("type"):
+            raise ConfigError(f"has no `type`, which names the {NOUNS[group]}; there are: {', '.join(available(group))}")
+        return find(group, str(value["type"])).model_validate(value)
+    if not hasattr(type(value), "model_fields"):
+        raise ConfigError(f"{value!r} is not a {NOUNS[group]}; write its name, or {{type: NAME, …}} with its parameters")
+    return value
 
 
 def closest(name: str, names: Any) -> str:
     """' (did you mean …?)' when a known name is near, else nothing."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    by_spelling = {str(known).lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), by_spelling, n=1)
+    return f" (did you mean {by_spelling[near[0]]!r}?)" if near else ""

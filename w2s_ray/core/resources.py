@@ -21,8 +21,11 @@ class Resources:
     checkpoint_every_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.cpus <= 0 or self.gpus < 0 or self.memory_gb < 0 or self.retries < 0 or self.micro_tokens < 1 or self.checkpoint_every_s <= 0:
-            raise ResourceError(f"resources must be positive (gpus, memory_gb and retries may be 0), got {self}")
+        may_be_zero = ("gpus", "memory_gb", "retries")
+        for name in ("cpus", "gpus", "memory_gb", "retries", "micro_tokens", "checkpoint_every_s"):
+            value = getattr(self, name)
+            if value < 0 or (value == 0 and name not in may_be_zero):
+                raise ResourceError(f"{name} is {value:g}; it must be {'0 or more' if name in may_be_zero else 'above 0'}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -250,13 +250,11 @@ class Context:
             tuple(Rider(r.key, r.step.name, r.step.version, r.params, _keys(r.inputs)) for r in riders),
         )  # fmt: skip
         node.running = riders
-        self._listen("running", node.key, "")
-        if node.step.inline:
-            future = self._inline.launch(call)
-        else:
-            if self._executor is None:
-                self._executor = self._make_executor()
-            future = self._executor.launch(call)
+        self._listen("queued", node.key, "waits for a free device")
+        if self._executor is None and not node.step.inline:
+            self._executor = self._make_executor()
+        executor = self._inline if node.step.inline or self._executor is None else self._executor
+        future = executor.launch(call, lambda: self._listen("running", node.key, ""))
         future.add_done_callback(lambda done: self._post(lambda: self._finish(node, call, None if done.cancelled() else done.exception())))
 
     def _finish(self, node: _Node, call: Call, error: BaseException | None) -> None:
@@ -299,9 +297,9 @@ class Context:
     def _fail(self, node: _Node, riders: Iterable[_Node], error: BaseException | None) -> None:
         error = error or Interrupted("the run was stopped; the same command continues it")
         with self._lock:
-            riders = {**node.riders, **{rider.key: rider for rider in riders}}
+            waiting = {**node.riders, **{rider.key: rider for rider in riders}}
             node.riders = {}
-        for failed in (node, *riders.values()):
+        for failed in (node, *waiting.values()):
             if not failed.future.done():
                 self.failed[failed.key] = error
                 own = isinstance(error, StepFailed) and error.key == str(failed.key)
@@ -387,7 +385,7 @@ class Context:
                     return
                 try:
                     event()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  (nobody else would hear of it: those who wait must)
                     self._abort(error)
 
     def _abort(self, error: BaseException | None) -> None:

@@ -83,7 +83,7 @@ def execute(call: Call, log: Callable[[], str] = str) -> None:
         raise  # the driver sets the artifact aside, makes it again, and repeats this call
     except InputError:
         raise  # the user's to mend: its message is enough, and the next run tries anyway
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)
         text = "".join(traceback.format_exception(error))
         failure = Failure(call.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text, log())
         with suppress(OSError):  # a full disk must not hide the error that filled it

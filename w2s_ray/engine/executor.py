@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -9,12 +10,14 @@ from w2s_ray.core.errors import Planned
 from w2s_ray.engine.execute import execute
 from w2s_ray.engine.step import Call
 
+Started = Callable[[], None]
+
 
 class Executor(Protocol):
     """Runs calls. A future ends without an exception when the call's record is in the store, and with StepFailed, DamagedArtifact or Interrupted otherwise."""
 
-    def launch(self, call: Call) -> Future[None]:
-        """Start a call, now or when its resources are free; ResourceError when they never can be."""
+    def launch(self, call: Call, started: Started) -> Future[None]:
+        """Start a call, now or when its resources are free, and say when; ResourceError when they never can be."""
 
     def close(self, now: bool = False) -> None:
         """Wait for what runs, or stop it."""
@@ -26,8 +29,12 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="w2s-inline")
 
-    def launch(self, call: Call) -> Future[None]:
-        return self._pool.submit(execute, call)
+    def launch(self, call: Call, started: Started) -> Future[None]:
+        def run() -> None:
+            started()
+            execute(call)
+
+        return self._pool.submit(run)
 
     def close(self, now: bool = False) -> None:
         self._pool.shutdown(wait=not now, cancel_futures=now)
@@ -36,7 +43,7 @@ class InlineExecutor:
 class PlanExecutor:
     """Runs nothing: every call ends with Planned, and so does what needs it."""
 
-    def launch(self, call: Call) -> Future[None]:
+    def launch(self, call: Call, started: Started) -> Future[None]:
         future: Future[None] = Future()
         future.set_exception(Planned(f"{call.key} would run"))
         return future

@@ -74,7 +74,8 @@ class Leases:
             holder = Holder.loads(data)
             if holder.driver == self.holder.driver:
                 break
-            if not self._dead(holder):
+            taken_over = self.store.read(self._name(key, generation + 1)) is not None
+            if not taken_over and not self._dead(holder):
                 return holder
             generation += 1
         self._held[key] = generation

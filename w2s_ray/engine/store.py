@@ -93,7 +93,7 @@ class Store:
         data = self.read(f"{key.path}/failure.json")
         return None if data is None else Failure.loads(data)
 
-    def keys(self, step: str | None = None) -> Iterator[Key]:
+    def finished(self, step: str | None = None) -> Iterator[Key]:
         """Keys of all finished artifacts, or of one step's."""
         pattern = f"{self.root}/{step or '*'}/*/record.json"
         for path in sorted(self.fs.glob(pattern)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 import os
@@ -14,6 +15,8 @@ from w2s_ray.core.models import ModelRef
 from w2s_ray.core.plugins import closest
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.store import cache_folder, sha256_of
+
+PACKAGE = "package:"
 
 # Files that decide what a Hugging Face folder computes.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -52,16 +55,19 @@ def identify(name: str, base: Path) -> ModelRef:
         if not revision:
             raise ModelError(f"models: {name!r} names no revision, so its weights may change under the study; write {name}@REVISION (the commit on the model's page)")
         return ModelRef(name, f"{repo}@{revision}", name)
-    folder = (base / Path(name.removeprefix("path:")).expanduser()).resolve()
+    folder = _folder(name, base)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, world/NAME, or hub:ORG/NAME@REVISION")
+        raise ModelError(f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, or hub:ORG/NAME@REVISION")
     if not list(folder.glob("*.safetensors")):
         raise ModelError(f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with save_pretrained(safe_serialization=True)")
-    return ModelRef(name, f"folder-{_folder_digest(folder)[:8]}@{_folder_digest(folder)}", str(folder))
+    # A package lies elsewhere on another machine, so its name travels and not its place.
+    return ModelRef(name, f"folder-{_folder_digest(folder)[:8]}@{_folder_digest(folder)}", name if name.startswith(PACKAGE) else str(folder))
 
 
 def locate(path: str) -> str:
     """On the worker: the folder (or hub name) to load from. A world model is built in the cache at its first use."""
+    if path.startswith(PACKAGE):
+        return str(_folder(path, Path()))
     if not path.startswith("world/"):
         return path
     from w2s_ray.backends.scratch import build_scratch
@@ -72,6 +78,17 @@ def locate(path: str) -> str:
     if not (folder / "config.json").is_file():
         build_scratch(folder, vocabulary()[len(SPECIALS) :], hidden=spec.hidden, layers=spec.layers, heads=spec.heads, ffn=spec.ffn, seed=spec.seed, init_std=spec.init_std)
     return str(folder)
+
+
+def _folder(name: str, base: Path) -> Path:
+    """Where a model's files are. A package is looked up and not imported: its code has no say in an experiment."""
+    if not name.startswith(PACKAGE):
+        return (base / Path(name.removeprefix("path:")).expanduser()).resolve()
+    package, _, inside = name.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"models: {name!r} needs the Python package {package!r}, which is not installed here; pip install the distribution that holds it, or name another model")
+    return Path(next(iter(spec.submodule_search_locations)), inside)
 
 
 def _folder_digest(folder: Path) -> str:
@@ -98,7 +115,7 @@ def num_parameters(name: str, base: Path) -> int | None:
         return len(vocabulary()) * spec.hidden + spec.layers * (4 * spec.hidden**2 + 3 * spec.hidden * spec.ffn + 2 * spec.hidden) + spec.hidden
     if name.startswith("hub:"):
         return None
-    return sum(_in_header(path) for path in (base / Path(name.removeprefix("path:")).expanduser()).glob("*.safetensors"))
+    return sum(_in_header(path) for path in _folder(name, base).glob("*.safetensors"))
 
 
 def _in_header(path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import ray
@@ -27,12 +28,11 @@ def join(address: str | None, verbose: bool) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"
-    runtime_env = {} if local else {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ}}
+    runtime_env: dict[str, Any] = {} if local else {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ}}
+    options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
+    level = logging.INFO if verbose else logging.ERROR
     try:
-        ray.init(
-            address=address, log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, runtime_env=runtime_env,
-            **({"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}),
-        )  # fmt: skip
+        ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
         raise ResourceError(f"no Ray cluster answers at {address!r}: {error}; check `ray status` there, or leave --address out for a local Ray") from error
     return local

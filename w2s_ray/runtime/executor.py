@@ -21,6 +21,7 @@ from ray.exceptions import RayError, RayTaskError
 from w2s_ray.core.errors import Interrupted, ResourceError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import execute
+from w2s_ray.engine.executor import Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster
 from w2s_ray.runtime.admission import Admission
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 @dataclass(eq=False)
 class _Job:
     call: Call
+    started: Started
     future: Future[None] = field(default_factory=Future)
     ref: Any = None
     unaccounted: bool = False  # Ray holds it until an autoscaler brings a node that can
@@ -53,8 +55,8 @@ class RayExecutor:
 
     # --- any thread ---
 
-    def launch(self, call: Call) -> Future[None]:
-        job = _Job(call)
+    def launch(self, call: Call, started: Started) -> Future[None]:
+        job = _Job(call, started)
         self._inbox.put(("launch", job))
         return job.future
 
@@ -122,6 +124,7 @@ class RayExecutor:
             options["memory"] = resources.memory_gb * GB
         job.ref = task.options(**options).remote(job.call)
         self._running.add(job)
+        job.started()
         job.ref.future().add_done_callback(lambda done: self._inbox.put(("done", job)))
 
     def _end(self, job: _Job) -> None:
@@ -185,7 +188,7 @@ def _captured() -> Iterator[Any]:
     handler = logging.StreamHandler(tee)
     logging.getLogger().addHandler(handler)
     try:
-        with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):  # type: ignore[type-var]
+        with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
             yield lambda: tee.tail
     finally:
         logging.getLogger().removeHandler(handler)

@@ -14,7 +14,7 @@ from typing import Any
 
 from w2s_ray.config.load import Study
 from w2s_ray.config.schema import Cell
-from w2s_ray.core.errors import InputError, Interrupted, Planned, StepFailed
+from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed
 from w2s_ray.engine.context import Context, Handle
 from w2s_ray.eval.gold import Gold
 from w2s_ray.eval.score import COLLECT, SCORE, cell_names
@@ -41,8 +41,10 @@ class CellRun:
 
 
 def run_cells(study: Study, context: Context, progress: Progress = lambda cell, status: None) -> list[CellRun]:
-    """All cells, in the study's order. A mistake in the input (InputError) stops the study: it would be the same in every cell."""
+    """All cells, in the study's order. A mistake in the input, or a request that no device here can hold, stops the study: it would be the same when run again."""
     setting = Setting(context, study.base)
+    for rows in [setting.prepared(cell) for cell in study.cells]:
+        rows.record()  # a mistake in any task's rows is found before anything is trained
     with ThreadPoolExecutor(min(CELLS_AT_ONCE, len(study.cells)), thread_name_prefix="w2s-cell") as pool:
         futures = [pool.submit(_run_cell, cell, setting, progress) for cell in study.cells]
         try:
@@ -73,9 +75,10 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
         run.score.record()
     except Planned as planned:
         run.error, run.score = str(planned), None
-    except (InputError, Interrupted):
+    except (InputError, Interrupted, ResourceError):
         raise
     except StepFailed as error:
+        _raise_resource_error(error)
         run.error, run.traceback, run.score = str(error), error.traceback or str(error), None
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
@@ -102,6 +105,13 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
     assert set(arms) == set(ARMS)
     return score
+
+
+def _raise_resource_error(failed: StepFailed) -> None:
+    """A failed step carries the name and the message of its error, not the error."""
+    name, _, message = failed.error.partition(": ")
+    if name == ResourceError.__name__:
+        raise ResourceError(message) from failed
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:

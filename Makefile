@@ -1,0 +1,44 @@
+# `make quickstart` and `make test` work on a fresh machine with Python >= 3.11, and twice.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Small models are slower with two threads a process than with one; Ray runs one process a core instead.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: quickstart test slow check format install dev clean
+
+quickstart: install
+	$(BIN)/w2s run experiments/quickstart.yaml
+
+test: dev
+	$(BIN)/python -m pytest -q
+
+slow: dev
+	$(BIN)/python -m pytest -q -m slow
+
+check: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m w2s_ray.engine.lock
+
+format: dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: .venv/installed
+dev: .venv/installed-dev
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable . --constraint constraints.txt
+	touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable '.[dev]' --constraint constraints.txt
+	touch .venv/installed $@
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

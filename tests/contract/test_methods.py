@@ -1,0 +1,86 @@
+"""One suite for every method of the registry: deterministic, resumable at every step boundary, blind to gold, aligned by id."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import config, run, run_and_die, splits_of, write_rows
+
+from w2s_ray.core.plugins import available
+
+METHODS = sorted(available("w2s_ray.methods"))
+LOSSES = sorted(available("w2s_ray.losses"))
+
+
+@pytest.fixture(params=METHODS)
+def raw(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return config(request.param)
+
+
+@pytest.fixture(scope="module")
+def killer() -> multiprocessing.context.ForkServerContext:
+    """Starts processes that have imported the heavy packages already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["warm"])
+    return context
+
+
+def test_two_runs_agree_and_a_third_runs_nothing(raw: dict[str, Any], tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    first, second = (run(raw, tmp_path, str(tmp_path / name)) for name in ("one", "two"))
+    assert first.labels == second.labels
+    assert first.students == second.students
+    assert sorted(first.executed) == sorted(second.executed)
+    third = run(raw, tmp_path, str(tmp_path / "one"))
+    assert third.executed == []
+    assert (third.labels, third.students, third.scores) == (first.labels, first.students, first.scores)
+
+
+def test_killed_at_every_step_boundary_it_ends_the_same(raw: dict[str, Any], tmp_path: Path, killer: multiprocessing.context.ForkServerContext) -> None:
+    write_rows(tmp_path)
+    undisturbed = run(raw, tmp_path, str(tmp_path / "undisturbed"))
+    store, notes = str(tmp_path / "store"), tmp_path / "starts"
+    kills = 0
+    while True:
+        process = killer.Process(target=run_and_die, args=(raw, tmp_path, store, kills % 2 == 1, notes))
+        process.start()
+        process.join(120)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -9
+        kills += 1
+        assert kills < 500
+    # Each step dies once before its record and once after it; the rows' parts are published the same way.
+    assert kills >= len(undisturbed.executed)
+    assert not [line for line in notes.read_text().splitlines() if line.endswith("True")], "a finished step ran again"
+    last = run(raw, tmp_path, store)
+    assert last.executed == []
+    assert (last.labels, last.students, last.scores) == (undisturbed.labels, undisturbed.students, undisturbed.scores)
+
+
+def test_flipping_every_gold_label_of_pool_and_test_changes_nothing_that_a_method_makes(raw: dict[str, Any], tmp_path: Path) -> None:
+    write_rows(tmp_path / "true")
+    write_rows(tmp_path / "flipped", flip=("pool", "test"))
+    assert splits_of(tmp_path / "true") == splits_of(tmp_path / "flipped")
+    true, flipped = (run(raw, tmp_path / name, str(tmp_path / f"{name}-store")) for name in ("true", "flipped"))
+    assert true.labels == flipped.labels
+    assert true.students == flipped.students
+    assert true.scores != flipped.scores, "the scorer must see the flip, else this test sees nothing"
+
+
+def test_flipping_the_labelled_half_does_change_them(raw: dict[str, Any], tmp_path: Path) -> None:
+    """The power of the test above: the gold that methods may see does reach their outputs."""
+    write_rows(tmp_path / "true")
+    write_rows(tmp_path / "flipped", flip=("labelled",))
+    true, flipped = (run(raw, tmp_path / name, str(tmp_path / f"{name}-store")) for name in ("true", "flipped"))
+    assert true.labels != flipped.labels
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_naive_runs_with_every_loss(loss: str, tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    ran = run(config({"type": "naive", "loss": loss}), tmp_path, str(tmp_path / "store"))
+    assert len(ran.students["naive 0"][0]) == 64

@@ -1,0 +1,27 @@
+"""Fixtures of the tests that meet the package as a user does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from integration.face import Face
+
+
+@pytest.fixture
+def face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Face:
+    monkeypatch.delenv("W2S_STORE", raising=False)
+    return Face(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Face]:
+    """A study that has run, for tests that only look at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("W2S_STORE", raising=False)
+        patch.setenv("W2S_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        face = Face(tmp_path_factory.mktemp("finished"), patch)
+        ended = face.run()
+        assert ended.code == 0, ended.err
+        yield face

@@ -1,0 +1,125 @@
+"""Drivers killed at random moments, and two drivers on one study: real processes, real Ray, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from studies import config, write_rows
+
+W2S = [sys.executable, "-m", "w2s_ray"]
+TIMELESS = ("seconds", "placement")
+
+
+def study(folder: Path, **more: Any) -> Path:
+    """A study of two methods and two seeds: ten trainings."""
+    write_rows(folder)
+    raw = config("naive", seeds=(0, 1), **more)
+    raw["methods"] = ["naive", {"type": "naive", "name": "product", "loss": "product"}]
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def start(path: Path, store: str, runs: str, *options: str) -> subprocess.Popen[str]:
+    command = [*W2S, "run", str(path), "--store", str(path.parent / store), "--runs", str(path.parent / runs), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    text, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, text
+
+
+def results(path: Path, runs: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path.parent / runs / "tiny" / "results.json").read_text())
+    return found
+
+
+def timeless(found: dict[str, Any]) -> Any:
+    """What must not depend on how often the driver died."""
+    cells = [{name: value for name, value in cell.items() if name not in TIMELESS} for cell in found["cells"]]
+    return cells, [{name: value for name, value in row.items() if name != "placements"} for row in found["summary"]]
+
+
+def commits(store: Path) -> Counter[str]:
+    """How many whole attempts each key has: a second one would mean that a finished step ran again."""
+    return Counter(str(path.parent) for path in store.glob("*/*/a*") if path.is_dir() and not path.name.startswith("."))
+
+
+def kill_often(path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float) -> None:
+    """Kill the driver at random moments; where it finishes first, one result is taken away."""
+    rng = random.Random(0)
+    for _ in range(kills):
+        process = start(path, "store", "runs", *options)
+        try:
+            process.communicate(timeout=rng.uniform(shortest_s, longest_s))
+        except subprocess.TimeoutExpired:
+            below = psutil.Process(process.pid).children(recursive=True)
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            _, alive = psutil.wait_procs(below, timeout=30)
+            # Ray's two agents look for their dead parent about once a minute; all that computes must be gone.
+            assert not [process for process in alive if "Agent" not in process.name()], "a dead driver's Ray must die with it"
+        else:
+            records = sorted((path.parent / "store").glob("train/*/record.json"))
+            rng.choice(records).unlink()
+
+
+def check_after_kills(tmp_path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float) -> None:
+    path = study(tmp_path)
+    finish(start(path, "undisturbed", "undisturbed-runs", "--local"))
+    kill_often(path, kills, options, shortest_s, longest_s)
+    finish(start(path, "store", "runs", *options))
+    assert timeless(results(path, "runs")) == timeless(results(path, "undisturbed-runs"))
+    finish(start(path, "store", "runs", "--local"))
+    assert results(path, "runs")["steps"]["executed"] == 0
+
+
+@pytest.mark.ray
+def test_a_driver_on_ray_that_is_killed_twice_ends_the_same(tmp_path: Path) -> None:
+    check_after_kills(tmp_path, 2, (), 8.0, 16.0)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_driver_on_ray_that_is_killed_twelve_times_ends_the_same(tmp_path: Path) -> None:
+    check_after_kills(tmp_path, 12, (), 2.0, 22.0)
+
+
+def test_two_drivers_started_together_share_the_work(tmp_path: Path) -> None:
+    path = study(tmp_path)
+    drivers = [start(path, "store", f"runs{n}", "--local") for n in range(2)]
+    for driver in drivers:
+        finish(driver)
+    one, two = (results(path, f"runs{n}") for n in range(2))
+    assert timeless(one) == timeless(two)
+    finish(start(path, "alone", "runs-alone", "--local"))
+    alone = results(path, "runs-alone")
+    assert timeless(one) == timeless(alone)
+    assert one["steps"]["executed"] + two["steps"]["executed"] == alone["steps"]["executed"]
+    assert set(commits(tmp_path / "store").values()) == {1}
+    assert not list((tmp_path / "store" / "leases").glob("*"))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_drivers_on_two_rays_share_the_work(tmp_path: Path) -> None:
+    path = study(tmp_path)
+    drivers = [start(path, "store", f"runs{n}") for n in range(2)]
+    for driver in drivers:
+        finish(driver)
+    one, two = (results(path, f"runs{n}") for n in range(2))
+    assert timeless(one) == timeless(two)
+    assert set(commits(tmp_path / "store").values()) == {1}

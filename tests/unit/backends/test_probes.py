@@ -1,0 +1,79 @@
+"""Linear probes against scikit-learn, and against what must hold exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+from toy_rows import shuffled, toy
+
+from w2s_ray.backends.probes import Probe, embed_base, logistic, ridge
+from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.resources import Resources
+
+
+def blobs(count: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, count)
+    return rng.normal(size=(count, width)) * np.linspace(0.1, 30, width) + 3 * rng.normal(size=(classes, width))[truth], truth
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("l2", [1e-3, 0.1])
+def test_logistic_is_scikit_learns(classes: int, l2: float) -> None:
+    features, truth = blobs(300, 8, classes)
+    found = logistic(features, np.eye(classes)[truth], l2)
+    standard = StandardScaler().fit(features)
+    theirs = LogisticRegression(C=1 / (l2 * 300), tol=1e-10, max_iter=5000).fit(standard.transform(features), truth)
+    assert np.allclose(found.predict(features), theirs.predict_proba(standard.transform(features)), atol=1e-5)
+    assert np.allclose(found.weight_DC.T, theirs.coef_, atol=1e-4)
+
+
+def test_soft_labels_and_weights_are_shares_of_rows() -> None:
+    features, truth = blobs(60, 4, 3)
+    rng = np.random.default_rng(1)
+    counts = rng.integers(1, 4, size=(60, 3))
+    soft = counts / counts.sum(axis=1, keepdims=True)
+    weighted = logistic(features, soft, 0.01, counts.sum(axis=1).astype(float))
+    rows, classes = np.nonzero(np.ones_like(counts))
+    again, labels = np.repeat(features[rows], counts.ravel(), axis=0), np.repeat(classes, counts.ravel())
+    copied = logistic(again, np.eye(3)[labels], 0.01)
+    assert np.allclose(weighted.predict(features), copied.predict(features), atol=1e-5)
+    assert not np.allclose(weighted.predict(features), logistic(features, np.eye(3)[truth], 0.01).predict(features), atol=0.1)
+
+
+def test_without_information_the_probe_says_the_mean_label() -> None:
+    soft = np.tile([0.2, 0.5, 0.3], (20, 1))
+    assert np.allclose(logistic(np.ones((20, 3)), soft, 0.1).predict(np.ones((5, 3))), soft[:5], atol=1e-6)
+
+
+def test_more_features_than_rows_and_a_saved_probe(tmp_path: Path) -> None:
+    features, truth = blobs(20, 50, 2)
+    found = logistic(features, np.eye(2)[truth], 1e-2)
+    assert (found.predict(features).argmax(1) == truth).all()
+    found.save(tmp_path / "p.safetensors")
+    assert np.array_equal(Probe.load(tmp_path / "p.safetensors").predict(features), found.predict(features))
+
+
+@pytest.mark.parametrize("shape", [(80, 6), (20, 50)])
+def test_ridge_is_scikit_learns_in_both_forms(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=shape) + 2, rng.normal(size=(shape[0], 3)) - 5
+    weight, bias = ridge(features, targets, 0.05)
+    theirs = Ridge(alpha=0.05 * shape[0]).fit(features, targets)
+    assert np.allclose(weight, theirs.coef_.T)
+    assert np.allclose(bias, theirs.intercept_)
+    with pytest.raises(ConfigError, match="above 0"):
+        ridge(features, targets, 0)
+
+
+def test_embeddings_belong_to_ids(llama: str, tmp_path: Path) -> None:
+    data, _ = toy(30)
+    one = embed_base(llama, data, 1, Resources(), tmp_path)
+    other = embed_base(llama, shuffled(data), 1, Resources(micro_tokens=20), tmp_path)
+    assert np.allclose(other.align(one.ids).array_ND, one.array_ND, atol=1e-5)
+    assert one.array_ND.shape == (30, 16)
+    assert not np.allclose(one.array_ND, embed_base(llama, data, -1, Resources(), tmp_path).array_ND)
