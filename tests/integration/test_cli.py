@@ -264,6 +264,7 @@ def test_ctrl_c_stops_and_the_same_command_continues(face: Face, where: tuple[st
 def test_a_second_ctrl_c_ends_at_once(face: Face) -> None:
     process = _start_until_running(face, face.study(LONG), "--local")
     process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130

