@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 class CheckpointPlace(Protocol):
     """Where a fit keeps its checkpoint. `keep` takes the file over and replaces what had the name before, all or nothing."""
 
-    scratch: Path
+    @property
+    def scratch(self) -> Path:
+        """A local folder for files that are being written."""
+        ...
 
     def fetch(self, name: str) -> Path | None: ...
 

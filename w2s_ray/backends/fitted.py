@@ -14,9 +14,10 @@ import torch
 from w2s_ray.backends import inference
 from w2s_ray.backends.classifier import Classifier, build_classifier
 from w2s_ray.backends.devices import autocast, pick_device
+from w2s_ray.backends.embed import embed_base
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
-from w2s_ray.backends.probes import PROBE_FILE, FittedProbe, Probe
+from w2s_ray.backends.probes import FittedProbe
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
@@ -56,8 +57,7 @@ class FittedModel:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def predict(self, data: Dataset) -> LabelSet:
-        if data.num_classes != len(self.classes):
-            raise DataError(f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of {data.name} have {data.num_classes}")
+        check_classes(data, self.classes)
         tokens = self._tokens(data)
         probs_NK = inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
         return LabelSet.of(tokens.ids, probs_NK.reshape(len(tokens), len(self.classes))).align(data.ids)
@@ -90,6 +90,36 @@ class FittedModel:
         return tokens
 
 
+@dataclass
+class ProbedModel:
+    """A linear probe beside the base model whose features it reads."""
+
+    fitted: FittedProbe
+    model_path: str
+    recipe: Recipe
+    classes: tuple[str, ...]
+    resources: Resources
+    cache: Path | None
+    log: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def predict(self, data: Dataset) -> LabelSet:
+        check_classes(data, self.classes)
+        return self.fitted.predict(self.embed(data, self.recipe.layer))
+
+    def embed(self, data: Dataset, layer: int = -1) -> Features:
+        return embed_base(self.model_path, data, self.recipe.model_copy(update={"layer": layer}), self.resources, self.cache)
+
+    def save(self, folder: Path) -> None:
+        self.fitted.save(folder)
+        write_fit_file(folder, self.recipe, self.classes)
+
+
+def check_classes(data: Dataset, classes: tuple[str, ...]) -> None:
+    if data.num_classes != len(classes):
+        raise DataError(f"this model tells {len(classes)} classes apart ({', '.join(classes)}), the rows of {data.name} have {data.num_classes}")
+
+
 def load_fitted(folder: Path, base_path: str, resources: Resources | None = None, cache: Path | None = None) -> Fitted:
     """What `save` wrote. The base model is needed for adapters and probes; a fully finetuned one is complete in itself."""
     from safetensors.torch import load_file
@@ -97,7 +127,7 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
     resources = resources or Resources()
     recipe, classes = read_fit_file(folder)
     if recipe.adapt == "probe":
-        return FittedProbe(Probe.load(folder / PROBE_FILE), base_path, recipe, classes, resources, cache)
+        return ProbedModel(FittedProbe.load(folder), base_path, recipe, classes, resources, cache)
     device = pick_device(resources)
     home = base_path if recipe.adapt == "lora" else str(folder)
     classifier = build_classifier(home, recipe, len(classes), autocast(device, recipe.precision))

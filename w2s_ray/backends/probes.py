@@ -9,25 +9,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from w2s_ray.backends import inference
-from w2s_ray.backends.classifier import Classifier
-from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick_device
-from w2s_ray.backends.fit_file import write_fit_file
-from w2s_ray.backends.models import load_backbone, load_tokenizer, pad_id
 from w2s_ray.backends.targets import join
-from w2s_ray.backends.tokens import tokenise
-from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError, FitError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import Floats, LabelSet
-from w2s_ray.core.resources import Resources
 
 PROBE_FILE = "probe.safetensors"
 MAX_ITERATIONS = 2000
@@ -46,6 +36,8 @@ class Probe:
         """Class probabilities."""
         from scipy.special import softmax
 
+        if features_ND.shape[1] != len(self.mean_D):
+            raise DataError(f"this probe reads {len(self.mean_D)} features, got {features_ND.shape[1]}; give it features of the model and layer it was fitted on")
         scores_NC = (np.asarray(features_ND, dtype=np.float64) - self.mean_D) / self.scale_D @ self.weight_DC + self.bias_C
         probs_NK: Floats = softmax(_all_classes(scores_NC), axis=1)
         return probs_NK
@@ -108,69 +100,33 @@ def ridge(features_ND: npt.NDArray[np.floating], targets_NK: npt.NDArray[np.floa
     return weight_DK, mean_K - mean_D @ weight_DK
 
 
-def embed_base(
-    model_path: str,
-    data: Dataset,
-    layer: int,
-    resources: Resources,
-    cache: Path | None,
-    *,
-    pooling: Literal["last", "mean"] = "last",
-    precision: Literal["fp32", "bf16"] = "fp32",
-) -> Features:
-    """Pooled hidden states of an untouched pretrained model; layer -1 is the last, 0 the embeddings."""
-    device = pick_device(resources)
-    tokenizer = load_tokenizer(model_path)
-    cast = autocast(device, precision)
-    backbone = load_backbone(model_path, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
-    tokens = tokenise(data, tokenizer, cache)
-    tokens.check_lengths(backbone.positions, model_path)
-    classifier = Classifier(backbone, torch.nn.Linear(1, 1), pooling, cast).to(device)
-    array_ND = inference.features(classifier, layer, tokens, pad_id(tokenizer), resources.micro_tokens, device)
-    return Features.of(tokens.ids, array_ND, layer=layer).align(data.ids)
-
-
-def fit_probe(data: Dataset, labels: Sequence[LabelSet], model_path: str, recipe: Recipe, resources: Resources, cache: Path | None) -> FittedProbe:
-    """Embed the labelled rows, then solve. The soft labels are the mean over the teachers that speak; `recipe.loss` must be xent."""
-    if getattr(recipe.loss, "type", "") != "xent":
-        raise ConfigError(f"train.loss is {getattr(recipe.loss, 'type', recipe.loss)!r}, but a linear probe is solved for cross-entropy; set loss: xent, or adapt: full or lora")
+def fit_probe(features: Features, labels: Sequence[LabelSet], *, l2: float) -> FittedProbe:
+    """Solve on the rows that at least one teacher labels; the soft labels are the mean over the teachers that speak."""
     started = time.monotonic()
-    targets = join(data, labels)
-    rows = data.select(np.sort(data.ids)[targets.labelled])
-    found = embed_base(model_path, rows, recipe.layer, resources, cache, pooling=recipe.pooling, precision=recipe.precision)
-    embedded = time.monotonic()
-    probe = logistic(found.array_ND, targets.mean_NK, recipe.l2, targets.weight_N[targets.labelled])
-    device = pick_device(resources)
-    seconds = {"embed": embedded - started, "train": time.monotonic() - embedded}
-    facts = {"rows": len(rows), "seconds": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
-    return FittedProbe(probe, model_path, recipe, data.classes, resources, cache, facts=facts)
+    targets = join(features.ids, labels, labels[0].num_classes if labels else 0)
+    array_ND = features.align(np.sort(features.ids)[targets.labelled]).array_ND
+    probe = logistic(array_ND, targets.mean_NK, l2, targets.weight_N[targets.labelled])
+    return FittedProbe(probe, facts={"rows": len(array_ND), "seconds": {"train": time.monotonic() - started}})
 
 
 @dataclass
 class FittedProbe:
-    """A linear probe beside the base model whose features it reads."""
+    """A linear probe and what it took. It reads features; whose they are is known to those who made them."""
 
     probe: Probe
-    model_path: str
-    recipe: Recipe
-    classes: tuple[str, ...]
-    resources: Resources
-    cache: Path | None
     log: list[dict[str, float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def predict(self, data: Dataset) -> LabelSet:
-        if data.num_classes != len(self.classes):
-            raise DataError(f"this probe tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of {data.name} have {data.num_classes}")
-        return LabelSet.of(data.ids, self.probe.predict(self.embed(data, self.recipe.layer).array_ND))
-
-    def embed(self, data: Dataset, layer: int = -1) -> Features:
-        return embed_base(self.model_path, data, layer, self.resources, self.cache, pooling=self.recipe.pooling, precision=self.recipe.precision)
+    def predict(self, features: Features) -> LabelSet:
+        return LabelSet.of(features.ids, self.probe.predict(features.array_ND))
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.probe.save(folder / PROBE_FILE)
-        write_fit_file(folder, self.recipe, self.classes)
+
+    @staticmethod
+    def load(folder: Path) -> FittedProbe:
+        return FittedProbe(Probe.load(folder / PROBE_FILE))
 
 
 def _all_classes(scores_NC: Floats) -> Floats:

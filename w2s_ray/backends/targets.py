@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import DataError
+from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats, LabelSet
 
 
@@ -31,18 +31,18 @@ class Targets:
         return probs
 
 
-def join(data: Dataset, labels: Sequence[LabelSet]) -> Targets:
-    """Labels of the dataset's rows in the order of their ids. A row's weight is the mean over the teachers that speak."""
+def join(ids: Ids, labels: Sequence[LabelSet], num_classes: int) -> Targets:
+    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that speak."""
     if not labels:
-        raise DataError(f"no labels for {data.name} {data.split}; a fit needs at least one teacher")
+        raise DataError("no labels; a fit needs at least one teacher")
     for teacher in labels:
-        if teacher.num_classes != data.num_classes:
-            raise DataError(f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes, the rows of {data.name} have {data.num_classes}: {', '.join(data.classes)}")
-    aligned = [teacher.align(np.sort(data.ids)) for teacher in labels]
+        if teacher.num_classes != num_classes:
+            raise DataError(f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes where {num_classes} are wanted; labels and rows must be of the same task")
+    aligned = [teacher.align(np.sort(ids)) for teacher in labels]
     mask_NM = np.stack([teacher.mask_N for teacher in aligned], axis=1)
     weight_NM = np.stack([teacher.weight_N for teacher in aligned], axis=1)
     weight_N = (weight_NM * mask_NM).sum(axis=1) / np.maximum(mask_NM.sum(axis=1), 1)
     labelled = np.flatnonzero(weight_N > 0)
     if not len(labelled):
-        raise DataError(f"none of the {len(data)} rows of {data.name} {data.split} has a label with a weight above 0; there is nothing to learn from")
+        raise DataError(f"none of the {len(ids)} rows has a label with a weight above 0; there is nothing to learn from")
     return Targets(LabelSet.stack(aligned), weight_N, labelled)

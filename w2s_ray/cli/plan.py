@@ -47,7 +47,7 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     plan = {s.key.full: {"params": s.params, "inputs": s.inputs, "there": s.there} for s in submitted}
     (folder / "plan.json").write_text(json.dumps(plan, indent=1), encoding="utf-8")
     missing = [s.key for s in submitted if not s.there]
-    return Plan(study, Counter(k.step for k in missing), Counter(s.key.step for s in submitted if s.there), tuple(map(str, missing)))
+    return Plan(study, Counter(k.step for k in missing), Counter(s.key.step for s in submitted if s.there), tuple(sorted(map(str, missing))))
 
 
 def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:

@@ -14,7 +14,6 @@ from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_va
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import build
 
-
 Loss = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.losses"))]
 
 

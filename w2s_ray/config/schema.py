@@ -16,7 +16,6 @@ from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import closest
 from w2s_ray.core.resources import Resources
 
-
 GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the whole study, or no part of any result
 
 _hints = get_type_hints(Resources)

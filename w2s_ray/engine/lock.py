@@ -1,7 +1,7 @@
 """`steps.lock`: what each step's code was when its version was last looked at.
 
 A step's hash covers the module of its function and every module of the package that this one imports, directly or not, from the rooms that compute
-(ops, backends, blocks, data, eval). Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
+(ops, backends, blocks, data, eval); of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
 `Step.version` must be raised, or it did not; both are said by `python -m w2s_ray.engine.lock --write`. The tests fail until one of them is.
 """
 
@@ -18,11 +18,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from w2s_ray.core.plugins import GROUPS
 from w2s_ray.engine.step import Step
 
 PACKAGE = Path(__file__).parents[1]
 LOCK = PACKAGE / "steps.lock"
 ROOMS = ("ops", "backends", "blocks", "data", "eval")
+PLUGINS = tuple(GROUPS.values())
 STEP_ROOMS = ("w2s_ray.ops", "w2s_ray.eval")
 
 Locked = dict[str, dict[str, int | str]]
@@ -72,7 +74,11 @@ def _reached(module: str) -> set[str]:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    return tuple(sorted({name for name in _imported(ast.parse(_path(module).read_text(encoding="utf-8"))) if _counts(name)}))
+    names = {name for name in _imported(ast.parse(_path(module).read_text(encoding="utf-8"))) if _counts(name)}
+    for folder in PLUGINS:
+        if any(name == folder or name.startswith(f"{folder}.") for name in names):
+            names |= {f"{folder}.{m.name}" for m in pkgutil.iter_modules([str(_path(folder).parent)])}
+    return tuple(sorted(names))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

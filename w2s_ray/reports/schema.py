@@ -126,7 +126,7 @@ class Results(_Open):
     summary: list[SummaryRow] = Field(description="one entry a method, task and pair of models")
     steps: Steps = Field(description="counts of steps")
     seconds: float = Field(ge=0, description="wall-clock time of the run")
-    commit: str | None = Field(None, description="git commit of the code")
+    commit: str | None = Field(None, description="git commit of the folder with the study's YAML, marked `-dirty` where files differ from it")
     ceiling_rows: str | None = Field(None, description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
 
     def cells_of(self, row: SummaryRow) -> list[Cell]:

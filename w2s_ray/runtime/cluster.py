@@ -34,7 +34,7 @@ def join(address: str | None, verbose: bool) -> bool:
     try:
         ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
-        raise ResourceError(f"no Ray cluster answers at {address!r}: {error}; check `ray status` there, or leave --address out for a local Ray") from error
+        raise ResourceError(f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray") from error
     return local
 
 

@@ -15,5 +15,8 @@ def warnings_of(study: Study) -> Iterator[str]:
         sizes = num_parameters(weak, study.base), num_parameters(strong, study.base)
         if None not in sizes and sizes[0] > sizes[1]:  # type: ignore[operator]  # None was excluded
             yield f"models: weak {weak} ({sizes[0]:,} parameters) is larger than strong {strong} ({sizes[1]:,}); is that meant?"
+    for data, model in dict.fromkeys((cell.config.task.data, name) for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong)):
+        if model.startswith("world/") and not data.startswith("world:"):
+            yield f"models: {model} knows the words of the built-in world alone; on {data} it sees little but unknown tokens"
     if len(study.config.seeds) < 3:
         yield f"seeds: {list(study.config.seeds)} gives intervals that say little; three or more are better"

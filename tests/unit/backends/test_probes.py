@@ -10,8 +10,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from toy_rows import shuffled, toy
 
-from w2s_ray.backends.probes import Probe, embed_base, logistic, ridge
-from w2s_ray.core.errors import ConfigError
+from w2s_ray.backends.embed import embed_base
+from w2s_ray.backends.probes import FittedProbe, Probe, fit_probe, logistic, ridge
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.errors import ConfigError, DataError
+from w2s_ray.core.features import Features
+from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 
 
@@ -72,8 +76,24 @@ def test_ridge_is_scikit_learns_in_both_forms(shape: tuple[int, int]) -> None:
 
 def test_embeddings_belong_to_ids(llama: str, tmp_path: Path) -> None:
     data, _ = toy(30)
-    one = embed_base(llama, data, 1, Resources(), tmp_path)
-    other = embed_base(llama, shuffled(data), 1, Resources(micro_tokens=20), tmp_path)
+    one = embed_base(llama, data, Recipe(layer=1), Resources(), tmp_path)
+    other = embed_base(llama, shuffled(data), Recipe(layer=1), Resources(micro_tokens=20), tmp_path)
     assert np.allclose(other.align(one.ids).array_ND, one.array_ND, atol=1e-5)
     assert one.array_ND.shape == (30, 16)
-    assert not np.allclose(one.array_ND, embed_base(llama, data, -1, Resources(), tmp_path).array_ND)
+    assert not np.allclose(one.array_ND, embed_base(llama, data, Recipe(), Resources(), tmp_path).array_ND)
+
+
+def test_a_probe_joins_by_id_and_leaves_out_who_abstains(tmp_path: Path) -> None:
+    array, truth = blobs(50, 4, 3)
+    features = Features.of([f"r{i}" for i in range(50)], array)
+    kept = np.arange(50) % 4 > 0
+    labels = LabelSet.of(features.ids, np.eye(3)[truth], mask_N=kept)
+    backwards = labels.align(labels.ids[::-1])
+    fitted = fit_probe(features, [backwards], l2=0.01)
+    assert fitted.facts["rows"] == kept.sum()
+    expected = logistic(features.array_ND[kept], np.eye(3)[truth[kept]], 0.01)
+    assert np.allclose(fitted.predict(features).probs_NK, expected.predict(features.array_ND), atol=1e-6)
+    fitted.save(tmp_path / "p")
+    assert np.array_equal(FittedProbe.load(tmp_path / "p").predict(features).probs_NK, fitted.predict(features).probs_NK)
+    with pytest.raises(DataError, match="reads 4 features, got 5"):
+        fitted.predict(Features.of(["a"], np.ones((1, 5))))

@@ -1,0 +1,31 @@
+"""Features of an untouched pretrained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from w2s_ray.backends import inference
+from w2s_ray.backends.classifier import Classifier
+from w2s_ray.backends.devices import autocast, pick_device
+from w2s_ray.backends.models import load_backbone, load_tokenizer, pad_id
+from w2s_ray.backends.tokens import tokenise
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.features import Features
+from w2s_ray.core.resources import Resources
+
+
+def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path | None) -> Features:
+    """Pooled hidden states. Of the recipe, `layer` (-1 is the last, 0 the embeddings), `pooling` and `precision` count."""
+    device = pick_device(resources)
+    tokenizer = load_tokenizer(model_path)
+    cast = autocast(device, recipe.precision)
+    backbone = load_backbone(model_path, dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32)
+    tokens = tokenise(data, tokenizer, cache)
+    tokens.check_lengths(backbone.positions, model_path)
+    no_head = torch.nn.Linear(1, 1)
+    classifier = Classifier(backbone, no_head, recipe.pooling, cast).to(device)
+    array_ND = inference.features(classifier, recipe.layer, tokens, pad_id(tokenizer), resources.micro_tokens, device)
+    return Features.of(tokens.ids, array_ND, layer=recipe.layer).align(data.ids)
