@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -27,12 +26,12 @@ import pytest  # noqa: E402
 
 
 @pytest.fixture
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where toy steps note their starts."""
     folder = tmp_path / "notes"
     folder.mkdir()
     monkeypatch.setenv("W2S_TEST_NOTES", str(folder))
-    yield folder
+    return folder
 
 
 @pytest.fixture(autouse=True)

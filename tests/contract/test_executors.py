@@ -66,7 +66,7 @@ def test_ray_retries_a_killed_worker_and_refuses_what_cannot_fit(store_url: str,
         doomed = ctx.submit(ADD, {"number": 2, "kill": True}, resources=Resources(retries=0))
         huge = ctx.submit(ADD, {"number": 3}, resources=Resources(gpus=8))
         assert killed.value == {"total": 1}
-        with pytest.raises(StepFailed, match="8 GPU .the largest node has 0"):
+        with pytest.raises(StepFailed, match=r"8 GPU .the largest node has 0"):
             huge.record()
         with pytest.raises(StepFailed, match=r"WorkerCrashed|died"):
             doomed.record()

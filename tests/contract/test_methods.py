@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from studies import config, run, run_and_die, splits_of, write_rows
 
+from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import available
 
 METHODS = sorted(available("w2s_ray.methods"))
@@ -77,6 +78,22 @@ def test_flipping_the_labelled_half_does_change_them(raw: dict[str, Any], tmp_pa
     write_rows(tmp_path / "flipped", flip=("labelled",))
     true, flipped = (run(raw, tmp_path / name, str(tmp_path / f"{name}-store")) for name in ("true", "flipped"))
     assert true.labels != flipped.labels
+
+
+@pytest.mark.parametrize("adapt", ["lora", "probe"])
+def test_every_method_runs_with_adapters_and_with_probes(raw: dict[str, Any], adapt: str, tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    raw["train"] = {role: {"adapt": adapt, "pooling": "mean", "lr": 0.01} for role in ("weak", "strong")}
+    ran = run(raw, tmp_path, str(tmp_path / "store"))
+    assert {step.split("/")[0] for step in ran.executed} >= ({"embed", "probe"} if adapt == "probe" else {"train"})
+    assert run(raw, tmp_path, str(tmp_path / "store")).executed == []
+
+
+def test_a_probe_refuses_a_loss_that_it_is_not_solved_for(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    raw = config({"type": "naive", "loss": "logconf"}, train={"strong": {"adapt": "probe"}})
+    with pytest.raises(ConfigError, match="solved for cross-entropy"):
+        run(raw, tmp_path, str(tmp_path / "store"))
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from w2s_ray.backends.devices import Autocast
-from w2s_ray.backends.models import Backbone, load_backbone
+from w2s_ray.backends.models import Backbone, load_backbone, quiet
 from w2s_ray.backends.tokens import Int64s, Tokens
 from w2s_ray.config.recipe import Lora, Recipe
 from w2s_ray.core.errors import ConfigError
@@ -124,7 +124,7 @@ def add_lora(model: Any, lora: Lora, seed: int) -> Any:
 
     transposed = any(isinstance(module, Conv1D) for module in model.modules())
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear", fan_in_fan_out=transposed)  # type: ignore[arg-type]  # alpha may be a float
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(derive_seed(seed, "lora"))
         return get_peft_model(model, config)
 

@@ -25,6 +25,11 @@ def pick_device(resources: Resources) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def use_threads(resources: Resources) -> None:
+    """One thread a CPU that the step owns: more would fight with its neighbours' for the cores, several times slower for all."""
+    torch.set_num_threads(max(1, int(resources.cpus)))
+
+
 def has_bf16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 itself."""
     if device.type == "cuda":

@@ -20,18 +20,16 @@ from w2s_ray.backends.batches import Hashes, Rows, epoch_batches, id_hashes, mic
 from w2s_ray.backends.checkpoint import CheckpointPlace, Training, restore_checkpoint, save_checkpoint
 from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, training_mode
 from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick_device, synchronise
-from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.fitted import Fitted, FittedModel, ProbedModel
+from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.gradients import Micro, step_loss
 from w2s_ray.backends.models import load_tokenizer, pad_id
 from w2s_ray.backends.optimizer import build_adamw, clip, lr_factor, set_lr
-from w2s_ray.backends.probes import fit_probe
 from w2s_ray.backends.targets import Targets, join
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.blocks.losses.contract import LossFn
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import ConfigError, FitError, Interrupted
+from w2s_ray.core.errors import FitError, Interrupted
 from w2s_ray.core.ids import content_digest
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
@@ -54,8 +52,6 @@ def fit(
     progress: Progress | None = None,
 ) -> Fitted:
     """Train on the rows that at least one teacher labels. A checkpoint of the same fit in `place` is continued."""
-    if recipe.adapt == "probe":
-        return _fit_probe(data, labels, model_path, recipe, resources, cache)
     device = pick_device(resources)
     cast = autocast(device, recipe.precision)
     targets = join(data.ids, labels, data.num_classes)
@@ -73,23 +69,7 @@ def fit(
         clock.lap("train")
     facts = loop.facts() | {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     facts["tokens_per_s"] = facts["tokens"] / max(loop.training.counters["seconds"], 1e-9)
-    return FittedModel(classifier, tokenizer, recipe, data.classes, device, resources, cache, log=loop.log(), facts=facts)
-
-
-def _fit_probe(data: Dataset, labels: Sequence[LabelSet], model_path: str, recipe: Recipe, resources: Resources, cache: Path) -> Fitted:
-    """Embed the labelled rows, then solve."""
-    loss = getattr(recipe.loss, "type", "")
-    if loss != "xent":
-        raise ConfigError(f"train.loss is {loss!r}, but a linear probe is solved for cross-entropy; set loss: xent, or adapt: full or lora")
-    device = pick_device(resources)
-    clock = _Clock(device)
-    labelled = join(data.ids, labels, data.num_classes).labelled
-    features = embed_base(model_path, data.select(np.sort(data.ids)[labelled]), recipe, resources, cache)
-    clock.lap("embed")
-    fitted = fit_probe(features, labels, l2=recipe.l2)
-    clock.lap("train")
-    facts = fitted.facts | {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
-    return ProbedModel(fitted, model_path, recipe, data.classes, resources, cache, facts=facts)
+    return Fitted(classifier, tokenizer, recipe, data.classes, device, resources, cache, log=loop.log(), facts=facts)
 
 
 def _digest(data: Dataset, labels: Sequence[LabelSet], recipe: Recipe) -> str:

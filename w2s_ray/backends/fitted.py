@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from w2s_ray.backends import inference
 from w2s_ray.backends.classifier import Classifier, build_classifier
 from w2s_ray.backends.devices import autocast, pick_device
-from w2s_ray.backends.embed import embed_base
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
-from w2s_ray.backends.probes import FittedProbe
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
@@ -29,21 +27,8 @@ from w2s_ray.core.resources import Resources
 HEAD_FILE = "head.safetensors"
 
 
-class Fitted(Protocol):
-    """A trained classifier. `log` is its loss curve, `facts` what it took."""
-
-    log: list[dict[str, float]]
-    facts: dict[str, Any]
-
-    def predict(self, data: Dataset) -> LabelSet: ...
-
-    def embed(self, data: Dataset, layer: int = -1) -> Features: ...
-
-    def save(self, folder: Path) -> None: ...
-
-
 @dataclass
-class FittedModel:
+class Fitted:
     """A finetuned transformer: all its weights, or adapters beside a base model."""
 
     classifier: Classifier
@@ -90,44 +75,17 @@ class FittedModel:
         return tokens
 
 
-@dataclass
-class ProbedModel:
-    """A linear probe beside the base model whose features it reads."""
-
-    fitted: FittedProbe
-    model_path: str
-    recipe: Recipe
-    classes: tuple[str, ...]
-    resources: Resources
-    cache: Path | None
-    log: list[dict[str, float]] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def predict(self, data: Dataset) -> LabelSet:
-        check_classes(data, self.classes)
-        return self.fitted.predict(self.embed(data, self.recipe.layer))
-
-    def embed(self, data: Dataset, layer: int = -1) -> Features:
-        return embed_base(self.model_path, data, self.recipe.model_copy(update={"layer": layer}), self.resources, self.cache)
-
-    def save(self, folder: Path) -> None:
-        self.fitted.save(folder)
-        write_fit_file(folder, self.recipe, self.classes)
-
-
 def check_classes(data: Dataset, classes: tuple[str, ...]) -> None:
     if data.num_classes != len(classes):
         raise DataError(f"this model tells {len(classes)} classes apart ({', '.join(classes)}), the rows of {data.name} have {data.num_classes}")
 
 
 def load_fitted(folder: Path, base_path: str, resources: Resources | None = None, cache: Path | None = None) -> Fitted:
-    """What `save` wrote. The base model is needed for adapters and probes; a fully finetuned one is complete in itself."""
+    """What `save` wrote. The base model is needed for adapters; a fully finetuned one is complete in itself."""
     from safetensors.torch import load_file
 
     resources = resources or Resources()
     recipe, classes = read_fit_file(folder)
-    if recipe.adapt == "probe":
-        return ProbedModel(FittedProbe.load(folder), base_path, recipe, classes, resources, cache)
     device = pick_device(resources)
     home = base_path if recipe.adapt == "lora" else str(folder)
     classifier = build_classifier(home, recipe, len(classes), autocast(device, recipe.precision))
@@ -135,7 +93,7 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
         _load_adapter(classifier.backbone, folder)
     with torch.no_grad():
         classifier.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
-    return FittedModel(classifier.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
+    return Fitted(classifier.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
 
 
 def _load_adapter(model: Any, folder: Path) -> None:

@@ -5,6 +5,8 @@ A backbone is any `AutoModel`, decoder or encoder, without its language-model he
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,13 +92,18 @@ def _load(model_path: str, load: Callable[[str, dict[str, Any]], T]) -> T:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and no reports on heads that are left out on purpose."""
+    # transformers imports accelerate, which imports deepspeed where it is installed, which says aloud that it looks for a device unless told of one.
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # transformers' advice to those who call it, which peft is
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

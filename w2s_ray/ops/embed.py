@@ -27,7 +27,10 @@ PROBE = Step("probe", 1, "w2s_ray.ops.embed:probe", _probe_slug)
 
 def embed(work: Work) -> JSON:
     """One vector a row."""
+    from w2s_ray.backends.devices import use_threads
     from w2s_ray.backends.embed import embed_base
+
+    use_threads(work.resources)
 
     recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"])
     features = embed_base(locate(str(work.hints["model_path"])), Dataset.load(work.input("data").path), recipe, work.resources, cache_folder() / "tokens")

@@ -45,10 +45,12 @@ EMBED_TRAINED = Step("embed-trained", 1, "", _owner_slug)
 
 def run(work: Work) -> JSON:
     """Fit, or load what was fitted before; then serve the riders. A fit that kept no weights is repeated for a late rider, which its record says."""
+    from w2s_ray.backends.devices import use_threads
     from w2s_ray.backends.fit import fit
     from w2s_ray.backends.fitted import load_fitted
 
     recipe = Recipe.model_validate(work.params["recipe"])
+    use_threads(work.resources)
     model_path = locate(str(work.hints["model_path"]))
     cache = cache_folder() / "tokens"
     kept = None if work.fresh else work.store.open(work.call.key)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.context import Context, Handle, RiderSpec
@@ -33,6 +34,8 @@ class Verbs:
         """
         learner = learner.with_recipe(seed=self.seed)
         probe = learner.recipe.adapt == "probe"
+        if probe and getattr(learner.recipe.loss, "type", "") != "xent":
+            raise ConfigError(f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for cross-entropy: leave the loss out, or use adapt: full or lora")
         taught = labels if isinstance(labels, Handle) else tuple(labels)
         handle = self.context.submit(
             PROBE if probe else TRAIN,
@@ -52,10 +55,11 @@ class Verbs:
         """Features of a pretrained or of a trained model; cached for all who ask for the same ones."""
         recipe = model.recipe if isinstance(model, Learner) else model.learner.recipe
         wanted = recipe.layer if layer is None else layer
-        if isinstance(model, Trained):
+        if isinstance(model, Trained) and recipe.adapt != "probe":
             return self.context.ride(model.handle, RiderSpec(EMBED_TRAINED, {"layer": wanted}, {"data": data}))
-        params = {"model": model.model.identity, "layer": wanted, "pooling": recipe.pooling, "precision": recipe.precision}
-        return self.context.submit(EMBED, params, {"data": data}, resources=model.resources, hints={"model_path": model.model.path})
+        base = model if isinstance(model, Learner) else model.learner  # a probe leaves the features as they were
+        params = {"model": base.model.identity, "layer": wanted, "pooling": recipe.pooling, "precision": recipe.precision}
+        return self.context.submit(EMBED, params, {"data": data}, resources=base.resources, hints={"model_path": base.model.path})
 
     def put(self, labels: LabelSet) -> Handle:
         """Labels that a block made here, for a verb to use. Their identity is their content, so the block's code needs none."""

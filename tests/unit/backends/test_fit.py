@@ -26,12 +26,11 @@ from w2s_ray.backends.models import load_tokenizer
 from w2s_ray.backends.optimizer import build_adamw, lr_factor
 from w2s_ray.backends.tokens import tokenise
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.errors import ConfigError, DataError, FitError, Interrupted, ResourceError
+from w2s_ray.core.errors import DataError, FitError, Interrupted, ResourceError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 
 # peft 0.21 asks transformers 5.23 by an old name
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fit.json"
 
@@ -164,14 +163,14 @@ def test_several_teachers_are_averaged_and_weights_count(llama: str, tmp_path: P
     assert np.abs(np.subtract(losses(run(llama, third, recipe, data=data, labels=[heavy])), losses(two)))[-1] > 1e-4
 
 
-@pytest.mark.parametrize("adapt", ["full", "lora", "probe"])
+@pytest.mark.parametrize("adapt", ["full", "lora"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_it_learns_and_what_is_saved_predicts_the_same(adapt: Any, classes: int, llama: str, place: Place, tmp_path: Path) -> None:
     data, labels = toy(240, classes)
     recipe = Recipe(adapt=adapt, lr=1e-2, epochs=6, pooling="mean", batch=16)
     fitted = run(llama, place, recipe, data=data, labels=[labels])
     predicted = fitted.predict(data)
-    assert (predicted.hard_N == labels.hard_N).mean() > {"full": 0.8, "lora": 0.65, "probe": 0.6}[adapt]  # of random features, the probe's are the poorest
+    assert (predicted.hard_N == labels.hard_N).mean() > {"full": 0.8, "lora": 0.65}[adapt]
     fitted.save(tmp_path / "saved")
     assert {path.suffix for path in (tmp_path / "saved").iterdir()} == {".json", ".safetensors"}
     again = load_fitted(tmp_path / "saved", llama)
@@ -241,8 +240,6 @@ def test_labels_must_be_of_these_rows_and_classes(llama: str, place: Place) -> N
         run(llama, place, Recipe(), data=data, labels=[toy(20, 3)[1]])
     with pytest.raises(DataError, match="not among"):
         run(llama, place, Recipe(), data=toy(30)[0], labels=[labels])
-    with pytest.raises(ConfigError, match="solved for cross-entropy"):
-        run(llama, place, Recipe(adapt="probe", loss="logconf"))
 
 
 @pytest.mark.parametrize("loss", ["xent", "logconf"])

@@ -38,7 +38,7 @@ def test_one_holds_and_gives_back(store: Store) -> None:
     assert two.acquire(KEY) is None
     two.close()
     one.close()
-    assert not [path for path in store.fs.find(store.root)]
+    assert not store.fs.find(store.root)
 
 
 def test_a_killed_process_is_dead_at_once(store: Store, store_url: str) -> None:

@@ -37,7 +37,7 @@ def test_a_large_request_is_not_overtaken_by_small_ones() -> None:
     assert len(devices.admit()) == 4
     devices.add("gang", {"CPU": 4.0})
     devices.add("late", {"CPU": 1.0})
-    for n in range(4):
+    for _ in range(4):
         assert devices.admit() == []
         devices.release({"CPU": 1.0})
     assert devices.admit() == ["gang"]
