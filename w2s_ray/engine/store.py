@@ -23,9 +23,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from w2s_ray.core.errors import ConfigError, DamagedArtifact, StoreError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record
@@ -49,12 +46,9 @@ class Store:
     url: str
     fs: Any
     root: str
+    local: bool  # on a disk, which is used directly: atomic links and moves, no copies
     _records: dict[Key, Record] = field(default_factory=dict)
     _verified: dict[tuple[Key, str], Path] = field(default_factory=dict)
-
-    @property
-    def local(self) -> bool:
-        return isinstance(self.fs, LocalFileSystem)
 
     # --- records ---
 
@@ -166,9 +160,10 @@ class Store:
     # --- small files, below the root ---
 
     def read(self, name: str) -> bytes | None:
+        path = f"{self.root}/{name}"
         try:
-            data: bytes = self.fs.cat_file(f"{self.root}/{name}")
-        except FileNotFoundError:
+            data: bytes = Path(path).read_bytes() if self.local else self.fs.cat_file(path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return data
 
@@ -202,8 +197,12 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Remove a file or folder if it is there."""
+        path = f"{self.root}/{name}"
         try:
-            self.fs.rm(f"{self.root}/{name}", recursive=True)
+            if self.local and not os.path.isdir(path):
+                os.unlink(path)
+            else:
+                self.fs.rm(path, recursive=True)
         except FileNotFoundError:
             return
 
@@ -230,17 +229,21 @@ class WorkPlace:
     key: Key
 
     @property
+    def _folder(self) -> Path:
+        return Path(self.store.root) / self.key.path / "work" if self.store.local else cache_folder() / "work" / self.key.digest
+
+    @property
     def scratch(self) -> Path:
         """A local folder for temporary files; on the store's own file system where that is a disk."""
-        folder = Path(self.store.root) / self.key.path / "work" if self.store.local else cache_folder() / "work" / self.key.digest
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
 
     def fetch(self, name: str) -> Path | None:
         """A local file of that name, or None."""
-        path = self.scratch / name
         if self.store.local:
+            path = self._folder / name
             return path if path.is_file() else None
+        path = self.scratch / name
         try:
             self.store.fs.get_file(f"{self.store.root}/{self.key.path}/work/{name}", str(path))
         except FileNotFoundError:
@@ -257,7 +260,8 @@ class WorkPlace:
 
     def clear(self) -> None:
         """Drop everything: the step is done."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        if self._folder.exists():
+            shutil.rmtree(self._folder, ignore_errors=True)
         if not self.store.local:
             self.store.remove(f"{self.key.path}/work")
 
@@ -289,9 +293,12 @@ def open_store(url: str) -> Store:
     """The store at a URL or an absolute path."""
     if "://" not in url and not os.path.isabs(url):
         raise ConfigError(f"store: {url!r} is not absolute; workers run in other folders, so give an absolute path or a URL such as s3://bucket/folder")
+    import fsspec  # here, so that importing a method stays fast
+    from fsspec.implementations.local import LocalFileSystem
+
     options = {"use_listings_cache": False} if url.startswith("s3://") else {}
     try:
         fs, root = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"store: {url!r} cannot be opened: {error}") from error
-    return Store(url, fs, str(root).rstrip("/"))
+    return Store(url, fs, str(root).rstrip("/"), isinstance(fs, LocalFileSystem))

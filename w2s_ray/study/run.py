@@ -23,7 +23,7 @@ from w2s_ray.ops.task import Task
 from w2s_ray.ops.verbs import Verbs
 from w2s_ray.study.setting import Setting, ceiling_learner
 
-CELLS_AT_ONCE = 64  # threads that mostly wait
+CELLS_AT_ONCE = 32  # threads that mostly wait
 
 Progress = Callable[[Cell, str], None]
 

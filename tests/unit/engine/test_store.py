@@ -97,7 +97,7 @@ def test_the_first_record_stands_and_the_second_attempt_is_dropped(store: Store)
         (folder / "x.txt").write_text(attempt)
         files = store.upload(KEY, attempt, folder)
         assert store.commit(KEY, Record(KEY.full, "train", 1, {}, {}, attempt, files, {})) == (attempt == "a1")
-    other = Store(store.url, store.fs, store.root)
+    other = Store(store.url, store.fs, store.root, store.local)
     assert (other.open(KEY).path / "x.txt").read_text() == "a1"
     assert not store.fs.exists(f"{store.root}/{KEY.path}/a2")
 
@@ -111,7 +111,7 @@ def test_damage_is_noticed_and_can_be_set_aside(store: Store, damage: str, monke
     else:
         store.fs.pipe_file(path, {"changed": b"hellO", "cut": b"hell"}[damage])
     monkeypatch.setenv("W2S_CACHE", str(tmp_path / "another machine's cache"))
-    fresh = Store(store.url, store.fs, store.root)
+    fresh = Store(store.url, store.fs, store.root, store.local)
     with pytest.raises(DamagedArtifact):
         fresh.open(KEY)
     fresh.set_aside(KEY)
@@ -128,7 +128,7 @@ def test_an_unreadable_record_is_said_with_the_remedy(store: Store) -> None:
 def test_a_clash_of_short_hashes_is_no_hit(store: Store) -> None:
     store.commit(KEY, record())
     with pytest.raises(StoreError, match="same 12 digits"):
-        Store(store.url, store.fs, store.root).record(Key("train", "m", "ab" * 6 + "00" * 26))
+        Store(store.url, store.fs, store.root, store.local).record(Key("train", "m", "ab" * 6 + "00" * 26))
 
 
 def test_a_failure_is_kept_until_a_success(store: Store) -> None:
