@@ -90,12 +90,19 @@ def main() -> None:
     _, hop = steps_per_second(200, ray_executor, chain=True)
     rows.append(("Ray: a hop in a chain of 200", f"{1000 * hop:.2f} ms"))
     study = cached_study(args.cells)
-    rows.append((f"re-run of {args.cells} cells, {study['keys']:.0f} keys, all cached", f"{study['seconds']:.2f} s, {study['memory_mb']:.0f} MB, Ray and torch not imported"))
-    print(textwrap.dedent(f"""\
+    rows.append(
+        (
+            f"re-run of {args.cells} cells, {study['keys']:.0f} keys, all cached",
+            f"{study['seconds']:.2f} s, {study['memory_mb']:.0f} MB, Ray and torch not imported",
+        )
+    )
+    print(
+        textwrap.dedent(f"""\
         {os.cpu_count()} CPU cores, Python {platform.python_version()}
 
         | what | measured |
-        |---|---|"""))
+        |---|---|""")
+    )
     for what, measured in rows:
         print(f"| {what} | {measured} |")
 

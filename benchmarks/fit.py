@@ -71,7 +71,9 @@ def build_gpt2(folder: Path, texts: list[str]) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", model_max_length=POSITIONS)
     torch.manual_seed(0)
     none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    model = GPT2Model(GPT2Config(vocab_size=TOKENS, n_positions=POSITIONS, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, pad_token_id=0, bos_token_id=0, eos_token_id=0, **none))
+    model = GPT2Model(
+        GPT2Config(vocab_size=TOKENS, n_positions=POSITIONS, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, pad_token_id=0, bos_token_id=0, eos_token_id=0, **none)
+    )
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
@@ -196,7 +198,9 @@ def main() -> None:
 
 def report(args: argparse.Namespace, found: dict[str, list[Outcome]], lengths: list[int]) -> None:
     out = sys.stdout.write
-    out(f"{args.data.name}: {len(lengths)} rows, {np.mean(lengths):.0f} tokens on average, {max(lengths)} at most; {torch.get_num_threads()} threads; best of {args.repeats}\n")
+    out(
+        f"{args.data.name}: {len(lengths)} rows, {np.mean(lengths):.0f} tokens on average, {max(lengths)} at most; {torch.get_num_threads()} threads; best of {args.repeats}\n"
+    )
     speed = {name: len(lengths) / min(o.seconds for o in outcomes) for name, outcomes in found.items()}
     for name, outcomes in found.items():
         ratio = f"{speed['ours'] / speed[name]:.2f}" if "ours" in speed else ""

@@ -32,8 +32,10 @@ def add(work: Work) -> JSON:
             total += int((one.path / "number.txt").read_text())
     (work.out / "number.txt").write_text(str(total))
     for rider in work.call.riders:
+
         def save(folder: Path, number: int = total * rider.params["times"]) -> None:
             (folder / "number.txt").write_text(str(number))
+
         work.put_rider(rider, save)
     return {"total": total}
 

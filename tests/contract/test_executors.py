@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toys import ADD, TIMES
 
-from w2s_ray.core.errors import Interrupted, StepFailed
+from w2s_ray.core.errors import Interrupted, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context, RiderSpec
 from w2s_ray.engine.executor import Executor, InlineExecutor
@@ -66,7 +66,7 @@ def test_ray_retries_a_killed_worker_and_refuses_what_cannot_fit(store_url: str,
         doomed = ctx.submit(ADD, {"number": 2, "kill": True}, resources=Resources(retries=0))
         huge = ctx.submit(ADD, {"number": 3}, resources=Resources(gpus=8))
         assert killed.value == {"total": 1}
-        with pytest.raises(StepFailed, match=r"8 GPU .the largest node has 0"):
+        with pytest.raises(ResourceError, match=r"8 GPU .the largest node has 0"):
             huge.record()
         with pytest.raises(StepFailed, match=r"WorkerCrashed|died"):
             doomed.record()

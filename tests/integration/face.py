@@ -101,7 +101,9 @@ class Face:
 
     def process(self, *arguments: str, env: Mapping[str, str] | None = None, code: str = "from w2s_ray.cli.app import main; main()") -> Ended:
         """`w2s ARGUMENTS` in a process of its own."""
-        done = subprocess.run(self.command(*arguments, code=code), cwd=self.folder, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            self.command(*arguments, code=code), cwd=self.folder, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120, check=False
+        )
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def results(self, name: str = "small") -> dict[str, Any]:

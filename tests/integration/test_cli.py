@@ -72,7 +72,12 @@ def test_data_show_prints_rows_as_a_model_reads_them(face: Face) -> None:
 
 def test_a_finished_run_leaves_four_files_that_agree(finished: Face) -> None:
     folder, results = finished.folder / "runs" / "small", finished.results()
-    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == ["cells.parquet", "config.resolved.yaml", "report.md", "results.json"]
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "cells.parquet",
+        "config.resolved.yaml",
+        "report.md",
+        "results.json",
+    ]
     parse(results)
     again = load_study(folder / "config.resolved.yaml")
     assert config_digest(again) == results["config_digest"] == config_digest(load_study(finished.folder / "study.yaml"))
@@ -132,7 +137,11 @@ def test_plan_counts_what_would_run(finished: Face) -> None:
 
 def test_why_names_the_field_that_differs(finished: Face) -> None:
     finished.w2s("plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]")
-    keys = [line for line in finished.w2s("plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]", "--keys").out.splitlines() if line.startswith("train/world-nano")]
+    keys = [
+        line
+        for line in finished.w2s("plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]", "--keys").out.splitlines()
+        if line.startswith("train/world-nano")
+    ]
     ended = finished.w2s("why", keys[0])
     assert ended.code == 0
     assert "is not recorded" in ended.out
@@ -196,7 +205,9 @@ def test_a_failing_cell_does_not_stop_the_others(face: Face) -> None:
 
 def test_extends_set_and_grid_together(face: Face) -> None:
     face.study({"seeds": [0, 1]}, file="below.yaml")
-    (face.folder / "above.yaml").write_text("extends: below.yaml\ntrain: {strong: {epochs: 2}}\ngrid: {models.strong: [world/micro, world/mini]}\n", encoding="utf-8")
+    (face.folder / "above.yaml").write_text(
+        "extends: below.yaml\ntrain: {strong: {epochs: 2}}\ngrid: {models.strong: [world/micro, world/mini]}\n", encoding="utf-8"
+    )
     study = load_study(face.folder / "above.yaml", ["train.strong.loss.type=logconf", "train.strong.loss.aux=0.25", "seeds=[5]", "train.weak.lr=3e-4"])
     assert [cell.config.models.strong for cell in study.cells] == ["world/micro", "world/mini"]
     strong, weak = study.config.train.strong, study.config.train.weak

@@ -69,7 +69,7 @@ def test_features_of_pretrained_and_trained_models(cell: tuple[Verbs, Task, Cont
 
 
 def test_labels_from_a_block_go_in_by_their_content(cell: tuple[Verbs, Task, Context]) -> None:
-    ctx, task, context = cell
+    ctx, task, _ = cell
     teacher = ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])
     labels = ctx.labels(ctx.predict(teacher, task.pool))
     handle = ctx.put(labels)

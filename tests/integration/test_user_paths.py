@@ -109,7 +109,9 @@ def test_a_tokenizer_without_a_pad_token_is_no_trouble(face: Face) -> None:
 def _pairs() -> list[dict[str, Any]]:
     """Do the two texts feel alike?"""
     ones, others = _reviews(), np.random.default_rng(1).permutation(240)
-    return [{"first": text, "second": ones[i][0], "label": "same" if ones[i][1] == label else "different"} for (text, label), i in zip(ones, others, strict=True)]
+    return [
+        {"first": text, "second": ones[i][0], "label": "same" if ones[i][1] == label else "different"} for (text, label), i in zip(ones, others, strict=True)
+    ]
 
 
 def _preferences() -> list[dict[str, Any]]:

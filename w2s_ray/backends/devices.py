@@ -21,7 +21,9 @@ def pick_device(resources: Resources) -> torch.device:
     if resources.gpus <= 0:
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ResourceError(f"resources.gpus is {resources.gpus:g}, but torch {torch.__version__} sees no CUDA device here; set resources.gpus: 0 or mend the driver")
+        raise ResourceError(
+            f"resources.gpus is {resources.gpus:g}, but torch {torch.__version__} sees no CUDA device here; set resources.gpus: 0 or mend the driver"
+        )
     return torch.device("cuda", torch.cuda.current_device())
 
 
@@ -47,7 +49,9 @@ def autocast(device: torch.device, precision: Literal["fp32", "bf16"]) -> Autoca
 
 
 def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+    return (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+    )
 
 
 def synchronise(device: torch.device) -> None:

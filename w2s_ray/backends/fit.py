@@ -66,6 +66,7 @@ def fit(
         clock.lap("load")
         loop = _Loop.build(classifier, tokens, targets, recipe, resources, pad_id(tokenizer), device)
         loop.run(place, _digest(data, labels, recipe), progress)
+        loop.check_weights()
         clock.lap("train")
     facts = loop.facts() | {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     facts["tokens_per_s"] = facts["tokens"] / max(loop.training.counters["seconds"], 1e-9)
@@ -171,13 +172,24 @@ class _Loop:
         first = self.training.step - len(losses)
         for step, loss in enumerate(losses, start=first):
             if not np.isfinite(loss):
-                raise FitError(f"the loss is {loss} at step {step + 1} of {self.total} (lr {self.recipe.lr:g}, {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32")
+                raise FitError(
+                    f"the loss is {loss} at step {step + 1} of {self.total} (lr {self.recipe.lr:g}, {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
+                )
         self.training.losses += losses
+
+    def check_weights(self) -> None:
+        """The last step has no loss after it that would show a weight that is not finite."""
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()):
+            raise FitError(
+                f"weights are not finite after step {self.total} (lr {self.recipe.lr:g}, {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
+            )
 
     def _report(self, progress: Progress | None) -> None:
         if progress is not None:
             step = self.training.step
-            progress({"step": step, "steps": self.total, "epoch": (step - 1) // self.steps_per_epoch, "loss": self.training.losses[-1], "lr": self._lr(step - 1)})
+            progress(
+                {"step": step, "steps": self.total, "epoch": (step - 1) // self.steps_per_epoch, "loss": self.training.losses[-1], "lr": self._lr(step - 1)}
+            )
 
     def _lr(self, step: int) -> float:
         return self.recipe.lr * lr_factor(self.recipe, step, self.total)

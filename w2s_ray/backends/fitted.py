@@ -102,4 +102,6 @@ def _load_adapter(model: Any, folder: Path) -> None:
 
     outcome: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
     if outcome.unexpected_keys:
-        raise DamagedArtifact(f"{folder} holds adapters for layers that the base model does not have, such as {outcome.unexpected_keys[0]}; give the base model it was trained on")
+        raise DamagedArtifact(
+            f"{folder} holds adapters for layers that the base model does not have, such as {outcome.unexpected_keys[0]}; give the base model it was trained on"
+        )

@@ -36,7 +36,9 @@ def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attent
     from transformers import AutoModel
 
     with quiet():
-        model = _load(model_path, lambda name, options: AutoModel.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options))
+        model = _load(
+            model_path, lambda name, options: AutoModel.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options)
+        )
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(f"{model_path} is an encoder-decoder ({model.config.model_type}); use a decoder or an encoder")
     if isinstance(getattr(model, "pooler", None), nn.Module):

@@ -37,7 +37,9 @@ class Probe:
         from scipy.special import softmax
 
         if features_ND.shape[1] != len(self.mean_D):
-            raise DataError(f"this probe reads {len(self.mean_D)} features, got {features_ND.shape[1]}; give it features of the model and layer it was fitted on")
+            raise DataError(
+                f"this probe reads {len(self.mean_D)} features, got {features_ND.shape[1]}; give it features of the model and layer it was fitted on"
+            )
         scores_NC = (np.asarray(features_ND, dtype=np.float64) - self.mean_D) / self.scale_D @ self.weight_DC + self.bias_C
         probs_NK: Floats = softmax(_all_classes(scores_NC), axis=1)
         return probs_NK
@@ -79,7 +81,9 @@ def logistic(features_ND: npt.NDArray[np.floating], targets_NK: Floats, l2: floa
         return float(value), np.concatenate([(standard_ND.T @ residual_NC + l2 * weight_DC).ravel(), residual_NC.sum(axis=0)])
 
     start = np.zeros(shape[0] * shape[1] + shape[1])
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 1e-14, "gtol": 1e-8})
+    found = minimize(
+        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 1e-14, "gtol": 1e-8}
+    )
     if not np.isfinite(found.x).all():
         raise FitError(f"the linear probe did not converge: {found.message}; raise train.l2 above {l2:g}")
     return Probe(mean_D, scale_D, *_unpack(found.x, shape))

@@ -20,7 +20,9 @@ PAD, BOS, UNK = "<pad>", "<bos>", "<unk>"
 SPECIAL = (PAD, BOS, UNK)
 
 
-def build_scratch(folder: Path, vocabulary: Sequence[str], *, hidden: int, layers: int, heads: int, ffn: int, seed: int, init_std: float = 0.02, positions: int = 512) -> Path:
+def build_scratch(
+    folder: Path, vocabulary: Sequence[str], *, hidden: int, layers: int, heads: int, ffn: int, seed: int, init_std: float = 0.02, positions: int = 512
+) -> Path:
     """Write a Llama of this shape with a word-level tokenizer; the ids 0 to 2 are pad, bos and unk. Equal arguments give equal bytes. An existing folder is replaced."""
     _check_vocabulary(vocabulary)
     if hidden % heads:
@@ -81,7 +83,9 @@ def _random_llama(num_tokens: int, hidden: int, layers: int, heads: int, ffn: in
 def _check_vocabulary(vocabulary: Sequence[str]) -> None:
     bad = [word for word in vocabulary if not word or word != "".join(word.split()) or word in SPECIAL]
     if bad or len(set(vocabulary)) < len(vocabulary) or not vocabulary:
-        raise ModelError(f"a vocabulary holds distinct words without white space, other than {', '.join(SPECIAL)}; got {len(vocabulary)} words, {len(set(vocabulary))} distinct, not usable: {bad[:3]}")
+        raise ModelError(
+            f"a vocabulary holds distinct words without white space, other than {', '.join(SPECIAL)}; got {len(vocabulary)} words, {len(set(vocabulary))} distinct, not usable: {bad[:3]}"
+        )
 
 
 def _swap(made: Path, folder: Path) -> None:

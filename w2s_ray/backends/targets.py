@@ -37,7 +37,9 @@ def join(ids: Ids, labels: Sequence[LabelSet], num_classes: int) -> Targets:
         raise DataError("no labels; a fit needs at least one teacher")
     for teacher in labels:
         if teacher.num_classes != num_classes:
-            raise DataError(f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes where {num_classes} are wanted; labels and rows must be of the same task")
+            raise DataError(
+                f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes where {num_classes} are wanted; labels and rows must be of the same task"
+            )
     aligned = [teacher.align(np.sort(ids)) for teacher in labels]
     mask_NM = np.stack([teacher.mask_N for teacher in aligned], axis=1)
     weight_NM = np.stack([teacher.weight_N for teacher in aligned], axis=1)

@@ -88,7 +88,11 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def _encode(data: Dataset, tokenizer: Any, order: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int32], Int64s]:
-    columns = [column[order].tolist() for column in data.inputs.values()] if data.kind == "text" else [data.inputs["first"][order].tolist(), data.inputs["second"][order].tolist()]
+    columns = (
+        [column[order].tolist() for column in data.inputs.values()]
+        if data.kind == "text"
+        else [data.inputs["first"][order].tolist(), data.inputs["second"][order].tolist()]
+    )
     if len(columns) == 2 and tokenizer.num_special_tokens_to_add(pair=True) == tokenizer.num_special_tokens_to_add(pair=False):
         columns[0] = [f"{text}\n" for text in columns[0]]  # this tokenizer puts nothing between the texts of a pair
     rows: list[npt.NDArray[np.int32]] = []
@@ -107,7 +111,9 @@ def _encode(data: Dataset, tokenizer: Any, order: npt.NDArray[np.intp]) -> tuple
 def _tokens(ids: Ids, flat: npt.NDArray[np.int32], index: Int64s) -> Tokens:
     offsets, second_N = np.asarray(index[0]), np.asarray(index[1][:-1])
     if len(offsets) != len(ids) + 1 or offsets[-1] != len(flat):
-        raise DataError(f"the token cache holds {len(offsets) - 1} rows and {len(flat)} tokens where {len(ids)} rows and {offsets[-1]} tokens belong; delete the cache folder")
+        raise DataError(
+            f"the token cache holds {len(offsets) - 1} rows and {len(flat)} tokens where {len(ids)} rows and {offsets[-1]} tokens belong; delete the cache folder"
+        )
     empty = np.flatnonzero(np.diff(offsets) == 0)
     if len(empty):
         raise DataError(f"{len(empty)} rows have no tokens, the first is id {str(ids[empty[0]])!r}; drop empty texts from the source")
@@ -121,5 +127,3 @@ def _write(path: Path, array: npt.NDArray[Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(name, path)
-
-

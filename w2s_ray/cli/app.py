@@ -31,16 +31,24 @@ app.add_typer(data_app, name="data")
 out, err = Console(markup=False, highlight=False), Console(stderr=True, markup=False, highlight=False)
 
 File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.")]
-StoreUrl = Annotated[str | None, typer.Option("--store", metavar="URL", envvar="W2S_STORE", help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", metavar="URL", envvar="W2S_STORE", help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]")
+]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs/NAME/ is written.")]
-Address = Annotated[str | None, typer.Option("--address", metavar="A", help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.")]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="A", help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.")
+]
 Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
 
 
 @app.command()
-def run(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path("runs"), address: Address = None, local: Local = False, verbose: Verbose = False) -> None:
+def run(
+    file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path("runs"), address: Address = None, local: Local = False, verbose: Verbose = False
+) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes nothing."""
     from w2s_ray.cli.live import View
     from w2s_ray.config.load import load_study
@@ -59,7 +67,11 @@ def run(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     opened = open_store(_store_url(store))
     opened.probe()
-    with View(err, len(study.cells)) as view, Context(opened, _executor(opened.url, address, local, verbose), listen=view.step) as context, _stopping(context.interrupt):
+    with (
+        View(err, len(study.cells)) as view,
+        Context(opened, _executor(opened.url, address, local, verbose), listen=view.step) as context,
+        _stopping(context.interrupt),
+    ):
         cell_runs = run_cells(study, context, view.cell)
         collected = collect(context, cell_runs, study.config.gap_se)
         summary = collected.value["summary"] if collected is not None else []
@@ -74,7 +86,13 @@ def run(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path
 
 
 @app.command()
-def plan(file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path("runs"), keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False) -> None:
+def plan(
+    file: File,
+    sets: Sets = None,
+    store: StoreUrl = None,
+    runs: Runs = Path("runs"),
+    keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False,
+) -> None:
     """Say what a run would compute and what it would find, without computing (only the rows are split)."""
     from w2s_ray.cli.plan import make_plan, print_plan
     from w2s_ray.config.load import load_study
@@ -92,7 +110,11 @@ def status(store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
 
 
 @app.command()
-def why(key: Annotated[str, typer.Argument(help="A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is enough.")], store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
+def why(
+    key: Annotated[str, typer.Argument(help="A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is enough.")],
+    store: StoreUrl = None,
+    runs: Runs = Path("runs"),
+) -> None:
     """Say why a step was not reused: what differs between its identity and that of the nearest recorded one."""
     from w2s_ray.cli.why import explain
 
@@ -138,7 +160,10 @@ def data(ctx: typer.Context) -> None:
 
 
 @data_app.command("show")
-def show(name: Annotated[str, typer.Argument(help="world:topic, file:PATH or hub:ORG/NAME@REVISION; or a study's YAML.")], n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 3) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="world:topic, file:PATH or hub:ORG/NAME@REVISION; or a study's YAML.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 3,
+) -> None:
     """Print formatted rows, as a model will read them."""
     from w2s_ray.config.load import load_study
     from w2s_ray.data.catalogue import show as rows_of

@@ -68,7 +68,12 @@ def _devices() -> Iterator[Check]:
     yield Check("cpu", "ok", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores")
     if not torch.cuda.is_available():
         built = torch.version.cuda
-        yield Check("gpu", "ok" if built is None else "warn", "none", "" if built is None else f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi")
+        yield Check(
+            "gpu",
+            "ok" if built is None else "warn",
+            "none",
+            "" if built is None else f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi",
+        )
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         yield Check(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / GB:.0f} GB, bf16 {'yes' if torch.cuda.is_bf16_supported() else 'no'}")
@@ -78,7 +83,12 @@ def _memory() -> Check:
     import psutil
 
     free = psutil.virtual_memory().available / GB
-    return Check("memory", "ok" if free >= MIN_MEMORY_GB else "warn", f"{free:.1f} GB free", "" if free >= MIN_MEMORY_GB else "close other programs, or lower resources.*.micro_tokens")
+    return Check(
+        "memory",
+        "ok" if free >= MIN_MEMORY_GB else "warn",
+        f"{free:.1f} GB free",
+        "" if free >= MIN_MEMORY_GB else "close other programs, or lower resources.*.micro_tokens",
+    )
 
 
 def _store(url: str) -> Iterator[Check]:
@@ -91,7 +101,12 @@ def _store(url: str) -> Iterator[Check]:
     yield Check("store", "ok", f"{url}: writes, creates exclusively, reads, removes")
     if store.local:
         free = shutil.disk_usage(Path(store.root)).free / GB
-        yield Check("disk", "ok" if free >= MIN_DISK_GB else "warn", f"{free:.1f} GB free at {store.root}", "" if free >= MIN_DISK_GB else "free space, or give another --store")
+        yield Check(
+            "disk",
+            "ok" if free >= MIN_DISK_GB else "warn",
+            f"{free:.1f} GB free at {store.root}",
+            "" if free >= MIN_DISK_GB else "free space, or give another --store",
+        )
 
 
 def _deepspeed_tools() -> Iterator[Check]:
@@ -104,7 +119,11 @@ def _deepspeed_tools() -> Iterator[Check]:
 
 def _hub() -> Check:
     offline = os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True")
-    return Check("hub", "ok", "offline (HF_HUB_OFFLINE is set): only what is in the cache can be loaded" if offline else "online: hub: names are downloaded when they are first used")
+    return Check(
+        "hub",
+        "ok",
+        "offline (HF_HUB_OFFLINE is set): only what is in the cache can be loaded" if offline else "online: hub: names are downloaded when they are first used",
+    )
 
 
 def _ray(url: str) -> Check:

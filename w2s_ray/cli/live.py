@@ -69,7 +69,9 @@ class View:
             self._ended += 1
         self._bar.advance(self._task)
         if not self._live and self._counts["done"]:
-            self._say(f"cell {status}: {cell.method_label}, {cell.task_label}, {cell.config.models.weak} -> {cell.config.models.strong}, seed {cell.seed} ({self._ended}/{self._num_cells})")
+            self._say(
+                f"cell {status}: {cell.method_label}, {cell.task_label}, {cell.config.models.weak} -> {cell.config.models.strong}, seed {cell.seed} ({self._ended}/{self._num_cells})"
+            )
 
     def _say(self, *parts: str | tuple[str, str]) -> None:
         """A line with the time before it; a part may bring its style."""
@@ -86,7 +88,9 @@ class View:
             lines.append(Text(f"  … and {len(running) - SHOWN} more"))
         if num_waiting:
             lines.append(Text(f"  waiting {num_waiting}: {waiting[0][0]}", style="dim"))
-        lines.append(Text(f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed {counts.get('failed', 0)}{self._eta(now, ended)}", style="dim"))
+        lines.append(
+            Text(f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed {counts.get('failed', 0)}{self._eta(now, ended)}", style="dim")
+        )
         return Group(self._bar, *lines)
 
     def _eta(self, now: float, ended: int) -> str:

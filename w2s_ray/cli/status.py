@@ -31,7 +31,9 @@ def _print_runs(console: Console, runs: Path) -> None:
         results = json.loads(path.read_text(encoding="utf-8"))
         states = [cell["status"] for cell in results["cells"]]
         counts = [str(states.count(state)) for state in ("ok", "no_gap", "failed")]
-        table.add_row(results["name"], str(len(states)), *counts, str(results["steps"]["executed"]), str(results["steps"]["reused"]), f"{results['seconds']:.1f}")
+        table.add_row(
+            results["name"], str(len(states)), *counts, str(results["steps"]["executed"]), str(results["steps"]["reused"]), f"{results['seconds']:.1f}"
+        )
     console.print(table if table.row_count else f"no finished study in {runs}/")
 
 

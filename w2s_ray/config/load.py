@@ -56,7 +56,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
         if not isinstance(key_node, yaml.ScalarNode):
-            raise ConfigError(f"the key in line {key_node.start_mark.line + 1} is a list or a mapping; a key must be a word (a text that starts with a brace or bracket needs quotes)")
+            raise ConfigError(
+                f"the key in line {key_node.start_mark.line + 1} is a list or a mapping; a key must be a word (a text that starts with a brace or bracket needs quotes)"
+            )
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise ConfigError(f"the key {key!r} stands twice (line {key_node.start_mark.line + 1}); keep one")

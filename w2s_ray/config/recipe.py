@@ -28,7 +28,9 @@ class Lora(Frozen):
 class Recipe(Frozen):
     """How a model is finetuned."""
 
-    adapt: Literal["full", "lora", "probe"] = Field("full", description="all weights, low-rank adapters, or a linear probe on frozen features (closed form or L-BFGS)")
+    adapt: Literal["full", "lora", "probe"] = Field(
+        "full", description="all weights, low-rank adapters, or a linear probe on frozen features (closed form or L-BFGS)"
+    )
     loss: Loss = Field(default_factory=lambda: build("w2s_ray.losses", "xent"))
     lr: float = Field(1e-4, gt=0)
     epochs: int = Field(2, ge=1)

@@ -20,7 +20,9 @@ GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the 
 
 _hints = get_type_hints(Resources)
 # `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else there.
-_ResourceFields: type[BaseModel] = create_model("_ResourceFields", __base__=Frozen, **{name: (_hints[name], f.default) for name, f in Resources.__dataclass_fields__.items()})  # type: ignore[call-overload]  # fields known at run time
+_ResourceFields: type[BaseModel] = create_model(
+    "_ResourceFields", __base__=Frozen, **{name: (_hints[name], f.default) for name, f in Resources.__dataclass_fields__.items()}
+)  # type: ignore[call-overload]  # fields known at run time
 
 
 def _build_resources(value: Any) -> Any:
@@ -101,7 +103,9 @@ class StudyConfig(Frozen):
         for place, loss in [("train.strong", self.train.strong.loss), *((f"methods {m.label}", m.loss) for m in self.methods)]:  # type: ignore[attr-defined]  # plug-ins are MethodParams
             name = getattr(loss, "type", "xent")
             if self.train.strong.adapt == "probe" and name != "xent":
-                raise ValueError(f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for cross-entropy; drop the loss, or set adapt: full or lora")
+                raise ValueError(
+                    f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for cross-entropy; drop the loss, or set adapt: full or lora"
+                )
         return self
 
     @model_validator(mode="after")

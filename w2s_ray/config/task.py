@@ -15,14 +15,20 @@ class TaskSpec(Frozen):
     """The `task:` of a study."""
 
     data: str = Field(description="world:NAME, file:PATH.{jsonl,csv,parquet} or hub:ORG/NAME@REVISION")
-    format: str | None = Field(None, description="how a source row becomes inputs and a label; default: the one named like the source, else text (`w2s data` lists them)")
+    format: str | None = Field(
+        None, description="how a source row becomes inputs and a label; default: the one named like the source, else text (`w2s data` lists them)"
+    )
     columns: dict[str, str] = Field(default_factory=dict, description="the format's column -> the source's column, also for `label`, `id` and `group`")
     classes: tuple[str, ...] | None = Field(None, description="the label values in the order of their class index; default: the sorted values of the rows")
-    test_data: str | None = Field(None, description="where the test rows come from; default: the source's own test split if it has one, else a share of the rows")
+    test_data: str | None = Field(
+        None, description="where the test rows come from; default: the source's own test split if it has one, else a share of the rows"
+    )
     labelled: Size = Field(None, ge=2, description="at most so many rows with gold labels for the weak teacher")
     pool: Size = Field(None, ge=2, description="at most so many rows for the student")
     test: Size = Field(None, ge=2, description="at most so many test rows")
-    shares: tuple[float, float, float] = Field((0.4, 0.4, 0.2), description="of the rows for the labelled half, the pool and the test; with separate test rows the first two are scaled to 1")
+    shares: tuple[float, float, float] = Field(
+        (0.4, 0.4, 0.2), description="of the rows for the labelled half, the pool and the test; with separate test rows the first two are scaled to 1"
+    )
     heldout: float = Field(0.1, ge=0, lt=1, description="share of the labelled half that is kept out of training, for selection")
     max_words: Size = Field(None, ge=1, description="longer inputs are cut to so many words, for all models alike")
     max_chars: Size = Field(20_000, ge=1, description="and to so many characters")

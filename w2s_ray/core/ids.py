@@ -36,7 +36,9 @@ def as_ids(ids: Sequence[str] | Ids) -> Ids:
     unique, counts = np.unique(array, return_counts=True)
     if len(unique) < len(array):
         twice = unique[counts > 1]
-        raise DataError(f"{len(twice)} ids stand more than once, the first is {str(twice[0])!r}; ids must be unique: drop the duplicates or name another id column")
+        raise DataError(
+            f"{len(twice)} ids stand more than once, the first is {str(twice[0])!r}; ids must be unique: drop the duplicates or name another id column"
+        )
     if len(array) and "" in unique:
         raise DataError("an id is empty; give every row an id or leave the id column out")
     array = array.copy()
@@ -55,5 +57,7 @@ def positions(have: Ids, want: Ids) -> npt.NDArray[np.intp]:
         found = order[slot]
         missing = want[have[found] != want]
     if len(missing):
-        raise AlignmentError(f"{len(missing)} of {len(want)} ids are not among the {len(have)} at hand, the first is {str(missing[0])!r}; labels, features and rows must be of the same data")
+        raise AlignmentError(
+            f"{len(missing)} of {len(want)} ids are not among the {len(have)} at hand, the first is {str(missing[0])!r}; labels, features and rows must be of the same data"
+        )
     return found

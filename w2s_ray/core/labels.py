@@ -33,7 +33,9 @@ class LabelSet:
     source: str
 
     @staticmethod
-    def of(ids: Sequence[str] | Ids, probs_NK: npt.ArrayLike, *, mask_N: npt.ArrayLike | None = None, weight_N: npt.ArrayLike | None = None, source: str = "") -> LabelSet:
+    def of(
+        ids: Sequence[str] | Ids, probs_NK: npt.ArrayLike, *, mask_N: npt.ArrayLike | None = None, weight_N: npt.ArrayLike | None = None, source: str = ""
+    ) -> LabelSet:
         """Build and check. Rows that abstain hold the uniform distribution, so that no caller reads stale numbers there."""
         checked = as_ids(ids)
         probs = np.array(probs_NK, dtype=np.float64)
@@ -47,7 +49,9 @@ class LabelSet:
         bad = ~(np.isfinite(probs).all(axis=1) & (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= SUM_TOLERANCE))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise DataError(f"soft labels must be >= 0 and sum to 1; {int(bad.sum())} rows do not, the first is id {str(checked[row])!r} with {probs[row].tolist()}")
+            raise DataError(
+                f"soft labels must be >= 0 and sum to 1; {int(bad.sum())} rows do not, the first is id {str(checked[row])!r} with {probs[row].tolist()}"
+            )
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise DataError("row weights must be finite and >= 0")
         for array in (probs, mask, weight):

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, StepFailed, StoreError
+from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import new_attempt
 from w2s_ray.engine.executor import Executor, InlineExecutor
@@ -288,7 +288,7 @@ class Context:
 
     def _recorded(self, node: _Node, call: Call, error: BaseException) -> BaseException:
         """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a worker that died."""
-        if isinstance(error, (StepFailed, Interrupted, InputError)):
+        if isinstance(error, (StepFailed, Interrupted, InputError, ResourceError)):
             return error
         text = "".join(traceback.format_exception(error))
         self.store.fail(node.key, Failure(node.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text))

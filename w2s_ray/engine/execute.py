@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, StepFailed
+from w2s_ray.core.errors import DamagedArtifact, InputError, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
@@ -55,7 +55,9 @@ class Work:
         assert isinstance(key, Key), f"rider input {name} is a list"
         return self.store.open(key)
 
-    def put(self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None) -> None:
+    def put(
+        self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None
+    ) -> None:
         """Publish a result of its own key that this step makes on its way."""
         if self.store.has(key):
             return
@@ -81,7 +83,7 @@ def execute(call: Call, log: Callable[[], str] = str) -> None:
         _execute(call, store)
     except DamagedArtifact:
         raise  # the driver sets the artifact aside, makes it again, and repeats this call
-    except InputError:
+    except (InputError, ResourceError):
         raise  # the user's to mend: its message is enough, and the next run tries anyway
     except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)
         text = "".join(traceback.format_exception(error))

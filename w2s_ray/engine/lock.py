@@ -55,7 +55,9 @@ def drift(locked: Locked, now: Locked) -> list[str]:
     gone = [f"{name} is in the lock and not in the code" for name in locked if name not in now]
     new = [f"{name} is not in the lock" for name in now if name not in locked]
     moved = [
-        f"{name}: its code changed and its version is still {entry['version']}" if entry["version"] == locked[name]["version"] else f"{name}: its version is {entry['version']}, {locked[name]['version']} in the lock"
+        f"{name}: its code changed and its version is still {entry['version']}"
+        if entry["version"] == locked[name]["version"]
+        else f"{name}: its version is {entry['version']}, {locked[name]['version']} in the lock"
         for name, entry in now.items()
         if name in locked and entry != locked[name]
     ]

@@ -62,7 +62,9 @@ class Store:
         try:
             record = Record.loads(data)
         except (ValueError, TypeError) as error:
-            raise DamagedArtifact(f"the record of {key} in {self.url} cannot be read ({error}); delete {self.root}/{key.path}/record.json to have it made again") from error
+            raise DamagedArtifact(
+                f"the record of {key} in {self.url} cannot be read ({error}); delete {self.root}/{key.path}/record.json to have it made again"
+            ) from error
         if record.key != key.full:
             raise StoreError(f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store")
         self._records[key] = record
@@ -211,13 +213,15 @@ class Store:
         name = f"drivers/probe-{uuid4().hex}"
         try:
             if not self.create(name, b"x") or self.create(name, b"y"):
-                raise StoreError(f"the store {self.url} does not support exclusive create, so two drivers could overwrite each other; use a local path, s3:// or gs://")
+                raise StoreError(
+                    f"the store {self.url} does not support exclusive create, so two drivers could overwrite each other; use a local path, s3:// or gs://"
+                )
             if self.read(name) != b"x":
                 raise StoreError(f"the store {self.url} does not give back what was written")
             self.remove(name)
         except StoreError:
             raise
-        except OSError as error:
+        except Exception as error:  # each cloud's client has errors of its own: no credentials, no bucket, no network
             raise StoreError(f"the store {self.url} cannot be used: {error}; give another one with --store, or free space and permissions there") from error
 
 
@@ -300,5 +304,7 @@ def open_store(url: str) -> Store:
     try:
         fs, root = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"store: {url!r} cannot be opened: {error}") from error
+        raise ConfigError(
+            f"store: {url!r} cannot be opened ({error}); give an absolute path, s3://… (pip install 'w2s_ray[s3]') or gs://… (w2s_ray[gcs])"
+        ) from error
     return Store(url, fs, str(root).rstrip("/"), isinstance(fs, LocalFileSystem))

@@ -53,13 +53,19 @@ def identify(name: str, base: Path) -> ModelRef:
     if name.startswith("hub:"):
         repo, _, revision = name.removeprefix("hub:").partition("@")
         if not revision:
-            raise ModelError(f"models: {name!r} names no revision, so its weights may change under the study; write {name}@REVISION (the commit on the model's page)")
+            raise ModelError(
+                f"models: {name!r} names no revision, so its weights may change under the study; write {name}@REVISION (the commit on the model's page)"
+            )
         return ModelRef(name, f"{repo}@{revision}", name)
     folder = _folder(name, base)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, or hub:ORG/NAME@REVISION")
+        raise ModelError(
+            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, or hub:ORG/NAME@REVISION"
+        )
     if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with save_pretrained(safe_serialization=True)")
+        raise ModelError(
+            f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with save_pretrained(safe_serialization=True)"
+        )
     # A package lies elsewhere on another machine, so its name travels and not its place.
     return ModelRef(name, f"folder-{_folder_digest(folder)[:8]}@{_folder_digest(folder)}", name if name.startswith(PACKAGE) else str(folder))
 
@@ -76,7 +82,16 @@ def locate(path: str) -> str:
     spec = WORLD[path.removeprefix("world/")]
     folder = cache_folder() / "world" / digest(asdict(spec))[:16]
     if not (folder / "config.json").is_file():
-        build_scratch(folder, vocabulary()[len(SPECIALS) :], hidden=spec.hidden, layers=spec.layers, heads=spec.heads, ffn=spec.ffn, seed=spec.seed, init_std=spec.init_std)
+        build_scratch(
+            folder,
+            vocabulary()[len(SPECIALS) :],
+            hidden=spec.hidden,
+            layers=spec.layers,
+            heads=spec.heads,
+            ffn=spec.ffn,
+            seed=spec.seed,
+            init_std=spec.init_std,
+        )
     return str(folder)
 
 
@@ -87,7 +102,9 @@ def _folder(name: str, base: Path) -> Path:
     package, _, inside = name.removeprefix(PACKAGE).partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"models: {name!r} needs the Python package {package!r}, which is not installed here; pip install the distribution that holds it, or name another model")
+        raise ModelError(
+            f"models: {name!r} needs the Python package {package!r}, which is not installed here; pip install the distribution that holds it, or name another model"
+        )
     return Path(next(iter(spec.submodule_search_locations)), inside)
 
 

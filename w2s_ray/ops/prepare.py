@@ -14,13 +14,19 @@ from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.context import Context, Handle
 from w2s_ray.engine.execute import Work
-from w2s_ray.engine.fingerprint import Key, make_key
+from w2s_ray.engine.fingerprint import Inputs, Key, Params, make_key
 from w2s_ray.engine.step import JSON, Step
 
 CONTENT_VERSION = 1
 SLICES = "slices.json"  # split -> slice -> ids, where the source knows kinds of rows; for the scorer alone
 
-PREPARE = Step("prepare", 1, "w2s_ray.ops.prepare:run", lambda params, inputs: str(params["sources"][0]).split("@")[0], inline=True)
+
+def _slug(params: Params, inputs: Inputs) -> str:
+    source = str(params["sources"][0]).split("@")[0]
+    return f"file-{source.removeprefix('sha256:')[:8]}" if source.startswith("sha256:") else source
+
+
+PREPARE = Step("prepare", 1, "w2s_ray.ops.prepare:run", _slug, inline=True)
 
 
 def submit_prepare(context: Context, spec: TaskSpec, base: Path) -> Handle:

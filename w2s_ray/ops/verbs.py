@@ -35,7 +35,9 @@ class Verbs:
         learner = learner.with_recipe(seed=self.seed)
         probe = learner.recipe.adapt == "probe"
         if probe and getattr(learner.recipe.loss, "type", "") != "xent":
-            raise ConfigError(f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for cross-entropy: leave the loss out, or use adapt: full or lora")
+            raise ConfigError(
+                f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for cross-entropy: leave the loss out, or use adapt: full or lora"
+            )
         taught = labels if isinstance(labels, Handle) else tuple(labels)
         handle = self.context.submit(
             PROBE if probe else TRAIN,

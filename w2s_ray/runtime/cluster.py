@@ -17,7 +17,17 @@ from w2s_ray.engine.store import open_store
 OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ray's objects
 
 # What a worker of a remote cluster needs to know; its own machine knows the rest.
-FORWARDED = ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_HOME", "W2S_CACHE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+FORWARDED = (
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "HF_HOME",
+    "W2S_CACHE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+)
 
 
 def join(address: str | None, verbose: bool) -> bool:
@@ -28,13 +38,17 @@ def join(address: str | None, verbose: bool) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"
-    runtime_env: dict[str, Any] = {} if local else {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ}}
+    runtime_env: dict[str, Any] = (
+        {} if local else {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ}}
+    )
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
     try:
         ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
-        raise ResourceError(f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray") from error
+        raise ResourceError(
+            f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray"
+        ) from error
     return local
 
 
@@ -53,18 +67,26 @@ def largest_node() -> dict[str, float]:
 def check_store_is_shared(url: str) -> None:
     """On several nodes, a store on a local path must be one that all of them mount: a file written here must be seen there."""
     store = open_store(url)
-    others = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != ray.get_runtime_context().get_node_id() and node["Resources"].get("CPU", 0)]
+    others = [
+        node["NodeID"]
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] != ray.get_runtime_context().get_node_id() and node["Resources"].get("CPU", 0)
+    ]
     if not store.local or not others:
         return
     name = f"drivers/token-{uuid4().hex}"
     store.write(name, b"")
     try:
         look = ray.remote(num_cpus=0)(os.path.exists)
-        seen = ray.get([look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(f"{store.root}/{name}") for node in others], timeout=60)
+        seen = ray.get(
+            [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(f"{store.root}/{name}") for node in others], timeout=60
+        )
     finally:
         store.remove(name)
     if not all(seen):
-        raise StoreError(f"{seen.count(False)} of {len(others) + 1} nodes do not see the store {url}; give one that all nodes share: --store s3://…, gs://… or a path on a shared disk")
+        raise StoreError(
+            f"{seen.count(False)} of {len(others) + 1} nodes do not see the store {url}; give one that all nodes share: --store s3://…, gs://… or a path on a shared disk"
+        )
 
 
 def try_out(url: str) -> str:

@@ -107,7 +107,9 @@ class RayExecutor:
         most = cluster.largest_node()
         lacking = [f"{amount:g} {name} (the largest node has {most.get(name, 0):g})" for name, amount in demand.items() if amount > most.get(name, 0.0)]
         if lacking and self._local:
-            job.future.set_exception(ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address"))
+            job.future.set_exception(
+                ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
+            )
         elif lacking:
             # An autoscaler adds nodes only for demands that Ray has seen.
             logger.warning("%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking))

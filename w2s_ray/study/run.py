@@ -78,7 +78,6 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
     except (InputError, Interrupted, ResourceError):
         raise
     except StepFailed as error:
-        _raise_resource_error(error)
         run.error, run.traceback, run.score = str(error), error.traceback or str(error), None
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
@@ -105,13 +104,6 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
     assert set(arms) == set(ARMS)
     return score
-
-
-def _raise_resource_error(failed: StepFailed) -> None:
-    """A failed step carries the name and the message of its error, not the error."""
-    name, _, message = failed.error.partition(": ")
-    if name == ResourceError.__name__:
-        raise ResourceError(message) from failed
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:

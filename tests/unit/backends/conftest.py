@@ -37,5 +37,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=63, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=64, initializer_range=0.2)
+    config = BertConfig(
+        vocab_size=63, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=64, initializer_range=0.2
+    )
     return write_model(tmp_path_factory.mktemp("models") / "bert", BertModel(config))

@@ -82,7 +82,11 @@ def test_it_is_the_plain_loop(llama: str, place: Place) -> None:
     assert expected[-1] < expected[0] - 0.01
 
 
-@pytest.mark.parametrize("loss", ["xent", {"type": "logconf", "compat": "openai", "warmup": 0}, {"type": "logconf", "compat": "eleuther"}, {"type": "window", "radius": "midweak"}], ids=str)
+@pytest.mark.parametrize(
+    "loss",
+    ["xent", {"type": "logconf", "compat": "openai", "warmup": 0}, {"type": "logconf", "compat": "eleuther"}, {"type": "window", "radius": "midweak"}],
+    ids=str,
+)
 def test_micro_batches_do_not_change_what_is_learned(loss: Any, llama: str, tmp_path: Path) -> None:
     recipe = Recipe(loss=loss, lr=1e-3, epochs=2, batch=16)
     fitted = []
@@ -318,7 +322,9 @@ def test_weight_decay_is_for_matrices() -> None:
 def test_golden(llama: str, place: Place) -> None:
     """Losses and probabilities of one tiny fit. A change here is a change of every result: refresh it (delete the file, run again) only on purpose."""
     data, labels = toy(40, 3)
-    recipe = Recipe(loss={"type": "entropy", "aux": 0.3}, lr=2e-3, epochs=2, batch=8, bucket=2, warmup=0.2, seed=3, head_init="normal", pooling="mean", weight_decay=0.01)
+    recipe = Recipe(
+        loss={"type": "entropy", "aux": 0.3}, lr=2e-3, epochs=2, batch=8, bucket=2, warmup=0.2, seed=3, head_init="normal", pooling="mean", weight_decay=0.01
+    )
     fitted = run(llama, place, recipe, data=data, labels=[LabelSet.of(data.ids, 0.7 * labels.probs_NK + 0.1)], micro_tokens=40)
     found = {"losses": losses(fitted), "probs": fitted.predict(data).probs_NK[:8].tolist()}
     if not GOLDEN.exists():

@@ -30,7 +30,9 @@ def test_positions_are_known(llama: str, tmp_path: Path) -> None:
     from transformers import RobertaConfig, RobertaModel
 
     assert load_backbone(llama).positions == 64
-    config = RobertaConfig(vocab_size=63, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=66, pad_token_id=1)
+    config = RobertaConfig(
+        vocab_size=63, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=66, pad_token_id=1
+    )
     roberta = load_backbone(write_model(tmp_path, RobertaModel(config)))
     assert roberta.positions == 64  # 2 of the 66 are never used
     with torch.no_grad():

@@ -39,7 +39,9 @@ def toy(count: int, classes: int = 2, seed: int = 0) -> tuple[Dataset, LabelSet]
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, count)
     part = len(WORDS) // classes
-    texts = [" ".join(WORDS[rng.integers(part) + part * (c if rng.random() < 0.75 else rng.integers(classes))] for _ in range(rng.integers(2, 13))) for c in truth]
+    texts = [
+        " ".join(WORDS[rng.integers(part) + part * (c if rng.random() < 0.75 else rng.integers(classes))] for _ in range(rng.integers(2, 13))) for c in truth
+    ]
     data = Dataset.of("toy", "train", "text", [str(c) for c in range(classes)], [f"r{i}" for i in range(count)], text=texts)
     return data, LabelSet.hard(data.ids, truth, classes)
 

@@ -42,7 +42,15 @@ def test_a_dataset_has_no_gold_and_cannot_be_given_any() -> None:
     assert not {"gold", "label", "labels"} & set(vars(rows()))
 
 
-@pytest.mark.parametrize(("change", "message"), [({"ids": ["a", "a", "b"]}, "more than once.*'a'"), ({"ids": ["", "a", "b"]}, "empty"), ({"classes": ("one",)}, "two classes"), ({"text": ["x"]}, "1 rows for 3 ids")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": ["a", "a", "b"]}, "more than once.*'a'"),
+        ({"ids": ["", "a", "b"]}, "empty"),
+        ({"classes": ("one",)}, "two classes"),
+        ({"text": ["x"]}, "1 rows for 3 ids"),
+    ],
+)
 def test_bad_rows_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         rows(**change)

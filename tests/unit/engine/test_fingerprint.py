@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from w2s_ray.core.errors import IdentityError
 from w2s_ray.engine.fingerprint import Key, canonical, digest, make_key, slugify
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
 
 
 @given(st.dictionaries(st.text(), JSON))

@@ -18,7 +18,11 @@ def test_every_step_is_locked_as_it_is() -> None:
 def test_a_change_is_noticed_in_whatever_a_step_reaches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = lock.current()
     real = lock._path
-    for room, module, moved in (("backends", "w2s_ray.backends.batches", {"train"}), ("eval", "w2s_ray.eval.gap", {"score", "collect"}), ("data", "w2s_ray.data.splits", {"prepare"})):
+    for room, module, moved in (
+        ("backends", "w2s_ray.backends.batches", {"train"}),
+        ("eval", "w2s_ray.eval.gap", {"score", "collect"}),
+        ("data", "w2s_ray.data.splits", {"prepare"}),
+    ):
         changed = tmp_path / f"{room}.py"
         changed.write_text(real(module).read_text() + "\nCHANGED = 1\n")
         monkeypatch.setattr(lock, "_path", lambda name, module=module, changed=changed: changed if name == module else real(name))

@@ -26,7 +26,14 @@ def test_a_row_a_group_with_the_numbers_of_its_seeds():
     cells = [cell(0), cell(1), cell(2), cell(0, method="logconf", student=0.75)]
     naive, logconf = summarise(cells)
     assert [naive["method"], logconf["method"]] == ["naive", "logconf"]
-    assert (naive["task"], naive["weak"], naive["strong"], naive["num_seeds"], naive["num_test"], naive["excluded"]) == ("topic", "world/nano", "world/small", 3, 300, [])
+    assert (naive["task"], naive["weak"], naive["strong"], naive["num_seeds"], naive["num_test"], naive["excluded"]) == (
+        "topic",
+        "world/nano",
+        "world/small",
+        3,
+        300,
+        [],
+    )
     gaps = [measure_gap(c.floor_N, c.student_N, c.ceiling_N) for c in cells[:3]]
     assert naive["pgr"]["median"] == pytest.approx(np.median([g.pgr for g in gaps]))
     assert naive["pgr"]["mean"] == pytest.approx(np.mean([g.pgr for g in gaps]))

@@ -59,7 +59,11 @@ def cross_entropy(p: list[float], y: list[float]) -> float:
 
 
 def test_every_builtin_loss_is_here() -> None:
-    assert {type(c) for c in ALL} >= {plugin for plugin in available("w2s_ray.losses").values() if plugin.__module__.rsplit(".", 1)[1] in {"xent", "kl", "entropy", "product", "window", "logconf"}}
+    assert {type(c) for c in ALL} >= {
+        plugin
+        for plugin in available("w2s_ray.losses").values()
+        if plugin.__module__.rsplit(".", 1)[1] in {"xent", "kl", "entropy", "product", "window", "logconf"}
+    }
 
 
 # by hand
@@ -285,7 +289,9 @@ def test_ranking_thresholds_refuse_more_than_two_classes(compat: str) -> None:
         Logconf(compat=compat).build(1, 3)
 
 
-@pytest.mark.parametrize(("config", "field", "value"), [(Logconf, "aux", 1.5), (Logconf, "warmup", -0.1), (Product, "alpha", 0), (Window, "radius", 0), (Kl, "floor", 0)])
+@pytest.mark.parametrize(
+    ("config", "field", "value"), [(Logconf, "aux", 1.5), (Logconf, "warmup", -0.1), (Product, "alpha", 0), (Window, "radius", 0), (Kl, "floor", 0)]
+)
 def test_impossible_values_are_refused(config: Any, field: str, value: float) -> None:
     with pytest.raises(ValidationError, match=field):
         config(**{field: value})

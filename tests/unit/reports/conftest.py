@@ -8,7 +8,18 @@ NAMES = {"task": "topic", "weak": "world/nano", "strong": "world/small"}
 
 
 def cell(method, seed, floor, student, ceiling, pgr, **more):
-    return {"method": method, **NAMES, "seed": seed, "status": "ok", "floor": floor, "student": student, "ceiling": ceiling, "pgr": pgr, "num_test": 2000, "keys": {}} | more
+    return {
+        "method": method,
+        **NAMES,
+        "seed": seed,
+        "status": "ok",
+        "floor": floor,
+        "student": student,
+        "ceiling": ceiling,
+        "pgr": pgr,
+        "num_test": 2000,
+        "keys": {},
+    } | more
 
 
 @pytest.fixture

@@ -72,7 +72,9 @@ def test_notes_and_marks_stand_only_where_they_apply(results):
     assert "Up to 2.1 % of an interval's draws had no positive gap" in report(results)
 
 
-@pytest.mark.parametrize(("rows", "words"), [("pool", "the pool (the rows that the student sees)"), ("all 4000 rows", "all 4000 rows"), (None, "rows that the results do not name")])
+@pytest.mark.parametrize(
+    ("rows", "words"), [("pool", "the pool (the rows that the student sees)"), ("all 4000 rows", "all 4000 rows"), (None, "rows that the results do not name")]
+)
 def test_the_page_says_what_the_ceiling_was_trained_on(results, rows, words):
     results["ceiling_rows"] = rows
     assert f"on the gold labels of {words}." in report(results)

@@ -76,7 +76,11 @@ def test_all_faults_are_told_at_once(results):
 def test_what_eval_makes_fits():
     luck = np.random.default_rng(0).random(200)
     ids = np.array([f"{i:03d}" for i in range(200)])
-    cells = [CellScore(method, "topic", "nano", "small", seed, ids, luck < 0.6, luck < 0.7, luck < top) for method, top in (("a", 0.8), ("b", 0.5)) for seed in (0, 1)]
+    cells = [
+        CellScore(method, "topic", "nano", "small", seed, ids, luck < 0.6, luck < 0.7, luck < top)
+        for method, top in (("a", 0.8), ("b", 0.5))
+        for seed in (0, 1)
+    ]
     made = {"cells": [cell_row(cell) for cell in cells], "summary": summarise(cells)}
     steps = {"executed": 0, "reused": 0, "failed": 0}
     checked = parse({"schema": 1, "name": "x", "hypothesis": "", "config_digest": "d", "steps": steps, "seconds": 0, **made})

@@ -22,7 +22,9 @@ class Window(Frozen):
     """Cross-entropy on the rows where the student is unsure."""
 
     type: Literal["window"] = "window"
-    radius: Annotated[float, Field(gt=0)] | Literal["midweak"] = Field(0.15, description="how far above 1/classes the student's top probability may be, or midweak: the median of the batch's labels")
+    radius: Annotated[float, Field(gt=0)] | Literal["midweak"] = Field(
+        0.15, description="how far above 1/classes the student's top probability may be, or midweak: the median of the batch's labels"
+    )
 
     def build(self, num_teachers: int, num_classes: int) -> LossFn:
         return _Window(self.radius, 1.0 / num_classes, rowwise=self.radius != "midweak")
