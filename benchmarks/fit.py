@@ -1,6 +1,6 @@
 """How fast is one fit? Our loop against transformers.Trainer and against a plain loop like openai/weak-to-strong's, in one process.
 
-    OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1 python benchmarks/fit.py --data ../shared/data/sciq --rows 1200
+    OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1 python benchmarks/fit.py --data DATA/sciq --rows 1200
 
 All train the same GPT-2-shaped model (width 128, 4 layers, random weights, a byte-pair tokenizer of 8,000 tokens trained on the rows) on the same rows for one
 epoch: AdamW (fused, for all), cosine, clip 1, global batch 32, no dropout. Tokens are made and models loaded before the clock starts. Repeats are interleaved, so that a

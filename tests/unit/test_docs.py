@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,30 +150,3 @@ def test_the_contributed_format_reads_rows(contributed: Path) -> None:
     fmt = available("w2s_ray.formats")["headlines"]()
     example = fmt.example({"headline": "Rates rise", "body": "The bank said so.", "section": "business"}, lambda purpose: 0.0)
     assert (example.inputs, example.label) == (("Rates rise\nThe bank said so.",), "business")
-
-
-# What belongs to a machine and not to a project. Written so that this file does not hold the words.
-FORBIDDEN = re.compile(r"(?<![\w})>./-])/wor[k]\b|(?<![\w.])share[d]/|/share[d]/[a-z]|\b[s]andbox\b|(?<!scope=\")\b[s]ession\b", re.IGNORECASE)
-BESIDE = re.compile(r"(\.\./)+share[d]/data")  # rows that may lie beside the checkout; what looks for them does without
-MAY_LOOK_BESIDE = ("tests/", "benchmarks/", "experiments/examples/")
-
-
-@pytest.mark.parametrize("text", ["see /wor" + "k/main", "share" + "d/data", "../share" + "d/x", "this ses" + "sion", "the Sand" + "box"])
-def test_the_pattern_below_finds_what_it_should(text: str) -> None:
-    assert FORBIDDEN.search(text)
-
-
-def test_nothing_names_the_place_where_it_was_written() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    found = []
-    for name in filter(None, listed.stdout.split("\0")):
-        try:
-            text = (ROOT / name).read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):
-            continue
-        if name.startswith(MAY_LOOK_BESIDE):
-            text = BESIDE.sub("", text)
-        found += [f"{name}: {match.group()!r} in {text[max(0, match.start() - 30) : match.end() + 30]!r}" for match in FORBIDDEN.finditer(text)]
-    assert found == []

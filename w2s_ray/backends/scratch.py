@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import shutil
+import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -99,3 +103,32 @@ def _swap(made: Path, folder: Path) -> None:
         if not (folder / "config.json").is_file():
             raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> int:
+    """`python -m w2s_ray.backends.scratch FOLDER --words ROWS.jsonl`: a small untrained model over the words of one's own texts, to be a weak teacher."""
+    parser = argparse.ArgumentParser(prog="python -m w2s_ray.backends.scratch", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="where the Hugging Face folder is written")
+    parser.add_argument("--words", type=Path, required=True, metavar="FILE", help="a text or JSONL file whose most frequent words become the vocabulary")
+    parser.add_argument("--num-words", type=int, default=5000)
+    parser.add_argument("--hidden", type=int, default=32)
+    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    words = _frequent_words(args.words, args.num_words)
+    build_scratch(args.folder, words, hidden=args.hidden, layers=args.layers, heads=2, ffn=2 * args.hidden, seed=args.seed, init_std=0.1)
+    sys.stdout.write(f"{args.folder}: {args.layers} layers of width {args.hidden} over {len(words)} words\n")
+    return 0
+
+
+def _frequent_words(path: Path, most: int) -> list[str]:
+    """The words of all texts in a file, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        texts = [value for value in json.loads(line).values() if isinstance(value, str)] if path.suffix == ".jsonl" else [line]
+        counts.update(word for text in texts for word in text.split())
+    return [word for word, _ in counts.most_common(most + len(SPECIAL)) if word not in SPECIAL][:most]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
