@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.errors import DamagedArtifact
+from w2s_ray.core.errors import ModelError
 
 FIT_FILE = "fit.json"
 
@@ -19,6 +19,6 @@ def write_fit_file(folder: Path, recipe: Recipe, classes: tuple[str, ...]) -> No
 def read_fit_file(folder: Path) -> tuple[Recipe, tuple[str, ...]]:
     path = folder / FIT_FILE
     if not path.is_file():
-        raise DamagedArtifact(f"{folder} has no {FIT_FILE}; it is not a saved fit")
+        raise ModelError(f"{folder} has no {FIT_FILE}; it is not a saved fit")
     content = json.loads(path.read_text(encoding="utf-8"))
     return Recipe.model_validate(content["recipe"]), tuple(content["classes"])

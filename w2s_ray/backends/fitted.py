@@ -19,7 +19,7 @@ from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import DamagedArtifact, DataError
+from w2s_ray.core.errors import ModelError, DataError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
@@ -102,6 +102,6 @@ def _load_adapter(model: Any, folder: Path) -> None:
 
     outcome: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
     if outcome.unexpected_keys:
-        raise DamagedArtifact(
+        raise ModelError(
             f"{folder} holds adapters for layers that the base model does not have, such as {outcome.unexpected_keys[0]}; give the base model it was trained on"
         )

@@ -1,4 +1,4 @@
-"""`w2s plan`: the run with an executor that runs nothing. Known as far as the first look into a result that is not there."""
+"""`w2s plan`: the run with a context that launches nothing. Known as far as the first look into a result that is not there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from w2s_ray.config.load import Study
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.context import Context
-from w2s_ray.engine.executor import PlanExecutor
+from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
 from w2s_ray.study.check import check_names
 from w2s_ray.study.run import run_cells
@@ -35,7 +35,7 @@ class Plan:
 def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     """Dry-run all cells. Models must be there; rows that cannot be had now (offline) leave the plan at its cells."""
     check_names(study)
-    with Context(open_store(store_url), PlanExecutor) as context:
+    with Context(open_store(store_url), InlineExecutor, dry=True) as context:
         try:
             run_cells(study, context)
         except InputError as error:

@@ -9,7 +9,7 @@ W2SError
  ├─ ResourceError (RuntimeError)    a request that the devices at hand cannot hold
  ├─ IdentityError (TypeError)       a value without a stable identity was about to enter a fingerprint
  ├─ StoreError (OSError)            the artifact store
- │   └─ DamagedArtifact             a checksum does not match
+ ├─ DamagedArtifact (RuntimeError)  a file or a record of an artifact is not what was written
  ├─ FitError (RuntimeError)         a fit that cannot go on, such as a loss that is not finite
  ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
  └─ Interrupted (RuntimeError)      the run was asked to stop
@@ -61,8 +61,15 @@ class StoreError(W2SError, OSError):
     """The artifact store could not do what was asked."""
 
 
-class DamagedArtifact(StoreError):
-    """A file of an artifact does not have the checksum of its record."""
+class DamagedArtifact(W2SError, RuntimeError):
+    """A file of an artifact does not have the checksum of its record, or the record cannot be read (then the attempt is unknown)."""
+
+    def __init__(self, key: str, attempt: str = "") -> None:
+        super().__init__(key, attempt)
+        self.key, self.attempt = key, attempt
+
+    def __str__(self) -> str:
+        return f"{self.key} is damaged in the store; it is set aside and made again when a run needs it"
 
 
 class FitError(W2SError, RuntimeError):

@@ -16,9 +16,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, ResourceError, StepFailed, StoreError
+from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, Planned, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.execute import new_attempt
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
 from w2s_ray.engine.lease import Holder, Leases
@@ -104,17 +103,18 @@ class Handle:
             self.record()
             try:
                 return self.context.store.open(self.key)
-            except DamagedArtifact:
-                self.context._repair(self.key)
+            except DamagedArtifact as damaged:
+                self.context._repair(damaged)
         raise StepFailed(self.node.step.name, str(self.key), "its files are damaged each time they are made; check the disk")
 
 
 class Context:
     """One driver's view of a store and of an executor."""
 
-    def __init__(self, store: Store, executor: Callable[[], Executor], *, listen: Listener | None = None, leases: Leases | None = None) -> None:
+    def __init__(self, store: Store, executor: Callable[[], Executor], *, listen: Listener | None = None, leases: Leases | None = None, dry: bool = False) -> None:
         self.store = store
         self.leases = leases or Leases(store)
+        self.dry = dry  # `w2s plan`: nothing is launched but what the driver holds anyway
         self._make_executor = executor
         self._executor: Executor | None = None
         self._inline = InlineExecutor()
@@ -137,25 +137,26 @@ class Context:
         resources: Resources | None = None, hints: Mapping[str, Any] | None = None, riders: Iterable[RiderSpec] = (),
     ) -> Handle:  # fmt: skip
         """The handle of a step's result. `hints` of several submissions of one key are joined; they are no part of the identity."""
-        node, new = self._node(step, params, dict(inputs or {}), resources or Resources(), None)
         with self._lock:
+            node, new = self._node(step, params, dict(inputs or {}), resources or Resources(), None)
             node.hints |= {name: hint for name, hint in (hints or {}).items() if hint}
-        handle = Handle(self, node)
-        # The riders are known before the launch, so that one call makes them all.
-        wanted = [self._node(spec.step, spec.params, {**spec.inputs, spec.via: handle}, node.resources, node) for spec in riders]
-        missing = [rider for rider, fresh in wanted if fresh and not self._reuse(rider)]
-        with self._lock:
-            node.riders |= {rider.key: rider for rider in missing}
-        if (new and not self._reuse(node)) or missing:
+            handle = Handle(self, node)
+            # The riders are there before anything can be launched, so that one call makes them all.
+            wanted = [self._node(spec.step, spec.params, {**spec.inputs, spec.via: handle}, node.resources, node) for spec in riders]
+            fresh = [rider for rider, is_new in wanted if is_new]
+            node.riders |= {rider.key: rider for rider in fresh}
+        there = [self._reuse(each) for each in ([node] if new else []) + fresh]
+        if not all(there):
             self._post(lambda: self._pump(node))
         return handle
 
     def ride(self, owner: Handle, spec: RiderSpec) -> Handle:
         """A result that only the owner's step can make, asked for after the owner."""
-        rider, new = self._node(spec.step, spec.params, {**spec.inputs, spec.via: owner}, owner.node.resources, owner.node)
-        if new and not self._reuse(rider):
-            with self._lock:
+        with self._lock:
+            rider, new = self._node(spec.step, spec.params, {**spec.inputs, spec.via: owner}, owner.node.resources, owner.node)
+            if new:
                 owner.node.riders[rider.key] = rider
+        if new and not self._reuse(rider):
             self._post(lambda: self._pump(owner.node))
         return Handle(self, rider)
 
@@ -178,8 +179,16 @@ class Context:
             return node, True
 
     def _reuse(self, node: _Node) -> bool:
-        """Whether the store has it already; then its handle is done."""
-        record = self.store.record(node.key)
+        """Any thread: whether there is nothing to do, because the store has it already (or cannot be asked: then its handle has the error)."""
+        try:
+            record = self.store.record(node.key)
+        except DamagedArtifact:
+            self._listen("damaged", node.key, "its record cannot be read: set aside, to be made again")
+            self.store.set_aside(node.key)
+            return False
+        except Exception as error:  # noqa: BLE001  (a store's client has errors of its own; those who wait must hear of it)
+            self._fail(node, (), error)
+            return True
         if record is not None:
             self._resolve(node, record, "hit")
         return record is not None
@@ -187,25 +196,38 @@ class Context:
     # --- the scheduler: everything below runs in its thread, unless said otherwise ---
 
     def _pump(self, node: _Node) -> None:
-        """Bring a node one stage further: wait for its inputs, get its lease, launch it."""
+        """Bring a node one stage further. What goes wrong with it is its own failure, not that of others."""
+        try:
+            self._advance(node)
+        except Exception as error:  # noqa: BLE001  (a store that is away, a full disk, a Ray that does not start)
+            self._fail(node, (), error)
+
+    def _advance(self, node: _Node) -> None:
+        """Wait for its inputs, get its lease, launch it."""
         if node.running is not None:
             return
-        with self._lock:
-            riders = tuple(node.riders.values())
         ended = node.future.done()
+        with self._lock:
+            node.riders = {rider.key: rider for rider in node.riders.values() if not rider.future.done()}
+            # A rider may need what its owner makes; it comes after it.
+            riders = tuple(rider for rider in node.riders.values() if ended or not _needs(rider, node))
         if ended and not riders:
             return
         if self._stopped.is_set() or (ended and node.future.exception() is not None):
             self._fail(node, riders, node.future.exception() if ended else None)
             return
-        for handle in [*node.handles(), *(h for rider in riders for h in rider.handles() if h.node is not node)]:
-            if not handle.node.future.done():
-                self._listen("queued", node.key, f"waits for {handle.key}")
-                handle.node.future.add_done_callback(lambda _: self._post(lambda: self._pump(node)))
+        if (error := self._wait_for(node, node)) is not None:
+            self._fail(node, riders, error)
+        if self._waiting(node) or error is not None:
+            return
+        for rider in riders:
+            if (error := self._wait_for(rider, node)) is not None:
+                self._fail(rider, (), error)
+            elif self._waiting(rider, node):
                 return
-            if (error := handle.node.future.exception()) is not None:
-                self._fail(node, riders, error)
-                return
+        if self.dry and not node.step.inline:
+            self._fail(node, riders, Planned(f"{node.key} would run"))
+            return
         holder = self.leases.acquire(node.key)
         if holder is not None:
             node.holder = holder
@@ -213,11 +235,27 @@ class Context:
             self._later(node.poll_s, lambda: self._poll(node))
             node.poll_s = min(POLL_MAX_S, node.poll_s * 1.5)
             return
-        riders = self._still_missing(node, riders)
+        riders = self._still_missing(node, tuple(rider for rider in riders if not rider.future.done()))
         if (node.future.done() and not riders) or self._adopt_failure(node, riders):
             self.leases.release(node.key)
             return
         self._launch(node, riders)
+
+    def _wait_for(self, node: _Node, owner: _Node) -> BaseException | None:
+        """Come back when the first unfinished input is done; the error of one that failed."""
+        for handle in node.handles():
+            if handle.node is owner:
+                continue
+            if not handle.node.future.done():
+                self._listen("queued", owner.key, f"waits for {handle.key}")
+                handle.node.future.add_done_callback(lambda _: self._post(lambda: self._pump(owner)))
+                return None
+            if (error := handle.node.future.exception()) is not None:
+                return error
+        return None
+
+    def _waiting(self, node: _Node, owner: _Node | None = None) -> bool:
+        return any(not handle.node.future.done() for handle in node.handles() if handle.node is not owner)
 
     def _poll(self, node: _Node) -> None:
         """Look whether another driver is done."""
@@ -246,7 +284,7 @@ class Context:
     def _launch(self, node: _Node, riders: tuple[_Node, ...]) -> None:
         call = Call(
             self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params, _keys(node.inputs), node.resources,
-            new_attempt(), self.leases.holder.driver, dict(node.hints),
+            self.leases.holder.driver, dict(node.hints),
             tuple(Rider(r.key, r.step.name, r.step.version, r.params, _keys(r.inputs)) for r in riders),
         )  # fmt: skip
         node.running = riders
@@ -255,21 +293,22 @@ class Context:
             self._executor = self._make_executor()
         executor = self._inline if node.step.inline or self._executor is None else self._executor
         future = executor.launch(call, lambda: self._listen("running", node.key, ""))
-        future.add_done_callback(lambda done: self._post(lambda: self._finish(node, call, None if done.cancelled() else done.exception())))
+        future.add_done_callback(lambda done: self._post(lambda: self._finish(node, None if done.cancelled() else done.exception())))
 
-    def _finish(self, node: _Node, call: Call, error: BaseException | None) -> None:
+    def _finish(self, node: _Node, error: BaseException | None) -> None:
         """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
         riders, node.running = node.running or (), None
-        self.leases.release(node.key)
-        if isinstance(error, DamagedArtifact) and node.repairs < REPAIRS:
-            node.repairs += 1
-            self._repair_now(Key.parse(str(error)))
-            self._pump(node)
-            return
-        if error is None:
-            error = self._collect(node, riders)
-        if error is not None:
-            self._fail(node, riders, self._recorded(node, call, error))
+        try:
+            self.leases.release(node.key)
+            if isinstance(error, DamagedArtifact) and node.repairs < REPAIRS:
+                node.repairs += 1
+                self._repair_now(Key.parse(error.key), error.attempt)
+            else:
+                error = error or self._collect(node, riders)
+                if error is not None:
+                    self._fail(node, riders, self._recorded(node, error))
+        except Exception as fault:  # noqa: BLE001  (as in _pump)
+            self._fail(node, riders, fault)
         self._pump(node)
 
     def _collect(self, node: _Node, riders: tuple[_Node, ...]) -> BaseException | None:
@@ -286,12 +325,12 @@ class Context:
                 node.riders.pop(rider.key, None)
         return None
 
-    def _recorded(self, node: _Node, call: Call, error: BaseException) -> BaseException:
+    def _recorded(self, node: _Node, error: BaseException) -> BaseException:
         """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a worker that died."""
         if isinstance(error, (StepFailed, Interrupted, InputError, ResourceError)):
             return error
         text = "".join(traceback.format_exception(error))
-        self.store.fail(node.key, Failure(node.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text))
+        self.store.fail(node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text))
         return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
 
     def _fail(self, node: _Node, riders: Iterable[_Node], error: BaseException | None) -> None:
@@ -299,12 +338,13 @@ class Context:
         with self._lock:
             waiting = {**node.riders, **{rider.key: rider for rider in riders}}
             node.riders = {}
-        for failed in (node, *waiting.values()):
-            if not failed.future.done():
-                self.failed[failed.key] = error
-                own = isinstance(error, StepFailed) and error.key == str(failed.key)
-                self._listen("failed" if own else "skipped", failed.key, str(error))
-                failed.future.set_exception(error)
+            failed = [each for each in (node, *waiting.values()) if not each.future.done()]
+            for each in failed:
+                self.failed[each.key] = error
+                each.future.set_exception(error)
+        for each in failed:
+            own = isinstance(error, StepFailed) and error.key == str(each.key)
+            self._listen("failed" if own else "skipped", each.key, str(error))
 
     def _resolve(self, node: _Node, record: Record, how: What) -> None:
         """Any thread: the result is there."""
@@ -323,14 +363,14 @@ class Context:
 
     # --- damage ---
 
-    def _repair(self, key: Key) -> None:
+    def _repair(self, damaged: DamagedArtifact) -> None:
         """Any thread but the scheduler's: have a damaged artifact made again, or raise."""
         done: Future[None] = Future()
 
         def repair() -> None:
             try:
-                self._repair_now(key)
-            except StepFailed as error:
+                self._repair_now(Key.parse(damaged.key), damaged.attempt)
+            except Exception as error:  # noqa: BLE001  (the thread that asked raises it)
                 done.set_exception(error)
             else:
                 done.set_result(None)
@@ -338,23 +378,38 @@ class Context:
         self._post(repair)
         done.result()
 
-    def _repair_now(self, key: Key) -> None:
-        """Set a damaged artifact aside and start to make it again."""
+    def _repair_now(self, key: Key, attempt: str) -> None:
+        """Set a damaged attempt aside and start to make it again. Several who met the same damage are served by one repair."""
         node = self._nodes.get(key)
-        self._listen("damaged", key, "a checksum does not match: set aside, to be made again")
-        self.store.set_aside(key)
+        if node is not None and not node.future.done():
+            return  # it is being made again
+        self._set_aside(key, attempt)
         if node is None or (node.owner is None and node.maker is None and not node.step.entry):
             raise StepFailed(key.step, str(key), "its files were damaged; it was set aside: run the same command again to have it made anew")
         node.future = Future()
+        if self._reuse(node):
+            return  # another driver was faster
         maker = node.maker or node.owner or node
-        if node.maker is not None:
-            self.store.set_aside(maker.key)
-            maker.future = Future()
-            maker.future.add_done_callback(lambda _: self._post(lambda: self._readopt(node)))
         if node.owner is not None:
             with self._lock:
                 maker.riders[key] = node
+        if node.maker is not None:
+            if maker.future.done():
+                self.store.set_aside(maker.key)
+                maker.future = Future()
+            maker.future.add_done_callback(lambda _: self._post(lambda: self._readopt(node)))
         self._pump(maker)
+
+    def _set_aside(self, key: Key, attempt: str) -> None:
+        """Unless a sound attempt has taken its place."""
+        self.store.forget(key)
+        try:
+            record = self.store.record(key)
+        except DamagedArtifact:
+            record = None
+        if record is None or not attempt or record.attempt == attempt:
+            self._listen("damaged", key, "a checksum does not match: set aside, to be made again")
+            self.store.set_aside(key)
 
     def _readopt(self, node: _Node) -> None:
         """What a repaired maker puts beside its own result is there again, or failed with it."""
@@ -416,6 +471,20 @@ class Context:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _needs(node: _Node, other: _Node) -> bool:
+    """Whether anything that a rider needs, besides its owner itself, is made from `other`."""
+    waiting = [handle.node for handle in node.handles() if handle.node is not other]
+    seen: set[int] = set()
+    while waiting:
+        here = waiting.pop()
+        if here is other or here.owner is other:
+            return True
+        if id(here) not in seen and not here.future.done():
+            seen.add(id(here))
+            waiting += [handle.node for handle in here.handles()] + ([here.owner] if here.owner else [])
+    return False
 
 
 def _END() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,7 @@ class Work:
     inputs: dict[str, Artifact | tuple[Artifact, ...]]
     out: Path
     place: WorkPlace
+    attempt: str  # of this execution: a call that Ray repeats has another one
     fresh: bool  # False when the step's own record exists and only riders are wanted
     _started: float = field(default_factory=perf_counter)
 
@@ -61,11 +63,11 @@ class Work:
         """Publish a result of its own key that this step makes on its way."""
         if self.store.has(key):
             return
-        folder = self.store.attempt_folder(key, self.call.attempt)
+        folder = self.store.attempt_folder(key, self.attempt)
         save(folder)
-        files = self.store.upload(key, self.call.attempt, folder)
+        files = self.store.upload(key, self.attempt, folder)
         record = Record(
-            key.full, key.step, version, params, key_names(inputs), self.call.attempt, files, value or {},
+            key.full, key.step, version, params, key_names(inputs), self.attempt, files, value or {},
             perf_counter() - self._started, self.resources.as_dict(), self.call.key.full, peak_memory_mb=peak_memory_mb(),
         )  # fmt: skip
         self.store.commit(key, record)
@@ -79,39 +81,44 @@ def execute(call: Call, log: Callable[[], str] = str) -> None:
     """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for that record."""
     # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
     store = replace(open_store(call.store), _records={})
+    attempt = new_attempt()
     try:
-        _execute(call, store)
+        _execute(call, store, attempt)
     except DamagedArtifact:
         raise  # the driver sets the artifact aside, makes it again, and repeats this call
     except (InputError, ResourceError):
         raise  # the user's to mend: its message is enough, and the next run tries anyway
     except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)
         text = "".join(traceback.format_exception(error))
-        failure = Failure(call.key.full, call.attempt, call.driver, f"{type(error).__name__}: {error}", text, log())
+        failure = Failure(call.key.full, attempt, call.driver, f"{type(error).__name__}: {error}", text, log())
         with suppress(OSError):  # a full disk must not hide the error that filled it
             store.fail(call.key, failure)
         raise StepFailed(call.step, str(call.key), failure.error, text, failure.log) from None
 
 
-def _execute(call: Call, store: Store) -> None:
+def _execute(call: Call, store: Store, attempt: str) -> None:
     started = perf_counter()
     fresh = not store.has(call.key)
     inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
         name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
     }
-    folder = store.attempt_folder(call.key, call.attempt)
+    folder = store.attempt_folder(call.key, attempt)
     place = WorkPlace(store, call.key)
-    value = call.function()(Work(call, store, inputs, folder, place, fresh))
-    if not fresh:
-        store.remove(f"{call.key.path}/{call.attempt}")
-        return
-    files = store.upload(call.key, call.attempt, folder)
-    record = Record(
-        call.key.full, call.step, call.version, call.params, key_names(call.inputs), call.attempt, files, value,
-        perf_counter() - started, call.resources.as_dict(), peak_memory_mb=peak_memory_mb(),
-    )  # fmt: skip
-    store.commit(call.key, record)
-    place.clear()
+    published = False
+    try:
+        value = call.function()(Work(call, store, inputs, folder, place, attempt, fresh))
+        if fresh:
+            files = store.upload(call.key, attempt, folder)
+            record = Record(
+                call.key.full, call.step, call.version, call.params, key_names(call.inputs), attempt, files, value,
+                perf_counter() - started, call.resources.as_dict(), peak_memory_mb=peak_memory_mb(),
+            )  # fmt: skip
+            published = store.commit(call.key, record)
+    finally:
+        if not published:
+            shutil.rmtree(folder, ignore_errors=True)
+    if fresh:
+        place.clear()
 
 
 def new_attempt() -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from w2s_ray.core.errors import Planned
 from w2s_ray.engine.execute import execute
 from w2s_ray.engine.step import Call
 
@@ -39,14 +38,3 @@ class InlineExecutor:
     def close(self, now: bool = False) -> None:
         self._pool.shutdown(wait=not now, cancel_futures=now)
 
-
-class PlanExecutor:
-    """Runs nothing: every call ends with Planned, and so does what needs it."""
-
-    def launch(self, call: Call, started: Started) -> Future[None]:
-        future: Future[None] = Future()
-        future.set_exception(Planned(f"{call.key} would run"))
-        return future
-
-    def close(self, now: bool = False) -> None:
-        """Nothing to end."""

@@ -118,7 +118,7 @@ class Leases:
             count += 1
             try:
                 self._beat(count)
-            except OSError:
+            except Exception:  # noqa: BLE001  (every cloud's client has errors of its own, and the heart must not stop)
                 continue  # a store that is away for a moment: the others wait `stale_s` before they judge
 
 

@@ -53,7 +53,6 @@ class Call:
     params: JSON
     inputs: dict[str, Key | tuple[Key, ...]]
     resources: Resources
-    attempt: str
     driver: str
     hints: JSON = field(default_factory=dict)
     riders: tuple[Rider, ...] = ()

@@ -61,10 +61,8 @@ class Store:
             return None
         try:
             record = Record.loads(data)
-        except (ValueError, TypeError) as error:
-            raise DamagedArtifact(
-                f"the record of {key} in {self.url} cannot be read ({error}); delete {self.root}/{key.path}/record.json to have it made again"
-            ) from error
+        except (ValueError, TypeError):
+            raise DamagedArtifact(key.full) from None
         if record.key != key.full:
             raise StoreError(f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store")
         self._records[key] = record
@@ -75,12 +73,17 @@ class Store:
 
     def commit(self, key: Key, record: Record) -> bool:
         """Publish. False when another attempt was first: its record stands and this attempt's files are dropped."""
-        if self.create(f"{key.path}/record.json", record.dumps()):
+        if self.create(f"{key.path}/record.json", record.dumps()) or self._stands(key, record):
             self._records[key] = record
             self.remove(f"{key.path}/failure.json")
             return True
         self.remove(f"{key.path}/{record.attempt}")
         return False
+
+    def _stands(self, key: Key, record: Record) -> bool:
+        """Whether the record that is there is this one: an object store may have taken it and lost the reply."""
+        data = self.read(f"{key.path}/record.json")
+        return data is not None and data == record.dumps()
 
     def fail(self, key: Key, failure: Failure) -> None:
         self.write(f"{key.path}/failure.json", failure.dumps())
@@ -90,10 +93,17 @@ class Store:
         return None if data is None else Failure.loads(data)
 
     def finished(self, step: str | None = None) -> Iterator[Key]:
-        """Keys of all finished artifacts, or of one step's."""
-        pattern = f"{self.root}/{step or '*'}/*/record.json"
-        for path in sorted(self.fs.glob(pattern)):
-            yield Key.parse(Record.loads(self.fs.cat_file(path)).key)
+        """Keys of all finished artifacts, or of one step's; a record that cannot be read is passed over."""
+        for path in sorted(self.fs.glob(f"{self.root}/{step or '*'}/*/record.json")):
+            try:
+                yield Key.parse(Record.loads(self.fs.cat_file(path)).key)
+            except (ValueError, TypeError, FileNotFoundError):
+                continue
+
+    def forget(self, key: Key) -> None:
+        """Look at the store itself the next time."""
+        self._records.pop(key, None)
+        self._verified = {k: v for k, v in self._verified.items() if k[0] != key}
 
     # --- an attempt's files ---
 
@@ -136,7 +146,7 @@ class Store:
                 self._download(f"{remote}/{name}", folder / name, facts)
         for name, facts in record.files.items():
             if not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"] or sha256_of(folder / name) != facts["sha256"]:
-                raise DamagedArtifact(key.full)
+                raise DamagedArtifact(key.full, record.attempt)
         return folder
 
     def _download(self, remote: str, path: Path, facts: dict[str, Any]) -> None:
@@ -156,8 +166,7 @@ class Store:
         if data is not None:
             self.write(f"{key.path}/record.damaged-{uuid4().hex[:8]}.json", data)
             self.remove(f"{key.path}/record.json")
-        self._records.pop(key, None)
-        self._verified = {k: v for k, v in self._verified.items() if k[0] != key}
+        self.forget(key)
 
     # --- small files, below the root ---
 

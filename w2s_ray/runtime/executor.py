@@ -76,12 +76,18 @@ class RayExecutor:
             return
         try:
             self._serve()
+        except Exception as error:  # noqa: BLE001  (a lost head, a refused option: no future may stay open)
+            for job in (*self._running, *self._devices.withdraw()):
+                job.future.set_exception(error)
+            self._refuse_all(error)
         finally:
             ray.shutdown()
 
     def _refuse_all(self, error: Exception) -> None:
-        while (message := self._inbox.get())[0] == "launch":
-            message[1].future.set_exception(error)
+        """Until this executor is closed."""
+        while (message := self._inbox.get())[0] not in ("drain", "stop"):
+            if message[0] == "launch":
+                message[1].future.set_exception(error)
 
     def _serve(self) -> None:
         draining = False
