@@ -91,7 +91,7 @@ def _key(store: Store, shown: str) -> Any:
 def _predictions(store: Store, one: Any) -> list[Any]:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(store.open(one.score.key).path / "predictions.parquet")
+    table = pq.read_table(store.open(one.score.key).path / "predictions.parquet", filters=[("split", "=", "test")])
     columns = [name for name in table.column_names if name.startswith("student_p")]
     order = np.argsort(table["id"].to_numpy(zero_copy_only=False).astype(str))
     return [table["id"].to_numpy(zero_copy_only=False)[order].tolist(), *(table[name].to_numpy()[order].tolist() for name in columns)]

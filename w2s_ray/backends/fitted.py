@@ -19,7 +19,7 @@ from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import ModelError, DataError
+from w2s_ray.core.errors import DataError, ModelError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources

@@ -93,7 +93,9 @@ def _check_vocabulary(vocabulary: Sequence[str]) -> None:
 
 
 def _swap(made: Path, folder: Path) -> None:
-    """Put the finished folder in place. A racing writer makes the same bytes, so whoever comes first is right."""
+    """Put the finished folder in place. One with the same bytes, which a racing writer makes, is left alone: somebody may be reading it."""
+    if all((folder / path.name).is_file() and (folder / path.name).read_bytes() == path.read_bytes() for path in made.iterdir()):
+        return
     old = made.with_name(f"{made.name}.old")
     with suppress(FileNotFoundError):
         os.replace(folder, old)

@@ -82,7 +82,7 @@ def run(
     out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True)
     if results["failures"]:
         _digest(results["failures"])
-        raise typer.Exit(1)
+        raise typer.Exit(2 if all(failure["users"] for failure in results["failures"]) else 1)
 
 
 @app.command()
@@ -232,11 +232,16 @@ def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
 
 
 def _digest(failures: list[dict[str, Any]]) -> None:
-    """Failed cells, equal tracebacks once."""
+    """Failed cells, equal errors once. A mistake in the input is said in a line; its traceback is in results.json."""
     for failure in failures:
+        if failure["users"]:
+            err.print(f"w2s: {failure['error']} [{len(failure['cells'])} cells]", soft_wrap=True)
+            continue
         names = [f"{c['method']}, {c['task']}, {c['weak']} -> {c['strong']}, seed {c['seed']}" for c in failure["cells"]]
         err.print(Text.assemble((f"\n{len(names)} failed", "red"), f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}"), soft_wrap=True)
         err.print(failure["traceback"].rstrip(), soft_wrap=True)
+        if failure["log"].strip():
+            err.print(f"its last lines:\n{failure['log'].rstrip()}", soft_wrap=True)
 
 
 def main() -> None:

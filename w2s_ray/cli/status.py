@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import time
 from pathlib import Path
@@ -38,12 +39,14 @@ def _print_runs(console: Console, runs: Path) -> None:
 
 
 def _print_leases(console: Console, store: Store) -> None:
-    for path in sorted(store.fs.glob(f"{store.root}/leases/*")):
-        data = store.fs.cat_file(path)
+    for path in sorted(store.fs.glob(f"{store.root}/leases/[!.]*")):
+        data = store.read(f"leases/{Path(path).name}")
+        if data is None:
+            continue  # given back just now
         holder, key = Holder.loads(data), Key.parse(json.loads(data)["key"])
         beat = store.read(f"drivers/{holder.driver}")
         state = "dead: the next run takes over" if holder.gone() or beat is None else "working"
-        console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", soft_wrap=True)
+        console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", highlight=False, soft_wrap=True)
 
 
 def _print_failures(console: Console, store: Store) -> None:
@@ -53,5 +56,5 @@ def _print_failures(console: Console, store: Store) -> None:
         if not store.has(Key.parse(failure.key)):
             found.append(failure)
     for failure in sorted(found, key=lambda f: f.made_at, reverse=True)[:FAILURES]:
-        ago = time.time() - time.mktime(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
+        ago = time.time() - calendar.timegm(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ"))
         console.print(f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", soft_wrap=True)

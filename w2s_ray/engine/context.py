@@ -111,7 +111,9 @@ class Handle:
 class Context:
     """One driver's view of a store and of an executor."""
 
-    def __init__(self, store: Store, executor: Callable[[], Executor], *, listen: Listener | None = None, leases: Leases | None = None, dry: bool = False) -> None:
+    def __init__(
+        self, store: Store, executor: Callable[[], Executor], *, listen: Listener | None = None, leases: Leases | None = None, dry: bool = False
+    ) -> None:
         self.store = store
         self.leases = leases or Leases(store)
         self.dry = dry  # `w2s plan`: nothing is launched but what the driver holds anyway

@@ -37,4 +37,3 @@ class InlineExecutor:
 
     def close(self, now: bool = False) -> None:
         self._pool.shutdown(wait=not now, cancel_futures=now)
-

@@ -1,7 +1,7 @@
 """`steps.lock`: what each step's code was when its version was last looked at.
 
 A step's hash covers the module of its function and every module of the package that this one imports, directly or not, from the rooms that compute
-(ops, backends, blocks, data, eval); of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
+(core, config, ops, backends, blocks, data, eval); of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
 `Step.version` must be raised, or it did not; both are said by `python -m w2s_ray.engine.lock --write`. The tests fail until one of them is.
 """
 
@@ -23,7 +23,7 @@ from w2s_ray.engine.step import Step
 
 PACKAGE = Path(__file__).parents[1]
 LOCK = PACKAGE / "steps.lock"
-ROOMS = ("ops", "backends", "blocks", "data", "eval")
+ROOMS = ("core", "config", "ops", "backends", "blocks", "data", "eval")
 PLUGINS = tuple(GROUPS.values())
 STEP_ROOMS = ("w2s_ray.ops", "w2s_ray.eval")
 

@@ -28,8 +28,8 @@ def _student_slug(params: Params, inputs: Inputs) -> str:
     return student.slug if isinstance(student, Key) else ""
 
 
-SCORE = Step("score", 1, "w2s_ray.eval.score:run_score", _student_slug, inline=True)
-COLLECT = Step("collect", 1, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
+SCORE = Step("score", 2, "w2s_ray.eval.score:run_score", _student_slug, inline=True)
+COLLECT = Step("collect", 2, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
 
 
 def run_score(work: Work) -> JSON:
@@ -39,7 +39,8 @@ def run_score(work: Work) -> JSON:
     right = {arm: correctness(predicted, gold) for arm, predicted in arms.items()}
     gap = measure_gap(*(right[arm] for arm in ARMS), min_errors=work.params["gap_se"])
     ids = scored_ids(gold)
-    _write_predictions(work.out / PREDICTIONS, ids, gold, arms)
+    labels = _labels(work, "labels")
+    _write_predictions(work.out / PREDICTIONS, gold, arms, pool_gold, labels)
     slices = json.loads((work.input("slices").path / "slices.json").read_text(encoding="utf-8")).get("test", {})
     return {
         "status": gap.status,
@@ -48,7 +49,7 @@ def run_score(work: Work) -> JSON:
         "num_test": gap.num_test,
         **{arm: getattr(gap, arm) for arm in ARMS},
         "metrics": {arm: score(predicted, gold) for arm, predicted in arms.items()},
-        "labels": score(_labels(work, "labels"), pool_gold),
+        "labels": score(labels, pool_gold),
         "agreement": agreement(arms["student"], arms["floor"], gold),
         "slices": {name: _on_slice(ids, set(members), right) for name, members in slices.items()},
     }
@@ -82,18 +83,29 @@ def _on_slice(ids: Ids, members: set[str], right: dict[str, Any]) -> dict[str, A
     return {"n": int(chosen.sum()), **{arm: float(hits[chosen].mean()) if chosen.any() else None for arm, hits in right.items()}}
 
 
-def _write_predictions(path: Path, ids: Ids, gold: LabelSet, arms: dict[str, LabelSet]) -> None:
+def _write_predictions(path: Path, gold: LabelSet, arms: dict[str, LabelSet], pool_gold: LabelSet, labels: LabelSet) -> None:
+    """The arms on the test rows, and the labels that the student learned from on the pool's."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, Any] = {"id": pa.array(ids.tolist(), pa.string()), "gold": gold.align(ids).hard_N}
-    for arm, predicted in arms.items():
-        probs_NK = predicted.align(ids).probs_NK
-        columns |= {f"{arm}_p{k}": probs_NK[:, k] for k in range(predicted.num_classes)} | {f"{arm}_class": predicted.align(ids).hard_N}
-    pq.write_table(pa.table(columns), path)
+    tables = [pa.table(_columns("test", gold, arms)), pa.table(_columns("pool", pool_gold, {"labels": labels}))]
+    pq.write_table(pa.concat_tables(tables, promote_options="default"), path)
+
+
+def _columns(split: str, gold: LabelSet, said: dict[str, LabelSet]) -> dict[str, Any]:
+    """Gold, and class and probabilities of each who said something; -1 where one abstains."""
+    ids = scored_ids(gold)
+    columns: dict[str, Any] = {"split": [split] * len(ids), "id": ids.tolist(), "gold": gold.align(ids).hard_N}
+    for who, labels in said.items():
+        aligned = labels.align(ids)
+        columns |= {f"{who}_p{k}": aligned.probs_NK[:, k] for k in range(labels.num_classes)} | {f"{who}_class": aligned.hard_N}
+    return columns
 
 
 def _cell_score(names: dict[str, Any], table: Any) -> CellScore:
+    import pyarrow.compute as pc
+
+    table = table.filter(pc.equal(table["split"], "test"))
     gold_N = table["gold"].to_numpy()
     right = {f"{arm}_N": table[f"{arm}_class"].to_numpy() == gold_N for arm in ARMS}
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,9 +53,9 @@ def identify(name: str, base: Path) -> ModelRef:
         return ModelRef(name, f"world-{size}@{digest(asdict(WORLD[size]))[:16]}", name)
     if name.startswith("hub:"):
         repo, _, revision = name.removeprefix("hub:").partition("@")
-        if not revision:
+        if not re.fullmatch(r"[0-9a-f]{40}", revision):
             raise ModelError(
-                f"models: {name!r} names no revision, so its weights may change under the study; write {name}@REVISION (the commit on the model's page)"
+                f"models: {name!r} is not pinned to a commit, so its weights may change under the study; write hub:{repo}@COMMIT with the 40 digits of the model's page"
             )
         return ModelRef(name, f"{repo}@{revision}", name)
     folder = _folder(name, base)

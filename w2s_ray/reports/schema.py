@@ -127,6 +127,9 @@ class Results(_Open):
     steps: Steps = Field(description="counts of steps")
     seconds: float = Field(ge=0, description="wall-clock time of the run")
     commit: str | None = Field(None, description="git commit of the folder with the study's YAML, marked `-dirty` where files differ from it")
+    gap_se: float | None = Field(
+        None, ge=0, description="PGR is stated where the ceiling exceeds the floor by more than so many standard errors (paired by row)"
+    )
     ceiling_rows: str | None = Field(None, description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
 
     def cells_of(self, row: SummaryRow) -> list[Cell]:

@@ -68,4 +68,5 @@ def _caption(results: Results) -> str:
     counts = {words: sum(cell.status == status for cell in results.cells) for status, words in (("no_gap", "without a gap"), ("failed", "failed"))}
     left_out = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
     cells = f"{len(results.cells)} cells" + (f" ({left_out})" if left_out else "")
-    return f"Gap recovered: 0 is the weak teacher, 1 the ceiling; median [95 %] over seeds and test rows. {cells}."
+    ceiling = f" (trained on gold of the {results.ceiling_rows} rows)" if results.ceiling_rows else ""
+    return f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}."

@@ -41,6 +41,7 @@ def build_results(study: Study, context: Context, runs: Sequence[CellRun], summa
         "config_digest": config_digest(study),
         "commit": _commit(study.base),
         "ceiling_rows": study.config.ceiling_on,
+        "gap_se": study.config.gap_se,
         "cells": cells,
         "summary": [row | {"placements": sorted(placements[_group(row)])} for row in summary],
         "steps": count_steps(context),
@@ -76,9 +77,18 @@ def failures(runs: Sequence[CellRun]) -> list[dict[str, Any]]:
     groups: dict[str, list[CellRun]] = defaultdict(list)
     for run in runs:
         if run.error:
-            groups[run.traceback].append(run)
+            groups[run.error if run.users else run.traceback].append(run)
     ordered = sorted(groups.values(), key=len, reverse=True)
-    return [{"error": group[0].error, "traceback": group[0].traceback, "cells": cell_names([run.cell for run in group])} for group in ordered]
+    return [
+        {
+            "error": group[0].error,
+            "traceback": group[0].traceback,
+            "log": group[0].log,
+            "users": group[0].users,
+            "cells": cell_names([run.cell for run in group]),
+        }
+        for group in ordered
+    ]
 
 
 def write_results(folder: Path, study: Study, results: dict[str, Any], collected: Handle | None) -> None:

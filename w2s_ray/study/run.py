@@ -38,13 +38,15 @@ class CellRun:
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
+    log: str = ""  # the failed step's last lines
+    users: bool = False  # the error is the user's to mend: its message is enough
 
 
 def run_cells(study: Study, context: Context, progress: Progress = lambda cell, status: None) -> list[CellRun]:
-    """All cells, in the study's order. A mistake in the input, or a request that no device here can hold, stops the study: it would be the same when run again."""
+    """All cells, in the study's order. A mistake in the rows of any task stops the study before anything is trained."""
     setting = Setting(context, study.base)
     for rows in [setting.prepared(cell) for cell in study.cells]:
-        rows.record()  # a mistake in any task's rows is found before anything is trained
+        rows.record()
     with ThreadPoolExecutor(min(CELLS_AT_ONCE, len(study.cells)), thread_name_prefix="w2s-cell") as pool:
         futures = [pool.submit(_run_cell, cell, setting, progress) for cell in study.cells]
         try:
@@ -75,10 +77,12 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
         run.score.record()
     except Planned as planned:
         run.error, run.score = str(planned), None
-    except (InputError, Interrupted, ResourceError):
+    except Interrupted:
         raise
+    except (InputError, ResourceError) as error:
+        run.error, run.traceback, run.score, run.users = str(error), traceback.format_exc(), None, True
     except StepFailed as error:
-        run.error, run.traceback, run.score = str(error), error.traceback or str(error), None
+        run.error, run.traceback, run.log, run.score = str(error), error.traceback or str(error), error.log, None
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
     run.facts["seconds"] = round(time.perf_counter() - started, 3)

@@ -195,7 +195,9 @@ def test_one_steps_trouble_with_the_store_is_its_own(store_url: str, notes: Path
 def test_a_riders_failed_input_fails_the_rider_alone(store_url: str, notes: Path) -> None:
     with context(store_url) as ctx:
         bad = ctx.submit(ADD, {"number": 1, "bad": True})
-        owner = ctx.submit(ADD, {"number": 2}, riders=[RiderSpec(TIMES, {"times": 2}, {"data": bad}), RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})})])
+        owner = ctx.submit(
+            ADD, {"number": 2}, riders=[RiderSpec(TIMES, {"times": 2}, {"data": bad}), RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})})]
+        )
         assert owner.value == {"total": 2}
         with pytest.raises(StepFailed, match="bad"):
             ctx.ride(owner, RiderSpec(TIMES, {"times": 2}, {"data": bad})).record()
