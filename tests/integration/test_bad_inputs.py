@@ -75,7 +75,7 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "dataset without a revision": ({"task.data": "hub:org/name"}, ("task.data", "'hub:org/name'", "no revision", "hub:org/name@COMMIT")),
     "dataset at a branch": ({"task.data": "hub:org/name@main"}, ("'main'", "40-digit commit")),
     "unknown world model": ({"models.strong": "world/mega"}, ("models", "'world/mega'", "world/small")),
-    "model without a revision": ({"models.strong": "hub:org/name"}, ("models", "'hub:org/name'", "no revision", "hub:org/name@REVISION")),
+    "model without a revision": ({"models.strong": "hub:org/name"}, ("models", "'hub:org/name'", "not pinned to a commit", "hub:org/name@COMMIT")),
     "no model folder": ({"models.strong": "./nope"}, ("models", "'./nope'", "config.json", "world/NAME")),
     "model in a package that is not there": ({"models.strong": "package:nope/model"}, ("'package:nope/model'", "'nope'", "pip install")),
     "model folder of a package that has none": ({"models.strong": "package:json"}, ("'package:json'", "config.json")),

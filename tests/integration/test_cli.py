@@ -88,7 +88,12 @@ def test_a_finished_run_leaves_four_files_that_agree(finished: Face) -> None:
 
 def test_accuracies_follow_from_the_predictions(finished: Face) -> None:
     table, results = pq.read_table(finished.folder / "runs" / "small" / "cells.parquet").to_pandas(), finished.results()
+    pool, table = table[table["split"] == "pool"], table[table["split"] == "test"]
     assert len(table) == sum(cell["num_test"] for cell in results["cells"]) == 180
+    assert len(pool) == sum(cell["labels"]["n"] for cell in results["cells"]) > 0
+    for cell in results["cells"]:
+        rows = pool[(pool["seed"] == cell["seed"]) & (pool["method"] == cell["method"])]
+        assert (rows["labels_class"] == rows["gold"]).mean() == pytest.approx(cell["labels"]["accuracy"], abs=1e-12)
     for cell in results["cells"]:
         rows = table[(table["seed"] == cell["seed"]) & (table["method"] == cell["method"])]
         assert rows["id"].is_unique

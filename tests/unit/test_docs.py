@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,11 @@ from typer.main import get_command
 
 from w2s_ray.cli.app import app
 from w2s_ray.config.load import load_study
+from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.plugins import available
+from w2s_ray.data.prepare import prepare
+from w2s_ray.data.sources import contributed as contributed_sources
+from w2s_ray.data.sources import source_identity
 from w2s_ray.reports.schema import schema_table
 
 ROOT = Path(__file__).parents[2]
@@ -51,15 +57,17 @@ def contributed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     package.mkdir()
     info.mkdir()
     (package / "__init__.py").touch()
-    for name, code in zip(("self_training", "brier", "headlines"), blocks(CONTRIBUTING, "python"), strict=True):
+    for name, code in zip(("self_training", "brier", "headlines", "sqlite_rows"), blocks(CONTRIBUTING, "python"), strict=True):
         (package / f"{name}.py").write_text(code)
     entry_points = blocks(CONTRIBUTING, "toml")[0].replace("project.entry-points.", "").replace('"', "")
     (info / "entry_points.txt").write_text(entry_points)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     available.cache_clear()
+    contributed_sources.cache_clear()
     yield tmp_path
     available.cache_clear()
+    contributed_sources.cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] == "my_package"]:
         del sys.modules[name]
 
@@ -144,6 +152,21 @@ def test_the_contributed_method_without_rounds_is_naive(contributed: Path, tmp_p
     more = run(config({"type": "self_training", "loss": "brier", "rounds": 1}), tmp_path, store)
     assert sum(key.startswith("train/") for key in more.executed) == 1
     assert list(more.students.values()) != list(naive.students.values())
+
+
+def test_the_contributed_source_reads_a_table(contributed: Path) -> None:
+    path = contributed / "news.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE items (text TEXT, label TEXT)")
+        connection.executemany("INSERT INTO items VALUES (?, ?)", [(f"item {n} is {'good' if n % 2 else 'bad'}", "ny"[n % 2]) for n in range(60)])
+    spec = TaskSpec(data="sqlite:news.db#items", heldout=0)
+    prepared = prepare(spec, contributed)
+    assert sum(map(len, prepared.splits.values())) == 60
+    before = source_identity(spec.data, contributed)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE items SET label = 'y' WHERE text = 'item 0 is bad'")
+    assert before.startswith("sqlite:items@")
+    assert source_identity(spec.data, contributed) != before
 
 
 def test_the_contributed_format_reads_rows(contributed: Path) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.plugins import closest
@@ -45,6 +47,22 @@ class Source:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
+class Scheme(Protocol):
+    """A scheme of a third party: a module with these two functions, named by an entry point of the group `w2s_ray.sources`."""
+
+    def identity(self, rest: str, base: Path) -> str:
+        """What the rows are, whatever the place: it decides what is reused."""
+
+    def splits(self, rest: str, base: Path) -> Mapping[str, Rows]:
+        """The raw rows of each split."""
+
+
+@cache
+def contributed() -> dict[str, Scheme]:
+    """The schemes of installed packages; the built-in ones cannot be replaced."""
+    return {entry.name: entry.load() for entry in entry_points(group="w2s_ray.sources") if entry.name not in SCHEMES}
+
+
 def open_source(name: str, base: Path, *, key: str = "task.data", num_rows: int = 10_000, seed: int = 0) -> Source:
     """Open a source by name. `num_rows` and `seed` are for generated sources alone: a file has the rows that it has."""
     identity = source_identity(name, base, key=key)
@@ -54,6 +72,8 @@ def open_source(name: str, base: Path, *, key: str = "task.data", num_rows: int 
         return Source(name, identity, {"train": rows}, {"slice": "kind"})
     if scheme == "file":
         return Source(name, identity, {"train": _file_rows(_path(rest, base))})
+    if scheme in contributed():
+        return Source(name, identity, contributed()[scheme].splits(rest, base))
     return Source(name, identity, _hub_splits(hub.parse(name, key), key))
 
 
@@ -69,14 +89,16 @@ def source_identity(name: str, base: Path, *, key: str = "task.data") -> str:
         path = _path(rest, base)
         files.check_file(path, f"{key}: {name}")
         return f"sha256:{files.file_digest(path)}"
+    if scheme in contributed():
+        return f"{scheme}:{contributed()[scheme].identity(rest, base)}"
     return str(hub.parse(name, key))
 
 
 def _split_name(name: str, key: str) -> tuple[str, str]:
     scheme, colon, rest = name.partition(":")
-    if colon and rest and scheme in SCHEMES:
+    if colon and rest and (scheme in SCHEMES or scheme in contributed()):
         return scheme, rest
-    forms = ", ".join(form for form, _ in SCHEMES.values())
+    forms = ", ".join([*(form for form, _ in SCHEMES.values()), *(f"{other}:…" for other in contributed())])
     raise ConfigError(f"{key}: {name!r} is not the name of a data source{_meant(name, scheme)}; write one of {forms}")
 
 
