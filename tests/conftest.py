@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -43,3 +46,25 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
     return str(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server in a process of its own (moto), on loopback."""
+    port_file = tmp_path_factory.mktemp("s3") / "port"
+    code = "import sys, time; from moto.server import ThreadedMotoServer; s = ThreadedMotoServer(port=0); s.start(); open(sys.argv[1] + '.part', 'w').write(str(s.get_host_and_port()[1])); import os; os.rename(sys.argv[1] + '.part', sys.argv[1]); time.sleep(600)"
+    server = subprocess.Popen([sys.executable, "-c", code, str(port_file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            if port_file.exists():
+                break
+            time.sleep(0.1)
+        url = f"http://127.0.0.1:{port_file.read_text()}"
+        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield "s3://bucket"
+    finally:
+        server.kill()
+        server.wait()

@@ -48,6 +48,7 @@ class RayExecutor:
     def __init__(self, store: str, address: str | None = None, verbose: bool = False) -> None:
         self._store, self._address, self._verbose = store, address, verbose
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._open: set[_Job] = set()  # those whose futures somebody waits for
         self._running: set[_Job] = set()
         self._local = True
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
@@ -77,8 +78,9 @@ class RayExecutor:
         try:
             self._serve()
         except Exception as error:  # noqa: BLE001  (a lost head, a refused option: no future may stay open)
-            for job in (*self._running, *self._devices.withdraw()):
-                job.future.set_exception(error)
+            for job in self._open:
+                if not job.future.done():
+                    job.future.set_exception(error)
             self._refuse_all(error)
         finally:
             ray.shutdown()
@@ -101,6 +103,7 @@ class RayExecutor:
                 self._stop()
                 return
             if what == "launch":
+                self._open.add(job)
                 self._accept(job)
             elif what == "done":
                 self._end(job)
@@ -147,6 +150,7 @@ class RayExecutor:
             job.future.set_exception(error)
         else:
             job.future.set_result(None)
+        self._open.discard(job)
 
     def _stop(self) -> None:
         for job in (*self._running, *self._devices.withdraw()):

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,28 +21,6 @@ KEY = Key("train", "m", "ab" * 32)
 
 def record(attempt: str = "a1") -> Record:
     return Record(KEY.full, "train", 1, {"lr": 0.1}, {}, attempt, {}, {"x": 1})
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server in a process of its own (moto), on loopback."""
-    port_file = tmp_path_factory.mktemp("s3") / "port"
-    code = "import sys, time; from moto.server import ThreadedMotoServer; s = ThreadedMotoServer(port=0); s.start(); open(sys.argv[1] + '.part', 'w').write(str(s.get_host_and_port()[1])); import os; os.rename(sys.argv[1] + '.part', sys.argv[1]); time.sleep(600)"
-    server = subprocess.Popen([sys.executable, "-c", code, str(port_file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            if port_file.exists():
-                break
-            time.sleep(0.1)
-        url = f"http://127.0.0.1:{port_file.read_text()}"
-        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-        import s3fs
-
-        s3fs.S3FileSystem().mkdir("bucket")
-        yield "s3://bucket"
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture(params=["disk", "memory", "s3"])
