@@ -54,13 +54,6 @@ class CellScore:
         return f"{self.method} on {self.task}, {self.weak} -> {self.strong}, seed {self.seed}"
 
 
-def cell_row(cell: CellScore, *, min_errors: float = MIN_ERRORS) -> dict[str, Any]:
-    """The entry of one seed in `results.json`; `keys` and what else the runner knows are added there."""
-    gap = _gap(cell, min_errors)
-    row = {**_names(cell.group), "seed": cell.seed, "status": gap.status, **{arm: getattr(gap, arm) for arm in ARMS}, "pgr": gap.pgr, "num_test": gap.num_test}
-    return {**row, "metrics": dict(cell.metrics), **({"reason": gap.reason} if gap.reason else {})}
-
-
 def summarise(cells: Sequence[CellScore], *, min_errors: float = MIN_ERRORS, replicates: int = REPLICATES, seed: int = 0) -> list[dict[str, Any]]:
     """One row a group, in the order in which the groups first appear; a row does not depend on the order of its cells."""
     groups: dict[Group, list[CellScore]] = {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.features import Features
-from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
-from w2s_ray.engine.store import Artifact, cache_folder
+from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.models import locate
+from w2s_ray.ops.train import label_sets, supervision
 
 
 def _embed_slug(params: Params, inputs: Inputs) -> str:
@@ -43,13 +43,10 @@ def probe(work: Work) -> JSON:
     from w2s_ray.backends.probes import fit_probe
 
     features = Features.load(work.input("features").path)
-    labels = work.inputs["labels"]
-    sets = [LabelSet.load(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
-    fitted = fit_probe(features, sets, l2=Recipe.model_validate(work.params["recipe"]).l2)
+    fitted = fit_probe(features, label_sets(work), l2=Recipe.model_validate(work.params["recipe"]).l2)
     for rider in work.call.riders:
         work.put_rider(rider, fitted.predict(Features.load(work.rider_input(rider, "features").path)).save)
     if not work.fresh:
         return {}
     fitted.save(work.out)
-    sources = ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
-    return {"kept": "model", "supervision": sources, "facts": fitted.facts}
+    return {"kept": "model", "supervision": supervision(work), "facts": fitted.facts}

@@ -58,7 +58,7 @@ def run(work: Work) -> JSON:
         fitted = load_fitted(kept.path, model_path, work.resources, cache)
     else:
         data = Dataset.load(work.input("data").path)
-        fitted = fit(data, _labels(work), model_path, recipe, work.resources, work.place, cache)
+        fitted = fit(data, label_sets(work), model_path, recipe, work.resources, work.place, cache)
     refit = kept is not None and kept.record.value["kept"] == "predictions"
     for rider in work.call.riders:
         _serve(work, rider, fitted, {"refit": refit})
@@ -68,7 +68,7 @@ def run(work: Work) -> JSON:
     if work.hints.get("keep_weights"):
         fitted.save(work.out)
     _write_log(work.out, fitted)
-    return {"kept": _kept(work, recipe), "supervision": _sources(work), "facts": fitted.facts}
+    return {"kept": _kept(work, recipe), "supervision": supervision(work), "facts": fitted.facts}
 
 
 def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
@@ -79,12 +79,13 @@ def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
         work.put_rider(rider, fitted.embed(data, rider.params["layer"]).save, value)
 
 
-def _labels(work: Work) -> list[LabelSet]:
+def label_sets(work: Work) -> list[LabelSet]:
+    """The labels of one teacher or of several."""
     labels = work.inputs["labels"]
     return [LabelSet.load(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 
-def _sources(work: Work) -> list[str]:
+def supervision(work: Work) -> list[str]:
     """Who supervised: `gold`, or the keys of the labels."""
     labels = work.inputs["labels"]
     return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]

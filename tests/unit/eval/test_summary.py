@@ -11,7 +11,7 @@ import pytest
 
 from w2s_ray.core.errors import DataError
 from w2s_ray.eval.gap import measure_gap
-from w2s_ray.eval.summary import CellScore, cell_row, summarise
+from w2s_ray.eval.summary import CellScore, summarise
 
 IDS = np.array([f"r{i:04d}" for i in range(300)])
 
@@ -74,16 +74,8 @@ def test_min_errors_is_the_rule_of_exclusion():
 
 
 def test_everything_is_plain_json():
-    rows = [*summarise([cell(0), cell(1, ceiling=0.6)]), cell_row(cell(0))]
+    rows = summarise([cell(0), cell(1, ceiling=0.6)])
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
-
-
-def test_cell_rows():
-    row = cell_row(cell(0))
-    assert (row["status"], row["seed"], row["num_test"], row["metrics"]) == ("ok", 0, 300, {"accuracy": 0.7})
-    assert row["pgr"] == pytest.approx((row["student"] - row["floor"]) / (row["ceiling"] - row["floor"])) and "reason" not in row
-    none = cell_row(cell(0, ceiling=0.6))
-    assert (none["status"], none["pgr"]) == ("no_gap", None) and none["reason"].endswith(".")
 
 
 def test_the_same_seed_twice_and_other_shapes_are_errors():
