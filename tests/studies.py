@@ -36,10 +36,11 @@ class Ran:
 
 def write_rows(folder: Path, *, flip: tuple[str, ...] = (), num_rows: int = 400) -> Path:
     """Texts whose label shows in their words. `flip` names splits whose gold is turned over (as `splits_of` tells them)."""
-    from w2s_ray.data.world import topic_rows
+    from w2s_ray.data.world import TASKS
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [{"text": row["text"], "label": row["label"]} for row in topic_rows(num_rows, seed=7)]
+    topic = TASKS["topic"]
+    rows = [{"text": row["text"], "label": row["label"]} for row in topic.rows(topic.knobs, num_rows, seed=7)]
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     if flip:

@@ -99,10 +99,10 @@ def _real(batch: Padded) -> Tensor:
     return (torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device) < batch.lengths_B[:, None]).long()
 
 
-def build_classifier(model_path: str, recipe: Recipe, num_classes: int, autocast: Autocast = nullcontext) -> Classifier:
+def build_classifier(model_path: str, recipe: Recipe, num_classes: int, autocast: Autocast = nullcontext, *, ask_causal: bool = True) -> Classifier:
     """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed."""
     frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
-    backbone = load_backbone(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32)
+    backbone = load_backbone(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, ask_causal=ask_causal)
     width = int(backbone.model.config.get_text_config().hidden_size)
     if recipe.adapt == "lora":
         backbone = Backbone(add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments)
@@ -129,16 +129,16 @@ def add_lora(model: Any, lora: Lora, seed: int) -> Any:
         return get_peft_model(model, config)
 
 
-def training_mode(classifier: Classifier, recipe: Recipe, *, activation_checkpointing: bool) -> None:
+def training_mode(model: nn.Module, recipe: Recipe, *, activation_checkpointing: bool) -> None:
     """Dropout as the recipe says. Layers recompute their activations only when marked as training, so without dropout that mark is all they get."""
-    classifier.train(recipe.dropout or (recipe.adapt == "lora" and recipe.lora.dropout > 0))
+    model.train(recipe.dropout or (recipe.adapt == "lora" and recipe.lora.dropout > 0))
     if not recipe.dropout:
-        _mute_dropout(classifier)
+        _mute_dropout(model)
     if activation_checkpointing:
         from transformers.modeling_layers import GradientCheckpointingLayer
 
-        _recompute(classifier.backbone)
-        for module in classifier.modules():
+        _recompute(model.backbone)
+        for module in model.modules():
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True
 
@@ -149,8 +149,8 @@ def _recompute(backbone: Any) -> None:
     enable({"use_reentrant": False})
 
 
-def _mute_dropout(classifier: Classifier) -> None:
+def _mute_dropout(model: nn.Module) -> None:
     """Everything to eval mode but the adapters' own dropout."""
-    for name, module in classifier.named_modules():
+    for name, module in model.named_modules():
         if "lora_dropout" not in name:
             module.training = False

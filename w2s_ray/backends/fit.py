@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from w2s_ray.backends.batches import Hashes, Rows, epoch_batches, id_hashes, micro_batches, num_batches
 from w2s_ray.backends.checkpoint import CheckpointPlace, Training, restore_checkpoint, save_checkpoint
-from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, training_mode
+from w2s_ray.backends.classifier import Padded, build_classifier, training_mode
 from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick_device, synchronise
 from w2s_ray.backends.fitted import Fitted
+from w2s_ray.backends.gang import ALONE, Gang
 from w2s_ray.backends.gradients import Micro, step_loss
 from w2s_ray.backends.models import load_tokenizer, pad_id
 from w2s_ray.backends.optimizer import build_adamw, clip, lr_factor, set_lr
@@ -64,23 +65,26 @@ def fit(
         classifier = build_classifier(model_path, recipe, data.num_classes, cast).to(device)
         tokens.check_lengths(classifier.positions, model_path)
         clock.lap("load")
-        loop = _Loop.build(classifier, tokens, targets, recipe, resources, pad_id(tokenizer), device)
-        loop.run(place, _digest(data, labels, recipe), progress)
-        loop.check_weights()
+        training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing)
+        loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
+        loop = Loop.build(classifier, loss_fn, tokens, targets, recipe, resources, pad_id(tokenizer), device)
+        loop.run(place, fit_digest(data, labels, recipe), progress)
         clock.lap("train")
     facts = loop.facts() | {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
     facts["tokens_per_s"] = facts["tokens"] / max(loop.training.counters["seconds"], 1e-9)
     return Fitted(classifier, tokenizer, recipe, data.classes, device, resources, cache, log=loop.log(), facts=facts)
 
 
-def _digest(data: Dataset, labels: Sequence[LabelSet], recipe: Recipe) -> str:
+def fit_digest(data: Dataset, labels: Sequence[LabelSet], recipe: Recipe) -> str:
     """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
     return content_digest([data.digest, *(teacher.digest for teacher in labels), recipe.model_dump_json()])
 
 
 @dataclass
-class _Loop:
-    classifier: Classifier
+class Loop:
+    """The steps of one fit. What is trained maps padded rows to values that the loss compares with the targets; a classifier's are logits."""
+
+    model: nn.Module
     loss_fn: LossFn
     training: Training
     tokens: Tokens
@@ -90,17 +94,18 @@ class _Loop:
     recipe: Recipe
     resources: Resources
     fill: int
+    gang: Gang = ALONE
 
     @staticmethod
-    def build(classifier: Classifier, tokens: Tokens, targets: Targets, recipe: Recipe, resources: Resources, fill: int, device: torch.device) -> _Loop:
-        loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], targets.probs_NMK.shape[2])  # type: ignore[attr-defined]  # every loss config builds
-        named = dict(classifier.named_parameters())
+    def build(
+        model: nn.Module, loss_fn: LossFn, tokens: Tokens, targets: Targets, recipe: Recipe, resources: Resources, fill: int, device: torch.device
+    ) -> Loop:
+        named = dict(model.named_parameters())
         if isinstance(loss_fn, nn.Module):
             named |= {f"loss.{name}": p for name, p in loss_fn.to(device).named_parameters()}
         trained = {name: p for name, p in named.items() if p.requires_grad}
-        training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing)
         training = Training(trained, build_adamw(trained.items(), recipe), loss_fn, device, counters={"tokens": 0, "padded": 0, "rows": 0, "seconds": 0.0})
-        return _Loop(classifier, loss_fn, training, tokens, targets, targets.labelled, id_hashes(tokens.ids[targets.labelled]), recipe, resources, fill)
+        return Loop(model, loss_fn, training, tokens, targets, targets.labelled, id_hashes(tokens.ids[targets.labelled]), recipe, resources, fill)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -113,7 +118,7 @@ class _Loop:
     def run(self, place: CheckpointPlace, digest: str, progress: Progress | None) -> None:
         """Steps from where the checkpoint ends to the last one."""
         training = self.training
-        self.resumed_at = training.step if restore_checkpoint(place, training, digest) else 0
+        self.resumed_at = training.step if self._restore(place, digest) else 0
         pending: list[Tensor] = []
         most_pending = GPU_LOSSES_IN_FLIGHT if training.device.type == "cuda" else 1
         started = saved = time.monotonic()
@@ -124,7 +129,7 @@ class _Loop:
                 batches = self._epoch(epoch)
             pending.append(self._step(batches[index]))
             training.step += 1
-            due = time.monotonic() - saved >= self.resources.checkpoint_every_s
+            due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s)
             if len(pending) >= most_pending or due or training.step == self.total:
                 self._note(pending)
                 training.counters["seconds"] += time.monotonic() - started
@@ -132,11 +137,12 @@ class _Loop:
                 try:
                     self._report(progress)
                 except Interrupted:
-                    save_checkpoint(place, training, digest)
+                    self._save(place, digest)
                     raise
             if due and training.step < self.total:
-                save_checkpoint(place, training, digest)
+                self._save(place, digest)
                 saved = time.monotonic()
+        self._check_weights()
 
     def _epoch(self, epoch: int) -> list[Rows]:
         lengths = self.tokens.lengths_N[self.rows]
@@ -146,11 +152,27 @@ class _Loop:
     def _step(self, rows: Rows) -> Tensor:
         training, recipe = self.training, self.recipe
         set_lr(training.optimizer, recipe.lr * lr_factor(recipe, training.step, self.total))
-        loss = step_loss(self.classifier, self._micros(rows), self.loss_fn, training.step / self.total, _backward)
-        clip(list(training.weights.values()), recipe.clip)
-        training.optimizer.step()
-        training.optimizer.zero_grad(set_to_none=True)
+        loss = step_loss(self.model, self._micros(rows), self.loss_fn, training.step / self.total, self._backward, self.gang)
+        self._update()
         return loss
+
+    def _agree(self, due: bool) -> bool:
+        """Processes of one fit do the same things in the same order."""
+        return due
+
+    def _backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def _update(self) -> None:
+        clip(list(self.training.weights.values()), self.recipe.clip)
+        self.training.optimizer.step()
+        self.training.optimizer.zero_grad(set_to_none=True)
+
+    def _save(self, place: CheckpointPlace, digest: str) -> None:
+        save_checkpoint(place, self.training, digest)
+
+    def _restore(self, place: CheckpointPlace, digest: str) -> bool:
+        return restore_checkpoint(place, self.training, digest)
 
     def _micros(self, rows: Rows) -> list[Micro]:
         whole = float(self.targets.weight_N[rows].sum())
@@ -163,7 +185,7 @@ class _Loop:
         counters["tokens"] += int(self.tokens.lengths_N[rows].sum())
         counters["padded"] += inputs.ids_BT.numel()
         weights = self.targets.weight_N[rows]
-        return Micro(inputs, _tensor(self.targets.probs_NMK[rows], device), _tensor(weights, device), float(weights.sum()) / whole)
+        return Micro(inputs, as_tensor(self.targets.probs_NMK[rows], device), as_tensor(weights, device), float(weights.sum()) / whole)
 
     def _note(self, pending: list[Tensor]) -> None:
         """Read the losses that were left on the device."""
@@ -177,12 +199,9 @@ class _Loop:
                 )
         self.training.losses += losses
 
-    def check_weights(self) -> None:
+    def _check_weights(self) -> None:
         """The last step has no loss after it that would show a weight that is not finite."""
-        if not all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()):
-            raise FitError(
-                f"weights are not finite after step {self.total} (lr {self.recipe.lr:g}, {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
-            )
+        check_finite(all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()), self.total, self.recipe)
 
     def _report(self, progress: Progress | None) -> None:
         if progress is not None:
@@ -211,11 +230,14 @@ class _Loop:
         }
 
 
-def _backward(loss: Tensor) -> None:
-    loss.backward()
+def check_finite(finite: bool, steps: int, recipe: Recipe) -> None:
+    if not finite:
+        raise FitError(
+            f"weights are not finite after step {steps} (lr {recipe.lr:g}, {recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
+        )
 
 
-def _tensor(array: npt.NDArray[np.float64], device: torch.device) -> Tensor:
+def as_tensor(array: npt.NDArray[np.float64], device: torch.device) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(device, non_blocking=True)
 
 

@@ -90,13 +90,13 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
     home = base_path if recipe.adapt == "lora" else str(folder)
     classifier = build_classifier(home, recipe, len(classes), autocast(device, recipe.precision))
     if recipe.adapt == "lora":
-        _load_adapter(classifier.backbone, folder)
+        load_adapter(classifier.backbone, folder)
     with torch.no_grad():
         classifier.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
     return Fitted(classifier.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
 
 
-def _load_adapter(model: Any, folder: Path) -> None:
+def load_adapter(model: Any, folder: Path) -> None:
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from w2s_ray.backends.classifier import Padded
+from w2s_ray.backends.gang import ALONE, Gang
 from w2s_ray.blocks.losses.contract import LossFn
 
 Forward = Callable[[Padded], Tensor]
@@ -28,11 +29,15 @@ class Micro:
     share: float  # of the step's whole weight
 
 
-def step_loss(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward) -> Tensor:
-    """Add the gradient of the step's loss to the parameters and return the loss, detached. `backward` takes a scalar."""
-    if loss_fn.rowwise or len(micros) == 1:
-        return _summed(forward, micros, loss_fn, progress, backward)
-    return _in_two_passes(forward, micros, loss_fn, progress, backward)
+def step_loss(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward, gang: Gang = ALONE) -> Tensor:
+    """Add the gradient of the step's loss to the parameters and return the loss, detached. `backward` takes a scalar.
+
+    In a gang each process has its own micro-batches, all as many, and `backward` averages gradients over it.
+    """
+    if loss_fn.rowwise or (len(micros) == 1 and gang.size == 1):
+        total = _summed(forward, micros, loss_fn, progress, lambda loss: backward(loss * gang.size))
+        return gang.sum(total)
+    return _in_two_passes(forward, micros, loss_fn, progress, backward, gang)
 
 
 def _summed(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward) -> Tensor:
@@ -46,21 +51,32 @@ def _summed(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress
     return total
 
 
-def _in_two_passes(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward) -> Tensor:
+def _in_two_passes(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward, gang: Gang) -> Tensor:
     """A loss that looks at the whole batch: logits first, then its gradient in them, then the model's (GradCache, Gao et al. 2021, arXiv 2101.06983)."""
     states, outputs = [], []
     with torch.no_grad():
         for micro in micros:
             states.append(_rng(micro))
             outputs.append(forward(micro.inputs))
-    logits_BK = torch.cat(outputs).requires_grad_()
-    loss = loss_fn(logits_BK, torch.cat([m.targets_BMK for m in micros]), torch.cat([m.weights_B for m in micros]), progress)
-    loss.backward()
-    assert logits_BK.grad is not None
-    for micro, state, gradient_BK in zip(micros, states, logits_BK.grad.split([len(m.weights_B) for m in micros]), strict=True):
+    gradient_BK, loss = _in_logits(torch.cat(outputs), micros, loss_fn, progress, gang)
+    for micro, state, part_BK in zip(micros, states, gradient_BK.split([len(m.weights_B) for m in micros]), strict=True):
         _set_rng(micro, state)  # the same dropout as in the first pass
-        backward((forward(micro.inputs) * gradient_BK).sum())
-    return loss.detach()
+        backward((forward(micro.inputs) * part_BK).sum())
+    return loss
+
+
+def _in_logits(mine_BK: Tensor, micros: Sequence[Micro], loss_fn: LossFn, progress: float, gang: Gang) -> tuple[Tensor, Tensor]:
+    """The gradient of the whole batch's loss in this process's logits (times the gang's size, for gradients are averaged over it), and the loss."""
+    targets_BMK, weights_B = torch.cat([m.targets_BMK for m in micros]), torch.cat([m.weights_B for m in micros])
+    counted_B = weights_B > 0  # a row without weight fills a gap in a gang's schedule
+    whole_BK, start = gang.gather(mine_BK[counted_B])
+    whole_BK.requires_grad_()
+    loss = loss_fn(whole_BK, gang.gather(targets_BMK[counted_B])[0], gang.gather(weights_B[counted_B])[0], progress)
+    loss.backward()
+    assert whole_BK.grad is not None
+    gradient_BK = torch.zeros_like(mine_BK)
+    gradient_BK[counted_B] = whole_BK.grad[start : start + int(counted_B.sum())] * gang.size
+    return gradient_BK, loss.detach()
 
 
 def _rng(micro: Micro) -> Tensor:

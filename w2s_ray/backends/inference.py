@@ -22,7 +22,7 @@ def over_rows(compute: Callable[[Padded], Tensor], tokens: Tokens, fill: int, ma
     """compute(batch) of every row, in the order of the ids."""
     out: Floats32 | None = None
     with torch.inference_mode():
-        for rows in _batches(tokens.lengths_N, max_tokens):
+        for rows in length_batches(tokens.lengths_N, np.arange(len(tokens)), max_tokens):
             values = compute(Padded.of(tokens, rows, fill, device)).float().cpu().numpy()
             if out is None:
                 out = np.empty((len(tokens), values.shape[1]), dtype=np.float32)
@@ -42,9 +42,9 @@ def features(classifier: Classifier, layer: int, tokens: Tokens, fill: int, max_
     return over_rows(lambda batch: classifier.pooled(batch, layer), tokens, fill, max_tokens, device)
 
 
-def _batches(lengths_N: Int64s, max_tokens: int) -> list[Int64s]:
+def length_batches(lengths_N: Int64s, rows: Int64s, max_tokens: int) -> list[Int64s]:
     """Longest first, so that memory that is too small shows at once."""
-    order = np.argsort(-lengths_N, kind="stable")
+    order = rows[np.argsort(-lengths_N[rows], kind="stable")]
     batches, start = [], 0
     while start < len(order):
         count = max(1, max_tokens // int(lengths_N[order[start]]))

@@ -31,8 +31,8 @@ class Backbone:
     segments: bool  # it tells the first text of a pair from the second
 
 
-def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Backbone:
-    """Load the weights onto the CPU, in eval mode."""
+def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True) -> Backbone:
+    """Load the weights onto the CPU, in eval mode. Whether the model is causal is asked of its forward pass, which weights that are spread do not have yet."""
     from transformers import AutoModel
 
     with quiet():
@@ -46,7 +46,23 @@ def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attent
     _fuse_kernels(model)
     model.eval()
     model.warn_if_padding_and_no_attention_mask = _no_warning
-    return Backbone(model, _is_causal(model), _positions(model), getattr(model.config, "type_vocab_size", 0) > 1)
+    return Backbone(model, ask_causal and is_causal(model), positions_of(model), getattr(model.config, "type_vocab_size", 0) > 1)
+
+
+def load_causal(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Any:
+    """A decoder with its language-model head, in eval mode."""
+    from transformers import AutoModelForCausalLM
+
+    with quiet():
+        model: Any = _load(
+            model_path,
+            lambda name, options: AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options),
+        )
+    if not is_causal(model.base_model):
+        raise ModelError(f"{model_path} reads both ways ({model.config.model_type}), so it has no next word; name a causal language model")
+    _fuse_kernels(model)
+    model.warn_if_padding_and_no_attention_mask = _no_warning
+    return model.eval()
 
 
 def load_tokenizer(model_path: str) -> Any:
@@ -117,7 +133,7 @@ def _no_warning(*_: Any) -> None:
 
 
 @torch.no_grad()
-def _is_causal(model: Any) -> bool:
+def is_causal(model: Any) -> bool:
     """Whether changing the last token leaves all earlier hidden states as they were. Asked of the model itself: no list of architectures goes stale."""
     last = int(getattr(model.config.get_text_config(), "vocab_size", 4)) - 1
     rows = torch.tensor([[1, 1, 1, 1], [1, 1, 1, last]], device=model.device)
@@ -125,7 +141,7 @@ def _is_causal(model: Any) -> bool:
     return bool(torch.allclose(first[:3], second[:3], rtol=1e-4, atol=1e-5)) and not torch.allclose(first[3], second[3], rtol=1e-4, atol=1e-5)
 
 
-def _positions(model: Any) -> int | None:
+def positions_of(model: Any) -> int | None:
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit is None or limit <= 0:
         return None
@@ -152,6 +168,6 @@ def _fuse_kernels(model: nn.Module) -> None:
 
 
 def _rms_norm(slow: Any) -> nn.RMSNorm:
-    fast = nn.RMSNorm(slow.weight.shape[0], eps=slow.variance_epsilon)
+    fast = nn.RMSNorm(getattr(slow.weight, "ds_shape", slow.weight.shape)[0], eps=slow.variance_epsilon)
     fast.weight = slow.weight
     return fast

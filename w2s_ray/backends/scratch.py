@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from w2s_ray.backends.models import quiet
+from w2s_ray.backends.models import load_tokenizer, quiet
 from w2s_ray.core.errors import ModelError
-from w2s_ray.core.seeds import stream
+from w2s_ray.core.seeds import derive_seed, stream
 
 PAD, BOS, UNK = "<pad>", "<bos>", "<unk>"
 SPECIAL = (PAD, BOS, UNK)
@@ -38,6 +38,24 @@ def build_scratch(
             word_tokenizer(vocabulary, positions).save_pretrained(made)
             model = _random_llama(len(SPECIAL) + len(vocabulary), hidden, layers, heads, ffn, seed, init_std, positions)
             model.save_pretrained(made, safe_serialization=True)
+        _swap(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def build_untrained(folder: Path, like: Path, seed: int = 0) -> Path:
+    """Write a model of the same shape and tokenizer with weights drawn anew, as its architecture draws them: the control for what pretraining gave."""
+    from transformers import AutoConfig, AutoModel
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "untrained"))
+            model = AutoModel.from_config(AutoConfig.from_pretrained(like, local_files_only=True), dtype=torch.float32, trust_remote_code=False)
+            model.save_pretrained(made, safe_serialization=True)
+            load_tokenizer(str(like)).save_pretrained(made)
         _swap(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -26,6 +26,8 @@ app = typer.Typer(
 )  # fmt: skip
 data_app = typer.Typer(no_args_is_help=False, help="List the data sources and formats, or show rows.")
 app.add_typer(data_app, name="data")
+world_app = typer.Typer(no_args_is_help=False, help="Show what the built-in models know, or make them again.")
+app.add_typer(world_app, name="world")
 
 # No markup: names, values and messages may hold brackets. What is coloured is a Text.
 out, err = Console(markup=False, highlight=False), Console(stderr=True, markup=False, highlight=False)
@@ -175,6 +177,34 @@ def show(
         for column, text in row.items():
             table.add_row(Text(column, "bold"), text)
         out.print(table, "")
+
+
+@world_app.callback(invoke_without_command=True)
+def world(ctx: typer.Context) -> None:
+    """Show the built-in models: their sizes, how long they read, and what was measured of each."""
+    if ctx.invoked_subcommand is None:
+        from w2s_ray.cli.world import print_ladder
+
+        print_ladder(out)
+
+
+@world_app.command("build")
+def build(
+    names: Annotated[list[str] | None, typer.Argument(help="nano, micro, mini, small; all of them by default.", show_default=False)] = None,
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the model folders are written.")] = Path("world"),
+    store: StoreUrl = None,
+    address: Address = None,
+    local: Local = False,
+    verbose: Verbose = False,
+) -> None:
+    """Pretrain the built-in models again from their seeds, examine them, and compare with what is shipped. All take about a quarter of an hour on two cores."""
+    from w2s_ray.cli.live import View
+    from w2s_ray.cli.world import build as build_ladder
+
+    url = _store_url(store)
+    with View(err, 0) as view:
+        same = build_ladder(out, url, names or [], folder, _executor(url, address, local, verbose), view.step)
+    raise typer.Exit(0 if same else 1)
 
 
 @app.command()

@@ -87,15 +87,23 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         if not sep:
             raise ConfigError(f"--set {override!r} has no '='; write --set key.subkey=value")
         try:
-            _assign(raw, name, yaml.load(value, _Loader))
-        except (ConfigError, yaml.YAMLError) as error:
+            _assign(raw, name, parse_value(value))
+        except ConfigError as error:
             raise ConfigError(f"--set {override!r}: {_one_line(error)}") from None
     return expand(raw, path.resolve().parent)
 
 
+def parse_value(text: str) -> Any:
+    """A value as YAML spells it."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{text!r} is not a value: {_one_line(error)}") from None
+
+
 def expand(raw: dict[str, Any], base: Path) -> Study:
     """All cells of a raw config, in the order grid point, method, seed."""
-    config = _checked(StudyConfig, raw)
+    config = checked(StudyConfig, raw)
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))
@@ -103,7 +111,7 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
         for name, value in point.items():
             _assign(chosen, name, value)
         where = f" (at the grid point {', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""
-        at_point = _checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, where)
+        at_point = checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, where)
         cells += [Cell(at_point, method, seed, point) for method in at_point.methods for seed in at_point.seeds]
     return Study(config, tuple(cells), base)
 
@@ -189,7 +197,8 @@ def _index(items: list[Any], part: str, name: str) -> int:
     return int(part)
 
 
-def _checked(model: type[M], raw: dict[str, Any], where: str = "") -> M:
+def checked(model: type[M], raw: dict[str, Any], where: str = "") -> M:
+    """A model of these values, or one line that says what is wrong with them."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""`Dataset`: rows with ids, inputs, and nothing else. There is no gold column, so no method can read one (see `eval/gold.py`).
+"""`Dataset`: rows with ids, inputs, where they come from, and nothing else. There is no gold column, so no method can read one (see `eval/gold.py`).
 
 Shapes: N rows.
 """
@@ -27,7 +27,10 @@ Texts = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of one split. Order carries no meaning: two datasets with the same rows have the same digest."""
+    """Rows of one split. Order carries no meaning: two datasets with the same rows have the same digest.
+
+    `sources` tells of each row which data source or domain it comes from, for methods that select or weigh sources; None where the data do not say.
+    """
 
     name: str
     split: str
@@ -35,21 +38,30 @@ class Dataset:
     classes: tuple[str, ...]
     ids: Ids
     inputs: Mapping[str, Texts]
+    sources: Texts | None = None
 
     @staticmethod
-    def of(name: str, split: str, kind: Kind, classes: Sequence[str], ids: Sequence[str] | Ids, **inputs: Sequence[str] | Texts) -> Dataset:
-        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes."""
+    def of(
+        name: str,
+        split: str,
+        kind: Kind,
+        classes: Sequence[str],
+        ids: Sequence[str] | Ids,
+        *,
+        sources: Sequence[str] | Texts | None = None,
+        **inputs: Sequence[str] | Texts,
+    ) -> Dataset:
+        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes; a source for every row or for none."""
         if set(inputs) != set(COLUMNS[kind]):
             raise DataError(f"a {kind} dataset has the columns {', '.join(COLUMNS[kind])}; got {', '.join(sorted(inputs))}")
         if len(classes) < 2:
             raise DataError(f"a dataset needs at least two classes, got {list(classes)}")
         checked = as_ids(ids)
-        columns = {column: np.asarray(texts, dtype=object) for column, texts in inputs.items()}
-        for column, texts in columns.items():
-            if len(texts) != len(checked):
-                raise DataError(f"column {column!r} has {len(texts)} rows for {len(checked)} ids")
-            texts.setflags(write=False)
-        return Dataset(name, split, kind, tuple(classes), checked, columns)
+        columns = {column: _texts(column, texts, len(checked)) for column, texts in inputs.items()}
+        origins = None if sources is None else _texts("source", sources, len(checked))
+        if origins is not None and not all(origins):
+            raise DataError(f"the row with id {str(checked[[not origin for origin in origins]][0])!r} has no source; give every row one, or none")
+        return Dataset(name, split, kind, tuple(classes), checked, columns, origins)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,22 +75,28 @@ class Dataset:
         """sha256 of the rows in the order of their ids, of the kind and of the classes. The name and the split do not count."""
         order = np.argsort(self.ids, kind="stable")
         columns = [self.inputs[column] for column in COLUMNS[self.kind]]
+        kind: str = self.kind
+        if self.sources is not None:
+            # Another first part, so that no rows with sources have the digest of rows without, which is what it was before there were sources.
+            kind, columns = f"{kind} with sources", [*columns, self.sources]
         rows = (str(part) for i in order for part in (self.ids[i], *(column[i] for column in columns)))
-        return content_digest([self.kind, *self.classes, "", *rows])
+        return content_digest([kind, *self.classes, "", *rows])
 
     def select(self, ids: Sequence[str] | Ids, split: str | None = None) -> Dataset:
         """The rows of these ids, in this order."""
         wanted = as_ids(ids)
         rows = positions(self.ids, wanted)
         inputs = {column: texts[rows] for column, texts in self.inputs.items()}
-        return Dataset.of(self.name, split or self.split, self.kind, self.classes, wanted, **inputs)
+        sources = None if self.sources is None else self.sources[rows]
+        return Dataset.of(self.name, split or self.split, self.kind, self.classes, wanted, sources=sources, **inputs)
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         meta = {"name": self.name, "split": self.split, "kind": self.kind, "classes": "\x1f".join(self.classes)}
-        table = pa.table({"id": pa.array(self.ids.tolist(), pa.string()), **{c: pa.array(t.tolist(), pa.string()) for c, t in self.inputs.items()}})
+        columns = {"id": self.ids, **self.inputs} | ({} if self.sources is None else {"source": self.sources})
+        table = pa.table({column: pa.array(texts.tolist(), pa.string()) for column, texts in columns.items()})
         pq.write_table(table.replace_schema_metadata(meta), folder / "rows.parquet")
 
     @staticmethod
@@ -89,4 +107,14 @@ class Dataset:
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
         kind = cast(Kind, meta["kind"])  # written by `save` alone
         inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in COLUMNS[kind]}
-        return Dataset.of(meta["name"], meta["split"], kind, tuple(meta["classes"].split("\x1f")), table["id"].to_pylist(), **inputs)
+        sources = table["source"].to_numpy(zero_copy_only=False) if "source" in table.column_names else None
+        return Dataset.of(meta["name"], meta["split"], kind, tuple(meta["classes"].split("\x1f")), table["id"].to_pylist(), sources=sources, **inputs)
+
+
+def _texts(column: str, texts: Sequence[str] | Texts, num_rows: int) -> Texts:
+    """One column as a read-only array, with a text for each row."""
+    array: Texts = np.asarray(texts, dtype=object)
+    if len(array) != num_rows:
+        raise DataError(f"column {column!r} has {len(array)} rows for {num_rows} ids")
+    array.setflags(write=False)
+    return array

@@ -14,13 +14,16 @@ from w2s_ray.core.dataset import COLUMNS, Dataset
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.plugins import available, closest, find
-from w2s_ray.core.seeds import derive_seed
 from w2s_ray.data import splits as split
 from w2s_ray.data.formats import Format, class_name
-from w2s_ray.data.rows import Columns, Row, read_rows, resolve_columns
-from w2s_ray.data.sources import Rows, Source, open_source
+from w2s_ray.data.parts import KEYS, open_parts
+from w2s_ray.data.rows import Row, read_rows
+from w2s_ray.data.world import find_task
 
 GROUP = "w2s_ray.formats"
+
+# Where parts overlap: which gives way to which.
+GIVES_WAY = {"train": ("test",), "pool": ("train", "test")}
 
 # More classes than this, and than half as many as there are rows, are no classes: the label column is a text or an id.
 MANY_CLASSES = 20
@@ -39,33 +42,25 @@ class Prepared:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The raw rows of one split and how to read them."""
-
-    source: Source
-    rows: Rows
-    columns: Columns
-
-
 def prepare(spec: TaskSpec, base: Path) -> Prepared:
     """Read, check and split the rows of a task. `base` is where relative paths start."""
     fmt = format_of(spec)
-    train, test = open_rows(spec, fmt, base)
-    train_rows, skipped = read_rows(train.rows, fmt, train.columns, spec.seed)
-    test_rows, test_skipped = read_rows(test.rows, fmt, test.columns, spec.seed) if test else ([], 0)
+    parts = open_parts(spec, fmt, base)
+    read = {name: read_rows(part.rows, fmt, part.columns, spec.seed) for name, part in parts.items()}
+    rows = {name: found for name, (found, _) in read.items()}
     facts: dict[str, Any] = {
-        "identity": {"data": train.source.identity} | ({"test_data": test.source.identity} if test else {}),
-        "rows": {"train": len(train_rows) + skipped, "test": len(test_rows) + test_skipped},
-        "skipped": skipped + test_skipped,
+        "identity": {KEYS[name]: part.source.identity for name, part in parts.items()},
+        "rows": {"test": 0} | {name: len(found) + skipped for name, (found, skipped) in read.items()},
+        "skipped": sum(skipped for _, skipped in read.values()),
     }
-    classes = classes_of(spec, fmt, [(train.rows.name, train_rows), *([(test.rows.name, test_rows)] if test else [])])
-    train_rows, test_rows = _clean(train_rows, test_rows, spec, facts)
-    by_split = split.assign(train_rows, spec, own_test=test is not None) | ({"test": test_rows} if test else {})
-    caps = split.caps_of(spec)
-    by_split = {name: split.trim(rows, caps[name], spec, classes) for name, rows in by_split.items() if name != "heldout" or spec.heldout}
+    classes = classes_of(spec, fmt, [(parts[name].rows.name, found) for name, found in rows.items()])
+    clean, dropped = _clean(rows, spec)
+    apart = {name: found for name, found in clean.items() if name != "train"}
+    candidates = split.assign(clean["train"], spec, apart) | apart
+    caps = {name: cap for name, cap in split.caps_of(spec).items() if name != "heldout" or spec.heldout}
+    by_split = {name: split.trim(candidates[name], cap, spec, classes) for name, cap in caps.items()}
     split.check_splits(by_split, spec)
-    facts |= _describe(by_split, caps, classes, grouped="group" in train.columns)
+    facts |= dropped | _describe(by_split, caps, classes, grouped="group" in parts["train"].columns)
     return _build(by_split, spec, fmt, classes, facts)
 
 
@@ -77,40 +72,13 @@ def format_of(spec: TaskSpec) -> Format:
 
 
 def _format_named_like(data: str) -> str:
+    if data.startswith("world:"):
+        return find_task(data.removeprefix("world:"), "task.data")[0].format
     if not data.startswith("hub:"):
         return "text"
     repo = "/".join(data.removeprefix("hub:").split("@")[0].split("/")[:2])
     named = [name for name, fmt in available(GROUP).items() if repo.lower() == fmt.hub.lower() or repo.split("/")[-1].lower() == name]
     return named[0] if named else "text"
-
-
-def open_rows(spec: TaskSpec, fmt: Format, base: Path) -> tuple[_Read, _Read | None]:
-    """The train rows, and the test rows where they stand apart."""
-    num_rows = split.rows_needed(spec, own_test=spec.test_data is not None)
-    source = open_source(spec.data, base, num_rows=num_rows, seed=spec.seed)
-    train_split = _pick_split(source, ("train",), "task.data")
-    train = _reader(source, train_split, fmt, spec)
-    if spec.test_data is not None:
-        # Generated test rows come from a stream of their own, else they would be the train rows.
-        apart = open_source(spec.test_data, base, key="task.test_data", num_rows=spec.test or 10_000, seed=derive_seed(spec.seed, "test rows"))
-        return train, _reader(apart, _pick_split(apart, (fmt.test_split, "test"), "task.test_data"), fmt, spec)
-    if fmt.test_split in source.splits and fmt.test_split != train_split:
-        return train, _reader(source, fmt.test_split, fmt, spec)
-    return train, None
-
-
-def _pick_split(source: Source, wanted: Sequence[str], key: str) -> str:
-    for name in wanted:
-        if name in source.splits:
-            return name
-    if len(source.splits) == 1:
-        return next(iter(source.splits))
-    raise ConfigError(f"{key}: {source.name} has no split {wanted[0]!r}; it has {', '.join(source.splits)}: name one with #SPLIT at the end")
-
-
-def _reader(source: Source, name: str, fmt: Format, spec: TaskSpec) -> _Read:
-    rows = source.splits[name]
-    return _Read(source, rows, resolve_columns(fmt, {**source.columns, **spec.columns}, rows))
 
 
 def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
@@ -145,15 +113,23 @@ def _found(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
     return tuple(sorted(labels, key=int) if numbers else sorted(labels))
 
 
-def _clean(train: Sequence[Row], test: Sequence[Row], spec: TaskSpec, facts: dict[str, Any]) -> tuple[list[Row], list[Row]]:
-    """Without duplicates and without train rows that are test rows; what was dropped goes to the facts."""
-    train, dropped, conflicts = split.drop_duplicates(train)
-    test, test_dropped, test_conflicts = split.drop_duplicates(test)
+def _clean(parts: Mapping[str, Sequence[Row]], spec: TaskSpec) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    """The rows of each part without duplicates and without those that give way to another part's; and how many were dropped."""
+    unique = {name: split.drop_duplicates(rows) for name, rows in parts.items()}
+    clean = {name: rows for name, (rows, _, _) in unique.items()}
     # A group that the user names is kept whole whatever it takes. A format's own is not enough to overrule the test split that the dataset's authors made.
-    clean = split.drop_overlap(train, test, spec.overlap, groups=bool(spec.columns.get("group")))
-    split.check_ids([*clean, *test])
-    facts |= {"duplicates": dropped + test_dropped, "conflicting_labels": conflicts + test_conflicts, "overlap_dropped": len(train) - len(clean)}
-    return clean, test
+    groups = bool(spec.columns.get("group"))
+    for name, stay in GIVES_WAY.items():
+        if name in clean:
+            others = {other: clean[other] for other in stay if other in clean}
+            clean[name] = split.drop_overlap(name, clean[name], others, spec.overlap, groups=groups)
+    split.check_ids(row for rows in clean.values() for row in rows)
+    dropped = {
+        "duplicates": sum(count for _, count, _ in unique.values()),
+        "conflicting_labels": sum(conflicts for _, _, conflicts in unique.values()),
+        "overlap_dropped": sum(len(rows) - len(clean[name]) for name, (rows, _, _) in unique.items()),
+    }
+    return clean, dropped
 
 
 def _describe(by_split: Mapping[str, Sequence[Row]], caps: Mapping[str, int | None], classes: Sequence[str], *, grouped: bool) -> dict[str, Any]:
@@ -165,6 +141,8 @@ def _describe(by_split: Mapping[str, Sequence[Row]], caps: Mapping[str, int | No
         "short": {name: {"asked": cap, "got": len(by_split[name])} for name, cap in caps.items() if cap and len(by_split.get(name, ())) < cap},
         "class_shares": {name: {label: counts[name][label] / len(rows) for label in classes} for name, rows in by_split.items()},
     }
+    if any(row.source for rows in by_split.values() for row in rows):
+        facts["sources"] = {name: dict(sorted(Counter(row.source for row in rows).items())) for name, rows in by_split.items()}
     if grouped:
         facts["groups"] = {name: len(found) for name, found in units.items()}
         facts["groups_also_in_test"] = len(train_units & units["test"])
@@ -179,7 +157,8 @@ def _build(by_split: Mapping[str, Sequence[Row]], spec: TaskSpec, fmt: Format, c
         texts = [tuple(cut(text, spec.max_words, spec.max_chars, fmt.keeps) for text in row.inputs) for row in rows]
         truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
         inputs = {column: [text[i] for text in texts] for i, column in enumerate(COLUMNS[fmt.kind])}
-        datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, **inputs)
+        sources = [row.source for row in rows] if any(row.source for row in rows) else None
+        datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, sources=sources, **inputs)
         gold[name] = LabelSet.hard(ids, [classes.index(row.label) for row in rows], len(classes), source="gold")
         slices[name] = _slices(rows)
     return Prepared(datasets, gold, slices, facts | {"truncated": truncated})

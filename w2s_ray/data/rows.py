@@ -10,11 +10,11 @@ from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.ids import content_id
 from w2s_ray.core.plugins import closest
 from w2s_ray.core.seeds import unit_hash
-from w2s_ray.data.formats import Format
+from w2s_ray.data.formats import Format, text_of
 from w2s_ray.data.sources import RawRow, Rows
 
-# Columns that every format understands beside its own.
-SHARED = ("id", "group", "slice")
+# Columns that every format understands beside its own. Methods see a row's source; its slice is for the scorer alone.
+SHARED = ("id", "group", "slice", "source")
 
 Columns = Mapping[str, str | tuple[str, ...]]
 
@@ -30,6 +30,7 @@ class Row:
     inputs: tuple[str, ...]
     label: str
     slice: str
+    source: str
 
 
 def resolve_columns(fmt: Format, named: Mapping[str, str], rows: Rows) -> Columns:
@@ -40,7 +41,7 @@ def resolve_columns(fmt: Format, named: Mapping[str, str], rows: Rows) -> Column
             raise ConfigError(f"task.columns: the format has no column {column!r}{closest(column, understood)}; it reads: {', '.join(understood)}")
     wanted = {column: named.get(column, column) for column in fmt.columns}
     default_group = wanted[fmt.group] if fmt.group else ""
-    wanted |= {"id": named.get("id", ""), "group": named.get("group", default_group), "slice": named.get("slice", "")}
+    wanted |= {column: named.get(column, default_group if column == "group" else "") for column in SHARED}
     return {column: _find(column, name, rows) for column, name in wanted.items() if name or column not in SHARED}
 
 
@@ -80,9 +81,9 @@ def _row(number: int, raw: RawRow, fmt: Format, columns: Columns, seed: int) -> 
     example = fmt.example(cells, partial(unit_hash, seed, "format", content))
     if example is None:
         return None
-    unit = f"group {content_id(_name(cells, 'group'))}" if "group" in cells else f"row {content}"
-    row_id = _name(cells, "id") if "id" in cells else content
-    return Row(number, row_id, content, unit, example.inputs, example.label, _name(cells, "slice") if "slice" in cells else "")
+    shared = {column: _name(cells, column) for column in SHARED if column in cells}
+    unit = f"group {content_id(shared['group'])}" if "group" in shared else f"row {content}"
+    return Row(number, shared.get("id", content), content, unit, example.inputs, example.label, shared.get("slice", ""), shared.get("source", ""))
 
 
 def _cell(raw: RawRow, name: str | tuple[str, ...]) -> object:
@@ -94,11 +95,11 @@ def _cell(raw: RawRow, name: str | tuple[str, ...]) -> object:
 
 
 def _name(cells: Mapping[str, object], column: str) -> str:
-    """An id, group or slice as text; 7.0, which is how a table with gaps stores 7, is "7"."""
+    """A shared column as text; 7.0, which is how a table with gaps stores 7, is "7"."""
     value = cells[column]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     name = "" if value is None else str(value).strip()
     if not name or name == "nan":
         raise DataError(f"its {column} is empty; give every row one, or leave {column!r} out of task.columns")
-    return name
+    return text_of({column: name}, column)

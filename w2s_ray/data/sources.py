@@ -1,11 +1,11 @@
-"""Where rows come from, by name: `world:NAME` is generated, `file:PATH` is read, `hub:ORG/NAME@COMMIT` is fetched.
+"""Where rows come from, by name: `world:TASK` is generated, `file:PATH` is read, `hub:ORG/NAME@COMMIT` is fetched.
 
 A source is a few splits of raw rows (dicts) and the identity of their content, which does not hold the place that they were read from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,13 +16,12 @@ from typing import Any, Protocol
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.plugins import closest
 from w2s_ray.data import files, hub, world
+from w2s_ray.data.world.task import VERSION
 
 RawRow = Mapping[str, object]
 
-WORLDS: dict[str, Callable[[int, int], Iterator[world.Row]]] = {"topic": world.topic_rows}
-
 SCHEMES = {
-    "world": ("world:NAME", f"rows made here, none to download; NAME is one of {', '.join(WORLDS)}"),
+    "world": ("world:TASK[?KNOB=VALUE&…]", f"rows made here, none to download; TASK is one of {', '.join(world.TASKS)}"),
     "file": ("file:PATH", f"a local file of type {', '.join(files.READERS)}; PATH starts at the folder of the study"),
     "hub": ("hub:ORG/NAME[/CONFIG]@COMMIT[#SPLIT]", "a dataset of the Hugging Face hub at one commit, from the cache when offline"),
 }
@@ -68,8 +67,8 @@ def open_source(name: str, base: Path, *, key: str = "task.data", num_rows: int 
     identity = source_identity(name, base, key=key)
     scheme, rest = _split_name(name, key)
     if scheme == "world":
-        rows = Rows(name, ("text", "label", "kind"), lambda: WORLDS[rest](num_rows, seed))
-        return Source(name, identity, {"train": rows}, {"slice": "kind"})
+        task, knobs = world.find_task(rest, key)
+        return Source(name, identity, {"train": Rows(name, task.columns, lambda: task.rows(knobs, num_rows, seed))}, task.named)
     if scheme == "file":
         return Source(name, identity, {"train": _file_rows(_path(rest, base))})
     if scheme in contributed():
@@ -81,10 +80,8 @@ def source_identity(name: str, base: Path, *, key: str = "task.data") -> str:
     """What the rows are, without where they are: a file's bytes, a dataset's commit, a generator's version."""
     scheme, rest = _split_name(name, key)
     if scheme == "world":
-        worlds = [f"world:{there}" for there in WORLDS]
-        if name not in worlds:
-            raise ConfigError(f"{key}: there is no {name!r}{closest(name, worlds)}; there are: {', '.join(worlds)}")
-        return f"world:{rest}@{world.VERSION}"
+        _, knobs = world.find_task(rest, key)
+        return f"world:{rest.partition('?')[0]}@{VERSION} {knobs.model_dump_json()}"
     if scheme == "file":
         path = _path(rest, base)
         files.check_file(path, f"{key}: {name}")

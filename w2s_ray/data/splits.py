@@ -1,13 +1,14 @@
 """Who sees which row: the labelled half, its held-out slice, the pool and the test rows.
 
-A row's place is a hash of its group or content under the task's seed, so it depends on no other row: adding rows moves none. Where a split holds more
-rows than were asked for, those of lowest hash stay. No gold label has a say, except in `balance`, which is a convention of the field and asked for.
+The train rows are cut into these; what has rows of its own (`apart`: the pool, the test rows, or both) is left out of the cut. A row's place is a hash of
+its group or content under the task's seed, so it depends on no other row: adding rows moves none. Where a split holds more rows than were asked for, those
+of lowest hash stay. No gold label has a say, except in `balance`, which is a convention of the field and asked for.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import ceil, sqrt
 
 from w2s_ray.config.task import TaskSpec
@@ -26,20 +27,21 @@ def drop_duplicates(rows: Iterable[Row]) -> tuple[list[Row], int, int]:
     alike: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         alike[row.content].append(row)
-    kept = [min(same, key=lambda row: (row.id, row.unit, row.inputs, row.label)) for same in alike.values()]
+    kept = [min(same, key=lambda row: (row.id, row.unit, row.inputs, row.source, row.slice, row.label)) for same in alike.values()]
     conflicts = sum(len({row.label for row in same}) > 1 for same in alike.values() if len(same) > 1)
     return kept, sum(map(len, alike.values())) - len(kept), conflicts
 
 
-def drop_overlap(train: Sequence[Row], test: Sequence[Row], mode: str, *, groups: bool) -> list[Row]:
-    """The train rows whose content (with `groups`, whose group) is not among the test rows."""
-    content, units = {row.content for row in test}, {row.unit for row in test} if groups else set()
-    clean = [row for row in train if row.content not in content and row.unit not in units]
-    if len(clean) < len(train) and mode == "refuse":
-        first = next(row for row in train if row.content in content or row.unit in units)
+def drop_overlap(name: str, rows: Sequence[Row], others: Mapping[str, Sequence[Row]], mode: str, *, groups: bool) -> list[Row]:
+    """The rows whose content (with `groups`, whose group) is not among the others, which stay. `name` and the names of the others are for the refusal."""
+    content = {row.content for other in others.values() for row in other}
+    units = {row.unit for other in others.values() for row in other} if groups else set()
+    clean = [row for row in rows if row.content not in content and row.unit not in units]
+    if len(clean) < len(rows) and mode == "refuse":
+        first = next(row for row in rows if row.content in content or row.unit in units)
         shared = " or share a group with one" if groups else ""
         raise DataError(
-            f"{len(train) - len(clean)} train rows are also among the test rows{shared}, the first is row {first.number} (id {first.id!r}); "
+            f"{len(rows) - len(clean)} {name} rows are also among the {' or '.join(others)} rows{shared}, the first is row {first.number} (id {first.id!r}); "
             f"take them out, or set task.overlap: drop"
         )
     return clean
@@ -52,17 +54,18 @@ def check_ids(rows: Iterable[Row]) -> None:
         first = seen.setdefault(row.id, row)
         if first is not row:
             raise DataError(
-                f"id {row.id!r} stands at two different rows ({first.number} and {row.number}, in the train or test rows); ids must be unique: "
+                f"id {row.id!r} stands at two different rows ({first.number} and {row.number}, in the train, pool or test rows); ids must be unique: "
                 f"mend them, or leave 'id' out of task.columns"
             )
 
 
-def shares_of(spec: TaskSpec, *, own_test: bool) -> dict[str, float]:
-    """The share of the rows that each split gets. With test rows of their own the other two share all the rest."""
-    labelled, pool, test = spec.shares
-    whole = labelled + pool if own_test else 1.0
-    shares = {"labelled": labelled * (1 - spec.heldout) / whole, "heldout": labelled * spec.heldout / whole, "pool": pool / whole}
-    return shares if own_test else shares | {"test": test}
+def shares_of(spec: TaskSpec, apart: Collection[str]) -> dict[str, float]:
+    """The share of the train rows that each split gets. Those with rows of their own get none, and the others share all."""
+    cut = {name: share for name, share in zip(("labelled", "pool", "test"), spec.shares, strict=True) if name not in apart}
+    whole = sum(cut.values()) if apart else 1.0
+    labelled = cut.pop("labelled")
+    halves = {"labelled": labelled * (1 - spec.heldout) / whole, "heldout": labelled * spec.heldout / whole}
+    return halves | {name: share / whole for name, share in cut.items()}
 
 
 def caps_of(spec: TaskSpec) -> dict[str, int | None]:
@@ -74,17 +77,18 @@ def caps_of(spec: TaskSpec) -> dict[str, int | None]:
     return {"labelled": labelled, "heldout": heldout, "pool": spec.pool, "test": spec.test}
 
 
-def assign(rows: Iterable[Row], spec: TaskSpec, *, own_test: bool) -> Splits:
-    """Each row to its split. A held-out row is one of the labelled half by a second hash, so that its share moves no row across the halves."""
-    shares = shares_of(spec, own_test=own_test)
+def assign(rows: Iterable[Row], spec: TaskSpec, apart: Collection[str]) -> Splits:
+    """Each train row to its split. A held-out row is one of the labelled half by a second hash, so that its share moves no row across the halves."""
+    shares = shares_of(spec, apart)
     half = shares["labelled"] + shares["heldout"]
+    others = [name for name in ("pool", "test") if name in shares]
     splits: Splits = {name: [] for name in shares}
     for row in rows:
         place = unit_hash(spec.seed, "split", row.unit)
-        if place < half:
+        if place < half or not others:
             name = "heldout" if unit_hash(spec.seed, "heldout", row.unit) < spec.heldout else "labelled"
         else:
-            name = "pool" if own_test or place < half + shares["pool"] else "test"
+            name = others[0] if place < half + shares[others[0]] else others[-1]
         splits[name].append(row)
     return splits
 
@@ -106,10 +110,10 @@ def trim(rows: Iterable[Row], cap: int | None, spec: TaskSpec, classes: Sequence
     return kept
 
 
-def rows_needed(spec: TaskSpec, *, own_test: bool, num_classes: int = 2) -> int:
-    """How many generated rows fill every cap: a split's size is binomial, and six standard deviations are kept in reserve."""
+def rows_needed(spec: TaskSpec, apart: Collection[str], *, num_classes: int = 2) -> int:
+    """How many generated train rows fill every cap: a split's size is binomial, and six standard deviations are kept in reserve."""
     parts = num_classes if spec.balance else 1
-    shares, caps = shares_of(spec, own_test=own_test), caps_of(spec)
+    shares, caps = shares_of(spec, apart), caps_of(spec)
     needs = [_mean_for(-(-cap // parts)) * parts / shares[name] for name, cap in caps.items() if cap and shares.get(name)]
     return ceil(max(needs, default=10_000))
 
@@ -134,8 +138,10 @@ def check_splits(splits: Mapping[str, Sequence[Row]], spec: TaskSpec) -> None:
 def _why_empty(name: str, spec: TaskSpec) -> str:
     if spec.balance:
         return ", because task.balance leaves as many rows as the rarest class has there; give more rows, or set balance: false"
+    other_shares = f"set other task.shares (they are {list(spec.shares)})"
     remedies = {
         "heldout": f"set task.heldout: 0 (it is {spec.heldout})",
+        "pool": other_shares if spec.pool_data is None else "name rows with task.pool_data that are not among the train and test rows",
         "test": f"name test rows with task.test_data, or raise the third of task.shares ({list(spec.shares)})",
     }
-    return f"; give more rows, or {remedies.get(name, f'set other task.shares (they are {list(spec.shares)})')}"
+    return f"; give more rows, or {remedies.get(name, other_shares)}"

@@ -31,6 +31,7 @@ class Work:
     place: WorkPlace
     attempt: str  # of this execution: a call that Ray repeats has another one
     fresh: bool  # False when the step's own record exists and only riders are wanted
+    leads: bool = True  # of the processes that run this step together, one writes
     _started: float = field(default_factory=perf_counter)
 
     @property
@@ -61,7 +62,7 @@ class Work:
         self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None
     ) -> None:
         """Publish a result of its own key that this step makes on its way."""
-        if self.store.has(key):
+        if not self.leads or self.store.has(key):
             return
         folder = self.store.attempt_folder(key, self.attempt)
         save(folder)
@@ -77,13 +78,16 @@ class Work:
         self.put(rider.key, rider.params, rider.inputs, rider.version, save, value)
 
 
-def execute(call: Call, log: Callable[[], str] = str) -> None:
-    """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for that record."""
+def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True) -> None:
+    """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for that record.
+
+    Processes that run one call together all execute it; only the one that `leads` publishes.
+    """
     # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
     store = replace(open_store(call.store), _records={})
     attempt = new_attempt()
     try:
-        _execute(call, store, attempt)
+        _execute(call, store, attempt, leads)
     except DamagedArtifact:
         raise  # the driver sets the artifact aside, makes it again, and repeats this call
     except (InputError, ResourceError):
@@ -96,7 +100,7 @@ def execute(call: Call, log: Callable[[], str] = str) -> None:
         raise StepFailed(call.step, str(call.key), failure.error, text, failure.log) from None
 
 
-def _execute(call: Call, store: Store, attempt: str) -> None:
+def _execute(call: Call, store: Store, attempt: str, leads: bool) -> None:
     started = perf_counter()
     fresh = not store.has(call.key)
     inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
@@ -106,8 +110,8 @@ def _execute(call: Call, store: Store, attempt: str) -> None:
     place = WorkPlace(store, call.key)
     published = False
     try:
-        value = call.function()(Work(call, store, inputs, folder, place, attempt, fresh))
-        if fresh:
+        value = call.function()(Work(call, store, inputs, folder, place, attempt, fresh, leads))
+        if fresh and leads:
             files = store.upload(call.key, attempt, folder)
             record = Record(
                 call.key.full, call.step, call.version, call.params, key_names(call.inputs), attempt, files, value,
@@ -117,7 +121,7 @@ def _execute(call: Call, store: Store, attempt: str) -> None:
     finally:
         if not published:
             shutil.rmtree(folder, ignore_errors=True)
-    if fresh:
+    if fresh and leads:
         place.clear()
 
 

@@ -8,49 +8,40 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from w2s_ray import data
 from w2s_ray.core.errors import ModelError
 from w2s_ray.core.models import ModelRef
 from w2s_ray.core.plugins import closest
-from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.store import cache_folder, sha256_of
 
-PACKAGE = "package:"
+PACKAGE, WORLD, UNTRAINED = "package:", "world/", "untrained:"
+LADDER_FOLDER = Path(data.__file__).parent / "world" / "ladder"
 
 # Files that decide what a Hugging Face folder computes.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 
 
-@dataclass(frozen=True)
-class WorldModel:
-    """An untrained Llama over the world's words; made from its numbers, wherever it is needed."""
-
-    hidden: int
-    layers: int
-    heads: int
-    ffn: int
-    init_std: float
-    seed: int = 0
-    version: int = 1
-
-
-WORLD = {
-    "nano": WorldModel(hidden=16, layers=1, heads=2, ffn=32, init_std=0.2),
-    "micro": WorldModel(hidden=32, layers=2, heads=2, ffn=64, init_std=0.1),
-    "mini": WorldModel(hidden=48, layers=2, heads=2, ffn=96, init_std=0.1),
-    "small": WorldModel(hidden=64, layers=2, heads=2, ffn=128, init_std=0.1),
-}
+def _ladder() -> list[str]:
+    """The sizes that are shipped, smallest first."""
+    folders = [path for path in LADDER_FOLDER.iterdir() if (path / "config.json").is_file()]
+    return [path.name for path in sorted(folders, key=lambda path: (path / "model.safetensors").stat().st_size)]
 
 
 def identify(name: str, base: Path) -> ModelRef:
     """Check a model's name and find what identifies it. Relative folders start at `base`, the YAML's folder."""
-    if name.startswith("world/"):
-        size = name.removeprefix("world/")
-        if size not in WORLD:
-            raise ModelError(f"models: {name!r} is not in the built-in ladder{closest(size, WORLD)}; there are: {', '.join(f'world/{s}' for s in WORLD)}")
-        return ModelRef(name, f"world-{size}@{digest(asdict(WORLD[size]))[:16]}", name)
+    if name.startswith(UNTRAINED):
+        like = identify(name.removeprefix(UNTRAINED), base)
+        if like.path.startswith("hub:"):
+            raise ModelError(f"models: {name!r} would need a download to know the shape; give a folder, or world/NAME")
+        slug, _, rest = like.identity.partition("@")
+        return ModelRef(name, f"untrained-{slug}@{rest}", f"{UNTRAINED}{like.path}")
+    if name.startswith(WORLD):
+        size = name.removeprefix(WORLD)
+        if size not in _ladder():
+            raise ModelError(f"models: {name!r} is not in the built-in ladder{closest(size, _ladder())}; there are: {', '.join(WORLD + s for s in _ladder())}")
+        return ModelRef(name, f"world-{size}@{folder_digest(LADDER_FOLDER / size)}", name)
     if name.startswith("hub:"):
         repo, _, revision = name.removeprefix("hub:").partition("@")
         if not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -61,43 +52,35 @@ def identify(name: str, base: Path) -> ModelRef:
     folder = _folder(name, base)
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, or hub:ORG/NAME@REVISION"
+            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, hub:ORG/NAME@REVISION, or untrained: before any of them but the last"
         )
     if not list(folder.glob("*.safetensors")):
         raise ModelError(
             f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with save_pretrained(safe_serialization=True)"
         )
     # A package lies elsewhere on another machine, so its name travels and not its place.
-    return ModelRef(name, f"folder-{_folder_digest(folder)[:8]}@{_folder_digest(folder)}", name if name.startswith(PACKAGE) else str(folder))
+    return ModelRef(name, f"folder-{folder_digest(folder)[:8]}@{folder_digest(folder)}", name if name.startswith(PACKAGE) else str(folder))
 
 
 def locate(path: str) -> str:
-    """On the worker: the folder (or hub name) to load from. A world model is built in the cache at its first use."""
-    if path.startswith(PACKAGE):
-        return str(_folder(path, Path()))
-    if not path.startswith("world/"):
+    """On the worker: the folder (or hub name) to load from. An untrained model is made in the cache at its first use."""
+    if path.startswith("hub:"):
         return path
-    from w2s_ray.backends.scratch import build_scratch
-    from w2s_ray.data.world import SPECIALS, vocabulary
+    if not path.startswith(UNTRAINED):
+        return str(_folder(path, Path()))
+    from w2s_ray.backends.scratch import build_untrained
 
-    spec = WORLD[path.removeprefix("world/")]
-    folder = cache_folder() / "world" / digest(asdict(spec))[:16]
+    like = _folder(path.removeprefix(UNTRAINED), Path())
+    folder = cache_folder() / "untrained" / folder_digest(like)[:16]
     if not (folder / "config.json").is_file():
-        build_scratch(
-            folder,
-            vocabulary()[len(SPECIALS) :],
-            hidden=spec.hidden,
-            layers=spec.layers,
-            heads=spec.heads,
-            ffn=spec.ffn,
-            seed=spec.seed,
-            init_std=spec.init_std,
-        )
+        build_untrained(folder, like)
     return str(folder)
 
 
 def _folder(name: str, base: Path) -> Path:
     """Where a model's files are. A package is looked up and not imported: its code has no say in an experiment."""
+    if name.startswith(WORLD):
+        return LADDER_FOLDER / name.removeprefix(WORLD)
     if not name.startswith(PACKAGE):
         return (base / Path(name.removeprefix("path:")).expanduser()).resolve()
     package, _, inside = name.removeprefix(PACKAGE).partition("/")
@@ -109,7 +92,7 @@ def _folder(name: str, base: Path) -> Path:
     return Path(next(iter(spec.submodule_search_locations)), inside)
 
 
-def _folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path) -> str:
     """sha256 over names and contents; remembered by size and time of change, for large folders are read at every start otherwise."""
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
     stamp = hashlib.sha256("\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files).encode()).hexdigest()
@@ -126,11 +109,7 @@ def _folder_digest(folder: Path) -> str:
 
 def num_parameters(name: str, base: Path) -> int | None:
     """Parameters of a model, from its numbers or its safetensors headers; None where that would need a download."""
-    if name.startswith("world/"):
-        from w2s_ray.data.world import vocabulary
-
-        spec = WORLD[name.removeprefix("world/")]
-        return len(vocabulary()) * spec.hidden + spec.layers * (4 * spec.hidden**2 + 3 * spec.hidden * spec.ffn + 2 * spec.hidden) + spec.hidden
+    name = name.removeprefix(UNTRAINED)
     if name.startswith("hub:"):
         return None
     return sum(_in_header(path) for path in _folder(name, base).glob("*.safetensors"))

@@ -34,8 +34,10 @@ def submit_prepare(context: Context, spec: TaskSpec, base: Path) -> Handle:
     from w2s_ray.data.sources import source_identity
 
     sources = [source_identity(name, base) for name in (spec.data, spec.test_data) if name]
-    identity = spec.model_dump(mode="json", exclude={"data", "test_data"})
-    return context.submit(PREPARE, {"sources": sources, "spec": identity}, hints={"spec": spec.model_dump(mode="json"), "base": str(base)})
+    params = {"sources": sources, "spec": spec.model_dump(mode="json", exclude={"data", "test_data", "pool_data"})}
+    if spec.pool_data is not None:
+        params["pool_source"] = source_identity(spec.pool_data, base)
+    return context.submit(PREPARE, params, hints={"spec": spec.model_dump(mode="json"), "base": str(base)})
 
 
 def dataset_key(data: Dataset) -> Key:

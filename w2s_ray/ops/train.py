@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Rider, Step
@@ -19,6 +20,7 @@ from w2s_ray.ops.models import locate
 
 if TYPE_CHECKING:
     from w2s_ray.backends.fitted import Fitted
+    from w2s_ray.backends.sharded import ShardedFitted
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2", "layer"}, "lora": {"l2", "layer"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "pooling", "precision"}}
@@ -46,8 +48,6 @@ EMBED_TRAINED = Step("embed-trained", 1, "", _owner_slug)
 def run(work: Work) -> JSON:
     """Fit, or load what was fitted before; then serve the riders. A fit that kept no weights is repeated for a late rider, which its record says."""
     from w2s_ray.backends.devices import use_threads
-    from w2s_ray.backends.fit import fit
-    from w2s_ray.backends.fitted import load_fitted
 
     recipe = Recipe.model_validate(work.params["recipe"])
     use_threads(work.resources)
@@ -55,15 +55,16 @@ def run(work: Work) -> JSON:
     cache = cache_folder() / "tokens"
     kept = None if work.fresh else work.store.open(work.call.key)
     if kept is not None and kept.record.value["kept"] != "predictions":
-        fitted = load_fitted(kept.path, model_path, work.resources, cache)
+        fitted = _load(kept.path, model_path, work.resources, cache)
     else:
         data = Dataset.load(work.input("data").path)
-        fitted = fit(data, label_sets(work), model_path, recipe, work.resources, work.place, cache)
+        fitted = _fit(data, label_sets(work), model_path, recipe, work.resources, work.place, cache)
     refit = kept is not None and kept.record.value["kept"] == "predictions"
     for rider in work.call.riders:
         _serve(work, rider, fitted, {"refit": refit})
     if not work.fresh:
-        work.place.clear()
+        if work.leads:
+            work.place.clear()
         return {}
     if work.hints.get("keep_weights"):
         fitted.save(work.out)
@@ -71,7 +72,29 @@ def run(work: Work) -> JSON:
     return {"kept": _kept(work, recipe), "supervision": supervision(work), "facts": fitted.facts}
 
 
-def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
+def _fit(*args: Any) -> Fitted | ShardedFitted:
+    """By this process, or with the others of its gang."""
+    resources: Resources = args[4]
+    if resources.sharded:
+        from w2s_ray.backends.sharded import fit_sharded
+
+        return fit_sharded(*args)
+    from w2s_ray.backends.fit import fit
+
+    return fit(*args)
+
+
+def _load(folder: Path, model_path: str, resources: Resources, cache: Path) -> Fitted | ShardedFitted:
+    if resources.sharded:
+        from w2s_ray.backends.sharded import load_sharded
+
+        return load_sharded(folder, model_path, resources, cache)
+    from w2s_ray.backends.fitted import load_fitted
+
+    return load_fitted(folder, model_path, resources, cache)
+
+
+def _serve(work: Work, rider: Rider, fitted: Fitted | ShardedFitted, value: JSON) -> None:
     data = Dataset.load(work.rider_input(rider, "data").path)
     if rider.step == PREDICT.name:
         work.put_rider(rider, fitted.predict(data).save, value)
@@ -97,7 +120,7 @@ def _kept(work: Work, recipe: Recipe) -> str:
     return "adapter" if recipe.adapt == "lora" else "model"
 
 
-def _write_log(folder: Path, fitted: Fitted) -> None:
+def _write_log(folder: Path, fitted: Fitted | ShardedFitted) -> None:
     """The loss curve, one JSON line a logged step."""
     import json
 

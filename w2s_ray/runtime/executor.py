@@ -5,12 +5,9 @@ Workers get strings and keys, read their inputs from the store and write their r
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import queue
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +22,9 @@ from w2s_ray.engine.executor import Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster
 from w2s_ray.runtime.admission import Admission
+from w2s_ray.runtime.gang import run_gang
+from w2s_ray.runtime.output import captured
 
-LOG_TAIL = 4000  # characters of a failed step's output that its failure record keeps
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
 GB = 2.0**30
 
@@ -39,6 +37,7 @@ class _Job:
     started: Started
     future: Future[None] = field(default_factory=Future)
     ref: Any = None
+    error: BaseException | None = None  # of a gang, which has no reference
     unaccounted: bool = False  # Ray holds it until an autoscaler brings a node that can
 
 
@@ -112,10 +111,16 @@ class RayExecutor:
                 self._start(admitted)
 
     def _accept(self, job: _Job) -> None:
-        demand = _demand(job.call.resources)
-        most = cluster.largest_node()
-        lacking = [f"{amount:g} {name} (the largest node has {most.get(name, 0):g})" for name, amount in demand.items() if amount > most.get(name, 0.0)]
-        if lacking and self._local:
+        resources = job.call.resources
+        demand, one = _demand(resources), _demand(resources, 1)
+        most, all_nodes = cluster.largest_node(), cluster.totals()
+        lacking = [f"{amount:g} {name} (the largest node has {most.get(name, 0):g})" for name, amount in one.items() if amount > most.get(name, 0.0)]
+        lacking += [
+            f"{resources.workers} workers with {one[name]:g} {name} each, {amount:g} in all (the cluster has {all_nodes.get(name, 0):g})"
+            for name, amount in demand.items()
+            if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
+        ]
+        if lacking and (self._local or resources.workers > 1):
             job.future.set_exception(
                 ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
             )
@@ -129,6 +134,11 @@ class RayExecutor:
 
     def _start(self, job: _Job) -> None:
         resources = job.call.resources
+        if resources.workers > 1:
+            self._running.add(job)
+            job.started()
+            threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True).start()
+            return
         task = _run_on_gpu if resources.gpus else _run
         options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": resources.retries, "name": str(job.call.key)}
         if resources.memory_gb:
@@ -138,18 +148,30 @@ class RayExecutor:
         job.started()
         job.ref.future().add_done_callback(lambda done: self._inbox.put(("done", job)))
 
+    def _follow_gang(self, job: _Job) -> None:
+        """In a thread of the gang's own, for Ray Train blocks until it has ended."""
+        try:
+            run_gang(job.call)
+        except BaseException as error:  # noqa: BLE001  (whatever it is, the future must learn it)
+            job.error = error
+        self._inbox.put(("done", job))
+
     def _end(self, job: _Job) -> None:
         self._running.discard(job)
         if not job.unaccounted:
             self._devices.release(_demand(job.call.resources))
         try:
-            ray.get(job.ref)
+            if job.ref is not None:
+                ray.get(job.ref)
         except RayTaskError as error:
             job.future.set_exception(error.cause if isinstance(error.cause, Exception) else error)
         except RayError as error:
             job.future.set_exception(error)
         else:
-            job.future.set_result(None)
+            if job.error is None:
+                job.future.set_result(None)
+            else:
+                job.future.set_exception(job.error)
         self._open.discard(job)
 
     def _stop(self) -> None:
@@ -159,48 +181,20 @@ class RayExecutor:
             job.future.set_exception(Interrupted("the run was stopped"))
 
 
-def _demand(resources: Resources) -> dict[str, float]:
-    return {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB}
+def _demand(resources: Resources, workers: int | None = None) -> dict[str, float]:
+    """Of all its processes, or of so many."""
+    count = resources.workers if workers is None else workers
+    return {"CPU": resources.cpus * count, "GPU": resources.gpus * count, "memory": resources.memory_gb * GB * count}
 
 
 @ray.remote
 def _run(call: Call) -> None:
-    with _captured() as tail:
+    with captured() as tail:
         execute(call, tail)
 
 
 @ray.remote(max_calls=1)
 def _run_on_gpu(call: Call) -> None:
     """A process of its own: CUDA_VISIBLE_DEVICES may change between tasks, under a CUDA that was initialised with the old one."""
-    with _captured() as tail:
+    with captured() as tail:
         execute(call, tail)
-
-
-class _Tee(io.TextIOBase):
-    """Writes through, and keeps the end."""
-
-    def __init__(self, through: Any) -> None:
-        self.through, self.tail = through, ""
-
-    def write(self, text: str) -> int:
-        self.tail = (self.tail + text)[-LOG_TAIL:]
-        self.through.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        self.through.flush()
-
-
-@contextlib.contextmanager
-def _captured() -> Iterator[Any]:
-    """What the step prints and logs, for its failure record; it still goes to Ray's log files."""
-    import sys
-
-    tee = _Tee(sys.stderr)
-    handler = logging.StreamHandler(tee)
-    logging.getLogger().addHandler(handler)
-    try:
-        with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
-            yield lambda: tee.tail
-    finally:
-        logging.getLogger().removeHandler(handler)

@@ -14,10 +14,11 @@ def check_names(study: Study) -> None:
     for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong)):
         identify(model, study.base)
     for spec in {cell.config.task.model_dump_json(): cell.config.task for cell in study.cells}.values():
+        source_identity(spec.data, study.base)
         try:
             format_of(spec)
         except ConfigError as error:
             raise ConfigError(f"task.format: {error}") from None
-        source_identity(spec.data, study.base)
-        if spec.test_data:
-            source_identity(spec.test_data, study.base, key="task.test_data")
+        for key, apart in (("task.test_data", spec.test_data), ("task.pool_data", spec.pool_data)):
+            if apart is not None:
+                source_identity(apart, study.base, key=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,40 @@ def test_a_dataset_has_no_gold_and_cannot_be_given_any() -> None:
     assert not {"gold", "label", "labels"} & set(vars(rows()))
 
 
+def test_the_digest_of_rows_without_sources_is_what_it_was() -> None:
+    """Made by the code before rows had sources: stored results are found under it."""
+    assert rows().digest == "ba8ff458e3413c0ccfbb6daa34f2433e2cda0ffcb1073ab73be45da1be5c4ce8"
+    pair = Dataset.of("p", "test", "pair", ("x", "y", "z"), ["1", "2"], first=["ä\n", ""], second=["b", "\x1f"])
+    assert pair.digest == "81d15fb946c40cf1cc65f0cd7b3fd5e0180c19dd0371219dfcf9387d038c1fac"
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.sampled_from("xyz"), min_size=1), st.randoms())
+def test_sources_count_and_go_with_their_rows(origin: dict[str, str], rng: random.Random) -> None:
+    def made(ids: list[str], change: dict[str, str]) -> Dataset:
+        return rows(ids, sources=[(origin | change)[i] for i in ids])
+
+    ids, one = list(origin), rng.choice(list(origin))
+    data = made(ids, {})
+    shuffled = rng.sample(ids, len(ids))
+    assert made(shuffled, {}).digest == data.digest == data.select(shuffled).digest
+    assert len({data.digest, rows(ids).digest, made(ids, {one: "elsewhere"}).digest}) == 3
+    some = shuffled[: len(ids) // 2 + 1]
+    assert data.select(some).sources.tolist() == [origin[i] for i in some]
+
+
+def test_rows_with_sources_are_no_other_rows_without() -> None:
+    """Three texts a row, twice, are as many as two texts a row, three times."""
+    two = Dataset.of("n", "x", "text", ("no", "yes"), ["a", "d"], text=["b", "e"], sources=["c", "f"])
+    three = Dataset.of("n", "x", "text", ("no", "yes"), ["a", "c", "e"], text=["b", "d", "f"])
+    assert two.digest != three.digest
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"sources": ["x", "", "z"]}, "the row with id 'a' has no source; give every row one, or none"),
+        ({"sources": ["x", None, "z"]}, "the row with id 'a' has no source"),
+        ({"sources": ["x"]}, "column 'source' has 1 rows for 3 ids"),
         ({"ids": ["a", "a", "b"]}, "more than once.*'a'"),
         ({"ids": ["", "a", "b"]}, "empty"),
         ({"classes": ("one",)}, "two classes"),
@@ -103,7 +135,7 @@ def test_stacking_aligns_and_marks_who_abstains() -> None:
 
 
 def test_nothing_can_be_changed_in_place() -> None:
-    for array in (labels().probs_NK, labels().mask_N, rows().ids, rows().inputs["text"]):
+    for array in (labels().probs_NK, labels().mask_N, rows().ids, rows().inputs["text"], rows(sources=["x", "y", "z"]).sources):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[1]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from row_files import digests, made, places, rows_of, write
 
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ConfigError, DataError, InputError
@@ -20,41 +21,24 @@ REAL = Path(__file__).parents[4] / "shared" / "data"
 SPLITS = ("labelled", "heldout", "pool", "test")
 
 
-def rows_of(n, start=0):
-    return [{"text": f"row number {i}", "label": (i * 7) % 3 % 2, "who": f"author {i // 4}", "key": f"k{i}"} for i in range(start, start + n)]
-
-
-def write(folder, rows, name="rows.jsonl"):
-    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return f"file:{name}"
-
-
-def made(folder, rows, test_rows=None, **spec):
-    if test_rows is not None:
-        spec["test_data"] = write(folder, test_rows, "test.jsonl")
-    return prepare(TaskSpec(data=write(folder, rows), **spec), folder)
-
-
-def places(prepared, column="text"):
-    return {text: name for name, rows in prepared.splits.items() for text in rows.inputs[column]}
-
-
-def digests(prepared):
-    return {name: rows.digest for name, rows in prepared.splits.items()}
-
-
 def plain(i, *, unit=None, label="0"):
-    return Row(i, f"c{i}", f"c{i}", unit or f"row c{i}", (f"t{i}",), label, "")
+    return Row(i, f"c{i}", f"c{i}", unit or f"row c{i}", (f"t{i}",), label, "", "")
 
 
 # ---- who sees which row
 
 
-@given(st.sets(st.integers(0, 10**6), min_size=1, max_size=60), st.sets(st.integers(0, 10**6), max_size=60), st.integers(0, 99), st.booleans())
-def test_more_rows_move_no_row(few, more, seed, own_test):
+@given(
+    st.sets(st.integers(0, 10**6), min_size=1, max_size=60),
+    st.sets(st.integers(0, 10**6), max_size=60),
+    st.integers(0, 99),
+    st.sets(st.sampled_from(["pool", "test"])),
+)
+def test_more_rows_move_no_row(few, more, seed, apart):
     spec = TaskSpec(data="world:topic", seed=seed, heldout=0.2)
-    one = assign(map(plain, few), spec, own_test=own_test)
-    two = assign(map(plain, few | more), spec, own_test=own_test)
+    one = assign(map(plain, few), spec, apart)
+    two = assign(map(plain, few | more), spec, apart)
+    assert set(one) == {*SPLITS} - apart
     for name, rows in one.items():
         assert {row.id for row in rows} <= {row.id for row in two[name]}
 
@@ -62,7 +46,7 @@ def test_more_rows_move_no_row(few, more, seed, own_test):
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), unique_by=lambda pair: pair[0], min_size=1, max_size=30), st.integers(0, 99))
 def test_a_group_is_in_one_split(pairs, seed):
     spec = TaskSpec(data="world:topic", seed=seed, heldout=0.3)
-    splits = assign([plain(i, unit=f"group {g}") for i, g in pairs], spec, own_test=False)
+    splits = assign([plain(i, unit=f"group {g}") for i, g in pairs], spec, apart=())
     homes = [{name for name, rows in splits.items() if any(row.unit == unit for row in rows)} for unit in {f"group {g}" for _, g in pairs}]
     assert all(len(home) == 1 for home in homes)
 
@@ -276,7 +260,11 @@ def test_slices_stand_beside_the_rows(tmp_path):
             {"columns": {"text": "txet"}},
             r"'text' is to be read from 'txet', which is not a column of rows.jsonl \(did you mean 'text'\?\); it has: text, label, who, key",
         ),
-        ({}, {"columns": {"txt": "text"}}, r"task.columns: the format has no column 'txt' \(did you mean 'text'\?\); it reads: text, label, id, group, slice"),
+        (
+            {},
+            {"columns": {"txt": "text"}},
+            r"task.columns: the format has no column 'txt' \(did you mean 'text'\?\); it reads: text, label, id, group, slice, source",
+        ),
         ({}, {"format": "txt"}, r"unknown format 'txt' \(did you mean 'text'\?\); there are: "),
         ({}, {"format": "sciq"}, "'question' is to be read from 'question', which is not a column"),
         ({"text": "  "}, {}, "rows.jsonl row 6: column 'text' holds an empty text"),
@@ -358,7 +346,7 @@ def test_the_world_fills_every_cap_exactly(tmp_path):
             ids = np.concatenate([s.ids for s in prepared.splits.values()])
             texts = np.concatenate([s.inputs["text"] for s in prepared.splits.values()])
             assert len(set(ids)) == len(set(texts)) == len(ids)
-    assert rows_needed(TaskSpec(data="world:topic"), own_test=False) == 10_000
+    assert rows_needed(TaskSpec(data="world:topic"), apart=()) == 10_000
 
 
 def test_the_worlds_kind_is_a_slice_and_no_column(tmp_path):

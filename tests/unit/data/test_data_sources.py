@@ -13,6 +13,8 @@ from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ConfigError, DataError, InputError
 from w2s_ray.data.prepare import prepare
 from w2s_ray.data.sources import open_source, source_identity
+from w2s_ray.data.world import TASKS
+from w2s_ray.data.world.task import VERSION
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -62,7 +64,21 @@ def test_identity_is_content_without_the_place(tmp_path):
     assert source_identity(name, tmp_path) != expected
     assert source_identity(f"hub:org/name@{COMMIT}", tmp_path) == f"hub:org/name@{COMMIT}"
     assert source_identity(f"hub:org/name/config@{COMMIT}#test", tmp_path) == f"hub:org/name/config@{COMMIT}#test"
-    assert source_identity("world:topic", tmp_path) == open_source("world:topic", tmp_path).identity == "world:topic@1"
+
+
+def test_the_identity_of_generated_rows_is_their_version_and_all_their_knobs(tmp_path):
+    plain = source_identity("world:topic", tmp_path)
+    assert plain == open_source("world:topic", tmp_path).identity == source_identity("world:topic", tmp_path / "nowhere")
+    name, _, knobs = plain.partition(" ")
+    assert name == f"world:topic@{VERSION}"
+    assert json.loads(knobs)["overlap"] == 0.35
+    assert source_identity("world:topic?hard=0.35&overlap=0.35", tmp_path) == plain, "what is written out is the same rows"
+    assert source_identity("world:topic?overlap=0.2&hard=0.3", tmp_path) == source_identity("world:topic?hard=0.3&overlap=0.2", tmp_path) != plain
+    everything = {source_identity(f"world:{name}", tmp_path) for name in TASKS}
+    assert len(everything) == len(TASKS)
+    knobs_turned = ("words=18", "signal=3", "hard=0.3", "overlap=0.3", "easy_true=0.6", "hard_true=0.9", "classes=5", "form=negation", "hard_share=[0,0.5]")
+    assert {knob.partition("=")[0] for knob in knobs_turned} == set(json.loads(knobs))
+    assert len({source_identity(f"world:topic?{knob}", tmp_path) for knob in knobs_turned} | {plain}) == 10
 
 
 def test_byte_order_mark_and_blank_lines(tmp_path):
@@ -102,8 +118,14 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name, content, words):
         ("file:rowz.jsonl", r"there is no file .*rowz.jsonl \(did you mean 'rows.jsonl'\?\); relative paths start at"),
         ("file:folder.csv", "is a folder; name one file in it"),
         ("rows.jsonl", r"task.data: 'rows.jsonl' is not the name of a data source \(did you mean 'file:rows.jsonl'\?\)"),
-        ("fil:rows.jsonl", r"did you mean 'file'\?\); write one of world:NAME, file:PATH, hub:"),
+        ("fil:rows.jsonl", r"did you mean 'file'\?\); write one of world:TASK.*, file:PATH, hub:"),
         ("world:topics", r"there is no 'world:topics' \(did you mean 'world:topic'\?\); there are: world:topic"),
+        ("world:topic?overlp=0.1", r"^overlp is not a known key \(did you mean 'overlap'\?\); there are: .*words \(in task.data: world:topic"),
+        ("world:topic?overlap", "has 'overlap' where a knob belongs; write world:topic.overlap=VALUE"),
+        ("world:topic?hard=0.8", r"hard \(0.8\) and overlap \(0.35\) are shares of the rows and sum to at most 1"),
+        ("world:topic?words=many", "words is 'many'; it must be a whole number"),
+        ("world:shift?domain=hom", r"domain is 'hom' \(did you mean 'home'\?\)"),
+        ("world:sources?overlaps=[0.1]", "two shares or more.*got"),
         ("hub:", "is not the name of a data source"),
         (
             "hub:allenai/sciq",
