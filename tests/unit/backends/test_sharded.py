@@ -65,8 +65,9 @@ def alone(folder: Path, model: Path, recipe: dict[str, Any]) -> dict[str, np.nda
 
 
 def assert_same(gang: dict[str, np.ndarray], one: dict[str, np.ndarray], tolerance: float = 1e-5) -> None:
-    for name in ("losses", "probs", "features"):
-        np.testing.assert_allclose(gang[name], one[name], rtol=tolerance, atol=tolerance, err_msg=name)
+    for name in ("losses", "probs"):
+        np.testing.assert_allclose(gang[name], one[name], rtol=0, atol=tolerance, err_msg=name)
+    np.testing.assert_allclose(gang["features"], one["features"], rtol=0, atol=10 * tolerance)  # of size 2, where probabilities are below 1
 
 
 QUICK = [("full", 2, "none"), ("lora", 3, "optimizer")]
