@@ -153,9 +153,9 @@ class Sharded:
 
     def _make_state(self, updates: int) -> None:
         """The state that AdamW makes at its first step."""
-        for group in self._adamw.param_groups:
-            for parameter in group["params"]:
-                self._adamw.state[parameter] = {"step": torch.tensor(float(updates)), **{name: torch.zeros_like(parameter) for name in MOMENTS}}
+        flat = self.engine.optimizer.fp32_partitioned_groups_flat if self.stage == 3 else [p for group in self._adamw.param_groups for p in group["params"]]
+        for parameter in flat:
+            self._adamw.state[parameter] = {"step": torch.tensor(float(updates)), **{name: torch.zeros_like(parameter) for name in MOMENTS}}
 
     def _put(self, parameter: nn.Parameter, whole: Tensor, moment: str | None) -> None:
         """Copy a whole tensor into the parts of it that this process holds."""
