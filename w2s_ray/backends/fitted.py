@@ -44,13 +44,19 @@ class Fitted:
     def predict(self, data: Dataset) -> LabelSet:
         check_classes(data, self.classes)
         tokens = self._tokens(data)
-        probs_NK = inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        probs_NK = self._classify(tokens)
         return LabelSet.of(tokens.ids, probs_NK.reshape(len(tokens), len(self.classes))).align(data.ids)
 
     def embed(self, data: Dataset, layer: int = -1) -> Features:
         tokens = self._tokens(data)
-        array_ND = inference.features(self.classifier, layer, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        array_ND = self._features(tokens, layer)
         return Features.of(tokens.ids, array_ND, layer=layer).align(data.ids)
+
+    def _classify(self, tokens: Tokens) -> inference.Floats32:
+        return inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+
+    def _features(self, tokens: Tokens, layer: int) -> inference.Floats32:
+        return inference.features(self.classifier, layer, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
 
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""

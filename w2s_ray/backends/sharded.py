@@ -23,11 +23,11 @@ from torch import Tensor
 
 from w2s_ray.backends.batches import Rows, micro_batches
 from w2s_ray.backends.checkpoint import CheckpointPlace
-from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, training_mode
+from w2s_ray.backends.classifier import Padded, build_classifier, training_mode
 from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb
 from w2s_ray.backends.fit import Loop, Progress, as_tensor, check_finite, fit_digest
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
-from w2s_ray.backends.fitted import HEAD_FILE, check_classes, load_adapter
+from w2s_ray.backends.fitted import HEAD_FILE, Fitted, load_adapter
 from w2s_ray.backends.gang import join_gang, own_device
 from w2s_ray.backends.gradients import Micro
 from w2s_ray.backends.inference import Floats32, length_batches
@@ -40,7 +40,6 @@ from w2s_ray.blocks.losses.contract import LossFn, Stateful
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
-from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
@@ -135,7 +134,7 @@ def fit_sharded(
         "seconds": seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device),
         "workers": gang.size, "zero": sharded.stage, "offload": resources.offload,
     }  # fmt: skip
-    return ShardedFitted(classifier, sharded, tokenizer, recipe, data.classes, device, resources, cache, log=gang_loop.log(), facts=facts)
+    return ShardedFitted(classifier, tokenizer, recipe, data.classes, device, resources, cache, sharded=sharded, log=gang_loop.log(), facts=facts)
 
 
 def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path | None = None) -> ShardedFitted:
@@ -156,7 +155,7 @@ def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path
     classifier = classifier.to(device)
     sharded = Sharded.start(classifier, build_adamw(classifier.named_parameters(), recipe), config, gang)
     classifier.causal = is_causal(classifier.backbone)
-    return ShardedFitted(classifier, sharded, load_tokenizer(home), recipe, classes, device, resources, cache)
+    return ShardedFitted(classifier, load_tokenizer(home), recipe, classes, device, resources, cache, sharded=sharded)
 
 
 def _stage(resources: Resources) -> int:
@@ -171,31 +170,17 @@ def _whole_batch(loss_fn: LossFn) -> LossFn:
 
 
 @dataclass
-class ShardedFitted:
-    """What a gang's fit gives back. Like `Fitted`, but every process must call."""
+class ShardedFitted(Fitted):
+    """What a gang's fit gives back. Every process must call."""
 
-    classifier: Classifier
-    sharded: Sharded
-    tokenizer: Any
-    recipe: Recipe
-    classes: tuple[str, ...]
-    device: torch.device
-    resources: Resources
-    cache: Path | None
-    log: list[dict[str, float]] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    sharded: Sharded = field(kw_only=True)
 
-    def predict(self, data: Dataset) -> LabelSet:
-        check_classes(data, self.classes)
-        tokens = self._tokens(data)
-        probs_NK = self._over_rows(lambda batch: self.classifier(batch).softmax(dim=-1), tokens, len(self.classes))
-        return LabelSet.of(tokens.ids, probs_NK).align(data.ids)
+    def _classify(self, tokens: Tokens) -> Floats32:
+        return self._over_rows(lambda batch: self.classifier(batch).softmax(dim=-1), tokens, len(self.classes))
 
-    def embed(self, data: Dataset, layer: int = -1) -> Features:
-        tokens = self._tokens(data)
+    def _features(self, tokens: Tokens, layer: int) -> Floats32:
         width = int(self.classifier.backbone.config.get_text_config().hidden_size)
-        array_ND = self._over_rows(lambda batch: self.classifier.pooled(batch, layer), tokens, width)
-        return Features.of(tokens.ids, array_ND, layer=layer).align(data.ids)
+        return self._over_rows(lambda batch: self.classifier.pooled(batch, layer), tokens, width)
 
     def save(self, folder: Path) -> None:
         """The same files as one device writes. The leader alone holds the weights, once."""
@@ -222,11 +207,6 @@ class ShardedFitted:
             save_file({"weight": head.contiguous()}, folder / HEAD_FILE)
             write_fit_file(folder, self.recipe, self.classes)
         self.sharded.gang.wait()
-
-    def _tokens(self, data: Dataset) -> Tokens:
-        tokens = tokenise(data, self.tokenizer, self.cache)
-        tokens.check_lengths(self.classifier.positions, "this model")
-        return tokens
 
     def _over_rows(self, compute: Callable[[Padded], Tensor], tokens: Tokens, width: int) -> Floats32:
         """compute(batch) of every row, each by one process, added up over the gang; all make as many passes, for under stage 3 each pass is made by all."""

@@ -20,7 +20,6 @@ from w2s_ray.ops.models import locate
 
 if TYPE_CHECKING:
     from w2s_ray.backends.fitted import Fitted
-    from w2s_ray.backends.sharded import ShardedFitted
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2", "layer"}, "lora": {"l2", "layer"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "pooling", "precision"}}
@@ -72,7 +71,7 @@ def run(work: Work) -> JSON:
     return {"kept": _kept(work, recipe), "supervision": supervision(work), "facts": fitted.facts}
 
 
-def _fit(*args: Any) -> Fitted | ShardedFitted:
+def _fit(*args: Any) -> Fitted:
     """By this process, or with the others of its gang."""
     resources: Resources = args[4]
     if resources.sharded:
@@ -84,7 +83,7 @@ def _fit(*args: Any) -> Fitted | ShardedFitted:
     return fit(*args)
 
 
-def _load(folder: Path, model_path: str, resources: Resources, cache: Path) -> Fitted | ShardedFitted:
+def _load(folder: Path, model_path: str, resources: Resources, cache: Path) -> Fitted:
     if resources.sharded:
         from w2s_ray.backends.sharded import load_sharded
 
@@ -94,7 +93,7 @@ def _load(folder: Path, model_path: str, resources: Resources, cache: Path) -> F
     return load_fitted(folder, model_path, resources, cache)
 
 
-def _serve(work: Work, rider: Rider, fitted: Fitted | ShardedFitted, value: JSON) -> None:
+def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
     data = Dataset.load(work.rider_input(rider, "data").path)
     if rider.step == PREDICT.name:
         work.put_rider(rider, fitted.predict(data).save, value)
@@ -120,7 +119,7 @@ def _kept(work: Work, recipe: Recipe) -> str:
     return "adapter" if recipe.adapt == "lora" else "model"
 
 
-def _write_log(folder: Path, fitted: Fitted | ShardedFitted) -> None:
+def _write_log(folder: Path, fitted: Fitted) -> None:
     """The loss curve, one JSON line a logged step."""
     import json
 
