@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder with train.jsonl: txt, hard_label, id")
     parser.add_argument("--rows", type=int, default=1200)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--micro-tokens", type=int, default=Resources().micro_tokens)
+    parser.add_argument("--micro-tokens", type=int, default=Resources().tokens_at_once)
     parser.add_argument("--only", nargs="*", help="names of contenders, such as ours plain-8")
     args = parser.parse_args()
     hf_logging.set_verbosity_error()

@@ -140,6 +140,19 @@ def test_plan_counts_what_would_run(finished: Face) -> None:
     assert sum(line.startswith("train/world-micro") for line in other.out.splitlines()) == 6
 
 
+def test_plan_says_what_a_spread_fit_needs_and_a_fit_that_no_device_holds_is_refused(face: Face) -> None:
+    text = face.w2s("plan", str(EXPERIMENTS[0].parents[1] / "real" / "qwen2.5-7b_sciq.yaml"), "--store", str(face.store)).out
+    assert "7.07 B parameters, 7.07 B of them trained; on each of 8 processes 71.0 of 80.0 GB can be filled" in text
+    (taken,) = [line.split() for line in text.splitlines() if line.startswith("-> 2")]
+    assert taken[1:3] == ["2", "32,768"]
+    small = ("--set", "resources.strong.gpu_gb=24", "--set", "resources.strong.workers=2")
+    path = str(EXPERIMENTS[0].parents[1] / "real" / "qwen2.5-7b_sciq.yaml")
+    assert "refused: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit" in face.w2s("plan", path, "--store", str(face.store), *small).out
+    ended = face.w2s("run", path, "--store", str(face.store), *small)
+    assert ended.code == 2
+    assert "resources.strong: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit: ZeRO 3, recomputed" in ended.err
+
+
 def test_why_names_the_field_that_differs(finished: Face) -> None:
     finished.w2s("plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]")
     keys = [

@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import yaml
+from gang_steps import GREEDY, HANG
+from integration.test_kills import finish, start
 from studies import config, run, write_rows
 
 from w2s_ray.config.load import expand
+from w2s_ray.core.errors import OutOfMemory, StepFailed
+from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.store import open_store
 from w2s_ray.study.run import run_cells
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 TWO: dict[str, Any] = {"resources": {"strong": {"workers": 2, "zero": 2, "cpus": 0.5, "checkpoint_every_s": 1.0}}}
 
 
@@ -43,7 +48,16 @@ def test_a_sharded_student_is_the_student_of_one_device(tmp_path: Path) -> None:
     assert_like(together.students["naive 0"], alone.students["naive 0"])
     store = open_store(url)
     facts = [store.open(key).record.value["facts"] for key in store.finished("train")]
-    assert sorted(fact.get("workers", 1) for fact in facts) == [1, 2, 2]
+    assert sorted(fact["workers"] for fact in facts) == [1, 2, 2]
+    for fact in facts:
+        assert set(fact["seconds"]) >= {"load", "train", "predict", "save"}
+        assert fact["tokens_per_s"] > 0
+        assert fact["mfu"] == "unknown device"
+        assert len(fact["peak_memory_mb"]) == fact["workers"]
+    assert all(fact["start_s"] > 0 and fact["ends"] == [] for fact in facts if fact["workers"] == 2)
+    one = open_store(str(tmp_path / "one"))
+    counted = [{fact["tokens"] for fact in (place.open(key).record.value["facts"] for key in place.finished("train"))} for place in (one, store)]
+    assert counted[0] == counted[1]  # of all processes
     assert not list((tmp_path / "two" / "train").glob("*/work/gang*"))  # checkpoints go when the fit is done
 
 
@@ -59,20 +73,127 @@ def test_more_than_the_cluster_has_is_refused_before_it_starts(tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_a_process_that_hangs_ends_in_a_bounded_time_with_its_stack(tmp_path: Path) -> None:
+    url = str(tmp_path / "store")
+    started = time.monotonic()
+    with Context(open_store(url), lambda: on_ray(url)) as context:
+        handle = context.submit(HANG, {}, {}, resources=Resources(workers=2, cpus=0.5, retries=0, hang_s=5))
+        with pytest.raises(StepFailed) as caught:
+            handle.record()
+    assert time.monotonic() - started < 90
+    assert "_sleep_for_ever" in caught.value.log
+    assert "process 1: no step ended in 5 s" in caught.value.log
+    failure = open_store(url).failure(handle.key)
+    assert failure is not None
+    assert "_sleep_for_ever" in failure.log
+
+
+@pytest.mark.slow
+def test_where_memory_runs_out_half_as_many_tokens_go_at_once(tmp_path: Path) -> None:
+    url = str(tmp_path / "store")
+    resources = Resources(workers=2, cpus=0.5, micro_tokens=1600)
+    with Context(open_store(url), lambda: on_ray(url)) as context:
+        value = context.submit(GREEDY, {"longest": 300}, {}, resources=resources).record().value
+        with pytest.raises(OutOfMemory, match="out of memory with 600 tokens at once, the longest row having 600"):
+            context.submit(GREEDY, {"longest": 600}, {}, resources=resources).record()
+    assert value["micro_tokens"] == 400
+    assert value["launch"]["halvings"] == [1600, 800]
+
+
+LONGER: dict[str, Any] = {"weak": {"epochs": 1, "lr": 0.01}, "strong": {"epochs": 40, "lr": 0.003, "batch": 16}}
+LONGEST = LONGER | {"strong": LONGER["strong"] | {"epochs": 150}}  # half a minute
+ONE_AT_A_TIME = {"strong": TWO["resources"]["strong"] | {"cpus": 1}}  # so that the gang with the checkpoint is the one whose process is killed
+
+
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     write_rows(tmp_path)
-    longer = {**TWO, "train": {"weak": {"epochs": 1, "lr": 0.01}, "strong": {"epochs": 30, "lr": 0.003, "batch": 16}}}
-    calm = run(config("naive", **longer), tmp_path, str(tmp_path / "calm"), lambda: on_ray(str(tmp_path / "calm")))
+    calm = run(config("naive", train=LONGER), tmp_path, str(tmp_path / "calm"))
     url = str(tmp_path / "killed")
     killed: list[int] = []
     killer = threading.Thread(target=_kill_a_worker, args=(Path(url), killed), daemon=True)
     killer.start()
-    rough = run(config("naive", **longer), tmp_path, url, lambda: on_ray(url))
+    rough = run(config("naive", train=LONGER, resources=ONE_AT_A_TIME), tmp_path, url, lambda: on_ray(url))
     killer.join(timeout=1)
     assert len(killed) == 1
-    assert rough.students == calm.students
+    assert_like(rough.students["naive 0"], calm.students["naive 0"])  # to the last bit where the calm one is a gang too: tests/unit/backends
     store = open_store(url)
-    assert any(store.open(key).record.value["facts"]["resumed_at"] > 0 for key in store.finished("train"))
+    (facts,) = [f for f in (store.open(key).record.value["facts"] for key in store.finished("train")) if f["resumed"]]
+    (resumed,), (end,) = facts["resumed"], facts["ends"]
+    assert resumed["step"] > 0
+    assert resumed["lost_s"] > 0
+    assert 0 < end["after_s"] < facts["start_s"]  # the second start came after the first end
+    assert end["cause"]
+
+
+@pytest.mark.slow
+def test_a_killed_driver_s_fit_goes_on_when_the_command_is_repeated(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    calm = run(config("naive", train=LONGER), tmp_path, str(tmp_path / "calm"))
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(config("naive", train=LONGER, resources=ONE_AT_A_TIME)))
+    process = start(path, "killed", "runs")
+    while not list((tmp_path / "killed").glob("train/*/work/gang.json")):
+        time.sleep(0.05)
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finish(start(path, "killed", "runs"), path)
+    again = run(config("naive", train=LONGER), tmp_path, str(tmp_path / "killed"))
+    assert again.executed == []
+    assert_like(again.students["naive 0"], calm.students["naive 0"])
+    store = open_store(str(tmp_path / "killed"))
+    assert any(store.open(key).record.value["facts"]["resumed"] for key in store.finished("train"))
+
+
+class Nodes:
+    """A study on several nodes of one machine, run in a thread while the test adds and drains nodes."""
+
+    def __init__(self, folder: Path, resources: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        monkeypatch.setenv("RAY_ADDRESS", self.cluster.address)
+        self.store = str(folder / "nodes")
+        raw = config("naive", train=LONGEST, resources={"strong": resources})
+        self.ran: list[Any] = []
+        self.thread = threading.Thread(target=lambda: self.ran.append(run(raw, folder, self.store, lambda: on_ray(self.store))))
+
+    def __enter__(self) -> Nodes:
+        return self
+
+    def start(self) -> None:
+        """Until a fit has a checkpoint."""
+        self.thread.start()
+        while not list(Path(self.store).glob("train/*/work/gang.json")):
+            time.sleep(0.05)
+            assert self.thread.is_alive()
+
+    def ended(self) -> list[dict[str, Any]]:
+        """Facts of all fits."""
+        self.thread.join(timeout=270)
+        assert self.ran
+        store = open_store(self.store)
+        return [store.open(key).record.value["facts"] for key in store.finished("train")]
+
+    def __exit__(self, *_: Any) -> None:
+        import ray
+
+        ray.shutdown()
+        self.cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins with the one process that there is room for; a node comes, it goes on with two, and what it learned is what one device learns."""
+    write_rows(tmp_path)
+    alone = run(config("naive", train=LONGEST), tmp_path, str(tmp_path / "one"))
+    with Nodes(tmp_path, {"workers": [1, 2], "zero": 2, "checkpoint_every_s": 1.0}, monkeypatch) as nodes:
+        nodes.start()
+        nodes.cluster.add_node(num_cpus=1)
+        facts = nodes.ended()
+    assert_like(nodes.ran[0].students["naive 0"], alone.students["naive 0"])
+    assert 2 in [entry["workers"] for fact in facts for entry in fact["resumed"]]
 
 
 def _kill_a_worker(store: Path, killed: list[int]) -> None:

@@ -1,6 +1,6 @@
 """The state of a fit in one safetensors file, so that a fit that died continues where it was. No pickle.
 
-Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: step, digest of the fit, counters.
+Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: digest of the fit, step, counters.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,13 +49,22 @@ class Training:
     step: int = 0
     losses: list[float] = field(default_factory=list)
     counters: dict[str, float] = field(default_factory=dict)
+    resumed: list[dict[str, float]] = field(default_factory=list)  # one entry a time that a checkpoint was continued
+    saved_at: float = 0.0  # by the wall clock: when the checkpoint that is continued was written
+
+    def notes(self) -> dict[str, Any]:
+        """What is no tensor, for a checkpoint."""
+        return {"step": self.step, "counters": self.counters, "resumed": self.resumed, "at": time.time()}
+
+    def read_notes(self, notes: Mapping[str, Any]) -> None:
+        self.step, self.counters, self.resumed, self.saved_at = notes["step"], notes["counters"], notes["resumed"], notes["at"]
 
 
 def save_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> None:
     """Write to the place's scratch folder, then hand the whole file over."""
     from safetensors.torch import save_file
 
-    meta = {"step": str(training.step), "digest": digest, "counters": json.dumps(training.counters)}
+    meta = {"digest": digest, "notes": json.dumps(training.notes())}
     place.scratch.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=place.scratch, suffix=".safetensors")
     os.close(handle)
@@ -81,8 +91,7 @@ def restore_checkpoint(place: CheckpointPlace, training: Training, digest: str) 
     if tensors is None:
         log.warning("the checkpoint %s belongs to another fit; this one starts over", path)
         return False
-    training.step = int(meta["step"])
-    training.counters = json.loads(meta["counters"])
+    training.read_notes(json.loads(meta["notes"]))
     _load(training, tensors)
     return True
 

@@ -27,5 +27,5 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
     tokens.check_lengths(backbone.positions, model_path)
     no_head = torch.nn.Linear(1, 1)
     classifier = Classifier(backbone, no_head, recipe.pooling, cast).to(device)
-    array_ND = inference.features(classifier, recipe.layer, tokens, pad_id(tokenizer), resources.micro_tokens, device)
+    array_ND = inference.features(classifier, recipe.layer, tokens, pad_id(tokenizer), resources.tokens_at_once, device)
     return Features.of(tokens.ids, array_ND, layer=recipe.layer).align(data.ids)

@@ -6,8 +6,8 @@ Shapes: N rows in the order of their ids, M teachers, K classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.gang import ALONE, Gang
 from w2s_ray.backends.gradients import Micro, step_loss
-from w2s_ray.backends.models import load_tokenizer, pad_id
+from w2s_ray.backends.models import load_tokenizer, pad_id, shape_of
 from w2s_ray.backends.optimizer import build_adamw, clip, lr_factor, set_lr
+from w2s_ray.backends.placement import halving, out_of_memory, settled
+from w2s_ray.backends.speed import utilisation
 from w2s_ray.backends.targets import Targets, join
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.blocks.losses.contract import LossFn
@@ -35,6 +37,7 @@ from w2s_ray.core.ids import content_digest
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
+from w2s_ray.core.watch import Watch
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -52,26 +55,40 @@ def fit(
     cache: Path,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in `place` is continued."""
+    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in `place` is continued; so is a fit that ran out of memory, with less at once."""
+    return halving(lambda resources, halvings: _fit(data, labels, model_path, recipe, resources, place, cache, progress, halvings), resources)
+
+
+def _fit(
+    data: Dataset,
+    labels: Sequence[LabelSet],
+    model_path: str,
+    recipe: Recipe,
+    resources: Resources,
+    place: CheckpointPlace,
+    cache: Path,
+    progress: Progress | None,
+    halvings: list[int],
+) -> Fitted:
     device = pick_device(resources)
     cast = autocast(device, recipe.precision)
     targets = join(data.ids, labels, data.num_classes)
     clock = _Clock(device)
     tokenizer = load_tokenizer(model_path)
     tokens = tokenise(data, tokenizer, cache)
+    resources = settled(model_path, recipe, tokens, resources, device)
     clock.lap("tokenise")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(recipe.seed, "dropout"))
         classifier = build_classifier(model_path, recipe, data.num_classes, cast).to(device)
         tokens.check_lengths(classifier.positions, model_path)
         clock.lap("load")
-        training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing)
+        training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing is True)
         loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
         loop = Loop.build(classifier, loss_fn, tokens, targets, recipe, resources, pad_id(tokenizer), device)
         loop.run(place, fit_digest(data, labels, recipe), progress)
         clock.lap("train")
-    facts = loop.facts() | {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb(device), "device": device_name(device)}
-    facts["tokens_per_s"] = facts["tokens"] / max(loop.training.counters["seconds"], 1e-9)
+    facts = loop.facts(model_path) | {"seconds": clock.seconds, "halvings": halvings}
     return Fitted(classifier, tokenizer, recipe, data.classes, device, resources, cache, log=loop.log(), facts=facts)
 
 
@@ -95,6 +112,7 @@ class Loop:
     resources: Resources
     fill: int
     gang: Gang = ALONE
+    watch: Watch = field(default_factory=Watch)
 
     @staticmethod
     def build(
@@ -118,7 +136,8 @@ class Loop:
     def run(self, place: CheckpointPlace, digest: str, progress: Progress | None) -> None:
         """Steps from where the checkpoint ends to the last one."""
         training = self.training
-        self.resumed_at = training.step if self._restore(place, digest) else 0
+        if self._restore(place, digest):
+            training.resumed.append({"step": training.step, "workers": self.gang.size, "lost_s": round(time.time() - training.saved_at, 3)})
         pending: list[Tensor] = []
         most_pending = GPU_LOSSES_IN_FLIGHT if training.device.type == "cuda" else 1
         started = saved = time.monotonic()
@@ -127,8 +146,12 @@ class Loop:
             epoch, index = divmod(training.step, self.steps_per_epoch)
             if index == 0 or not batches:
                 batches = self._epoch(epoch)
-            pending.append(self._step(batches[index]))
+            try:
+                pending.append(self._step(batches[index]))
+            except torch.OutOfMemoryError as error:
+                raise out_of_memory(error, self.tokens, self.resources) from error
             training.step += 1
+            self.watch.beat()
             due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s)
             if len(pending) >= most_pending or due or training.step == self.total:
                 self._note(pending)
@@ -142,6 +165,7 @@ class Loop:
             if due and training.step < self.total:
                 self._save(place, digest)
                 saved = time.monotonic()
+        self.watch.rest()
         self._check_weights()
 
     def _epoch(self, epoch: int) -> list[Rows]:
@@ -175,15 +199,26 @@ class Loop:
         return restore_checkpoint(place, self.training, digest)
 
     def _micros(self, rows: Rows) -> list[Micro]:
+        parts = self._cut(rows)
+        self._count(parts)
         whole = float(self.targets.weight_N[rows].sum())
-        return [self._micro(part, whole) for part in micro_batches(rows, self.tokens.lengths_N, self.resources.micro_tokens)]
+        return [self._micro(part, whole) for part in parts]
+
+    def _cut(self, rows: Rows) -> list[Rows]:
+        return micro_batches(rows, self.tokens.lengths_N, self.resources.tokens_at_once)
+
+    def _count(self, parts: Iterable[Rows]) -> None:
+        """What goes through the model, of all processes."""
+        counters = self.training.counters
+        for rows in parts:
+            lengths = self.tokens.lengths_N[rows]
+            counters["rows"] += len(rows)
+            counters["tokens"] += int(lengths.sum())
+            counters["padded"] += len(rows) * int(lengths.max())
 
     def _micro(self, rows: Rows, whole: float) -> Micro:
-        device, counters = self.training.device, self.training.counters
+        device = self.training.device
         inputs = Padded.of(self.tokens, rows, self.fill, device)
-        counters["rows"] += len(rows)
-        counters["tokens"] += int(self.tokens.lengths_N[rows].sum())
-        counters["padded"] += inputs.ids_BT.numel()
         weights = self.targets.weight_N[rows]
         return Micro(inputs, as_tensor(self.targets.probs_NMK[rows], device), as_tensor(weights, device), float(weights.sum()) / whole)
 
@@ -219,14 +254,27 @@ class Loop:
         steps = sorted({*range(0, self.total, every), self.total - 1})
         return [{"step": step + 1, "loss": self.training.losses[step], "lr": self._lr(step)} for step in steps]
 
-    def facts(self) -> dict[str, Any]:
-        counters = self.training.counters
+    def facts(self, model_path: str) -> dict[str, Any]:
+        """What the fit did and how fast; tokens, rows and padding are those of all its processes."""
+        counters, device, resources = self.training.counters, device_name(self.training.device), self.resources
+        speed = counters["tokens"] / max(counters["seconds"], 1e-9)
+        mean_length = counters["tokens"] / max(counters["rows"], 1)
+        frozen = self.recipe.adapt != "full"
         return {
             "rows": int(counters["rows"]),
             "tokens": int(counters["tokens"]),
             "padding": 1 - counters["tokens"] / counters["padded"],
             "steps": self.total,
-            "resumed_at": self.resumed_at,
+            "resumed": self.training.resumed,
+            "tokens_per_s": speed,
+            "mfu": utilisation(shape_of(model_path), speed, mean_length, 1.0, device, self.recipe.precision, self.gang.size, frozen=frozen),
+            "device": device,
+            "peak_memory_mb": self.gang.each(peak_memory_mb(self.training.device), self.training.device),
+            "workers": self.gang.size,
+            "zero": resources.zero if resources.sharded else None,
+            "offload": resources.offload,
+            "micro_tokens": resources.tokens_at_once,
+            "activation_checkpointing": resources.activation_checkpointing is True,
         }
 
 

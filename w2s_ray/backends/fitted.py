@@ -53,24 +53,21 @@ class Fitted:
         return Features.of(tokens.ids, array_ND, layer=layer).align(data.ids)
 
     def _classify(self, tokens: Tokens) -> inference.Floats32:
-        return inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        return inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
 
     def _features(self, tokens: Tokens, layer: int) -> inference.Floats32:
-        return inference.features(self.classifier, layer, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        return inference.features(self.classifier, layer, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
 
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        backbone = self.classifier.backbone
-        with quiet():
-            if self.recipe.adapt == "lora":
-                backbone.peft_config["default"].base_model_name_or_path = ""  # a place, which differs from host to host
-                backbone.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
-                (folder / "README.md").unlink(missing_ok=True)  # a model card that names such places too
-            else:
-                backbone.save_pretrained(folder, safe_serialization=True)
+        if self.recipe.adapt == "lora":
+            save_adapter(self.classifier.backbone, folder)
+        else:
+            with quiet():
+                self.classifier.backbone.save_pretrained(folder, safe_serialization=True)
                 self.tokenizer.save_pretrained(folder)
         save_file({"weight": self.classifier.head.weight.detach().cpu().contiguous()}, folder / HEAD_FILE)
         write_fit_file(folder, self.recipe, self.classes)
@@ -100,6 +97,15 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
     with torch.no_grad():
         classifier.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
     return Fitted(classifier.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
+
+
+def save_adapter(model: Any, folder: Path, tensors: dict[str, torch.Tensor] | None = None) -> None:
+    """peft's files; `tensors` where the model itself holds but parts of them."""
+    model.peft_config["default"].base_model_name_or_path = ""  # a place, which differs from host to host
+    given = {} if tensors is None else {"state_dict": tensors}
+    with quiet():
+        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False, **given)
+    (folder / "README.md").unlink(missing_ok=True)  # a model card that names such places too
 
 
 def load_adapter(model: Any, folder: Path) -> None:

@@ -6,6 +6,8 @@ Shapes: B rows of this process, K classes, and so on: whatever comes after the f
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from w2s_ray.backends.devices import pick_device
+from w2s_ray.core.errors import PeerLost
 from w2s_ray.core.resources import Resources
 
 
@@ -34,22 +37,42 @@ class Gang:
             dist.all_reduce(tensor)
         return tensor
 
-    def leaders(self, value: bool, device: torch.device) -> bool:
+    def leaders(self, flags: Sequence[bool], device: torch.device) -> list[bool]:
         """What the leader says, so that all take the same turn."""
-        return bool(self.sum(torch.tensor(float(value and self.leads), device=device)).item())
-
-    def gather(self, tensor_B: Tensor) -> tuple[Tensor, int]:
-        """The rows of all processes in the order of their ranks, and where this one's begin. Processes may have different numbers of rows."""
         if self.size == 1:
-            return tensor_B, 0
+            return list(flags)
+        said = torch.tensor([float(flag and self.leads) for flag in flags], device=device)
+        return [bool(flag) for flag in self.sum(said).tolist()]
+
+    def least(self, value: float, device: torch.device) -> float:
+        """The smallest value that any of them has."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.all_reduce(tensor, dist.ReduceOp.MIN)
+        return float(tensor)
+
+    def each(self, value: float, device: torch.device) -> list[float]:
+        """The value of every one, in the order of their ranks."""
+        values = torch.zeros(self.size, dtype=torch.float64, device=device)
+        values[self.rank] = value
+        found: list[float] = self.sum(values).tolist()
+        return found
+
+    def gather(self, tensor_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of all processes in the order in which they were dealt, one to each in turn, and the places of this one's among them."""
+        if self.size == 1:
+            return tensor_B, torch.arange(len(tensor_B), device=tensor_B.device)
         counts = torch.zeros(self.size, dtype=torch.int64, device=tensor_B.device)
         counts[self.rank] = len(tensor_B)
-        sizes = [int(count) for count in self.sum(counts).tolist()]
-        padded = tensor_B.new_zeros((max(sizes), *tensor_B.shape[1:]))
+        sizes = self.sum(counts)
+        padded = tensor_B.new_zeros((int(sizes.max()), *tensor_B.shape[1:]))
         padded[: len(tensor_B)] = tensor_B
-        parts = [torch.empty_like(padded) for _ in sizes]
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
-        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]), sum(sizes[: self.rank])
+        there = (torch.arange(len(padded), device=sizes.device)[:, None] < sizes).flatten()
+        owners = torch.arange(self.size, device=sizes.device).repeat(len(padded))[there]
+        return torch.stack(parts, dim=1).flatten(0, 1)[there], torch.nonzero(owners == self.rank)[:, 0]
 
     def wait(self) -> None:
         """Until all are here."""
@@ -58,6 +81,17 @@ class Gang:
 
 
 ALONE = Gang()
+
+
+@contextmanager
+def lost_peers() -> Iterator[None]:
+    """A message that fails because another process is gone is told from a mistake of this one's. gloo raises plain errors that name its own files."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "/gloo/" in str(error):
+            raise PeerLost(str(error).splitlines()[0]) from error
+        raise
 
 
 def own_device(resources: Resources) -> torch.device:

@@ -69,13 +69,13 @@ def _in_logits(mine_BK: Tensor, micros: Sequence[Micro], loss_fn: LossFn, progre
     """The gradient of the whole batch's loss in this process's logits (times the gang's size, for gradients are averaged over it), and the loss."""
     targets_BMK, weights_B = torch.cat([m.targets_BMK for m in micros]), torch.cat([m.weights_B for m in micros])
     counted_B = weights_B > 0  # a row without weight fills a gap in a gang's schedule
-    whole_BK, start = gang.gather(mine_BK[counted_B])
+    whole_BK, places = gang.gather(mine_BK[counted_B])
     whole_BK.requires_grad_()
     loss = loss_fn(whole_BK, gang.gather(targets_BMK[counted_B])[0], gang.gather(weights_B[counted_B])[0], progress)
     loss.backward()
     assert whole_BK.grad is not None
     gradient_BK = torch.zeros_like(mine_BK)
-    gradient_BK[counted_B] = whole_BK.grad[start : start + int(counted_B.sum())] * gang.size
+    gradient_BK[counted_B] = whole_BK.grad[places] * gang.size
     return gradient_BK, loss.detach()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from w2s_ray.backends import inference
 from w2s_ray.backends.checkpoint import CheckpointPlace
 from w2s_ray.backends.classifier import Padded, training_mode
-from w2s_ray.backends.devices import Autocast, autocast, device_name, peak_memory_mb, pick_device
+from w2s_ray.backends.devices import Autocast, autocast, pick_device
 from w2s_ray.backends.fit import Loop, Progress
 from w2s_ray.backends.models import load_causal, load_tokenizer, pad_id, positions_of, quiet
 from w2s_ray.backends.targets import Targets
@@ -59,7 +59,7 @@ class LanguageModel(nn.Module):
         T = batch.ids_BT.shape[1]
         asked = min(last, T - 1) if last else T - 1
         next_BT = batch.ids_BT[:, T - asked :]
-        logits_BTV = self.logits(batch.ids_BT, asked + 1)[:, :-1]
+        logits_BTV = self.logits(batch.ids_BT[:, :-1], asked)  # the last token predicts nothing
         surprise_BT = nn.functional.cross_entropy(logits_BTV.flatten(0, 1), next_BT.flatten(), reduction="none").view(next_BT.shape)
         real_BT = torch.arange(T - asked, T, device=next_BT.device) < batch.lengths_B[:, None]
         return surprise_BT, real_BT
@@ -100,7 +100,7 @@ class Language:
         """Mean -log p of a token, in nats."""
         tokens = tokenise(data, self.tokenizer, self.cache)
         tokens.check_lengths(self.positions, "this model")
-        mean_N1 = inference.over_rows(self._scored, tokens, pad_id(self.tokenizer), self.resources.micro_tokens, self.device)
+        mean_N1 = inference.over_rows(self._scored, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
         weights_N = _predicted(tokens)
         return float((mean_N1[:, 0] * weights_N).sum() / weights_N.sum())
 
@@ -116,7 +116,7 @@ class Language:
         out = np.empty(len(flat_ids))
         order = sorted(range(len(flat_ids)), key=lambda i: -len(flat_ids[i]))
         with torch.inference_mode():
-            for rows in _runs(order, [len(ids) for ids in flat_ids], self.resources.micro_tokens):
+            for rows in _runs(order, [len(ids) for ids in flat_ids], self.resources.tokens_at_once):
                 batch = _padded([flat_ids[i] for i in rows], pad_id(self.tokenizer), self.device)
                 out[rows] = self._evaluated().tail(batch, torch.tensor([counts[i] for i in rows], device=self.device)).cpu().numpy()
         return out.reshape(-1, num)
@@ -128,7 +128,7 @@ class Language:
         out: list[list[int]] = [[] for _ in encoded]
         order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
         with torch.inference_mode():
-            for rows in _runs(order, [len(ids) + max_tokens for ids in encoded], self.resources.micro_tokens):
+            for rows in _runs(order, [len(ids) + max_tokens for ids in encoded], self.resources.tokens_at_once):
                 self._extend(rows, encoded, out, max_tokens, end)
         return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in out]
 
@@ -185,16 +185,11 @@ def fit_language(
     tokens.check_lengths(language.positions, model_path)
     with torch.random.fork_rng(devices=[language.device] if language.device.type == "cuda" else []):
         torch.manual_seed(derive_seed(recipe.seed, "dropout"))
-        training_mode(language.model, recipe, activation_checkpointing=resources.activation_checkpointing)
+        training_mode(language.model, recipe, activation_checkpointing=resources.activation_checkpointing is True)
         loop = Loop.build(language.model, MeanSurprise(), tokens, _every_token(tokens), recipe, resources, pad_id(language.tokenizer), language.device)
         loop.run(place, content_digest(["language", data.digest, recipe.model_dump_json()]), progress)
     language.log = loop.log()
-    language.facts = loop.facts() | {
-        "seconds": {"train": time.monotonic() - started},
-        "peak_memory_mb": peak_memory_mb(language.device),
-        "device": device_name(language.device),
-        "last_loss": language.log[-1]["loss"],
-    }
+    language.facts = loop.facts(model_path) | {"seconds": {"train": time.monotonic() - started}, "last_loss": language.log[-1]["loss"]}
     return language
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from w2s_ray.backends.memory import Shape
 from w2s_ray.core.errors import ModelError
 
 T = TypeVar("T")
@@ -71,6 +72,15 @@ def load_tokenizer(model_path: str) -> Any:
 
     with quiet():
         return _load(model_path, lambda name, options: AutoTokenizer.from_pretrained(name, **options))
+
+
+def shape_of(model_path: str) -> Shape:
+    """The numbers that decide its memory, from its config alone."""
+    from transformers import AutoConfig
+
+    with quiet():
+        config = _load(model_path, lambda name, options: AutoConfig.from_pretrained(name, **options))
+    return Shape.of(config.to_dict())
 
 
 def pad_id(tokenizer: Any) -> int:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from w2s_ray.backends.gang import Gang
+from w2s_ray.backends.memory import BUCKET, GATHERED
 from w2s_ray.config.recipe import Recipe
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -27,7 +28,9 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 def zero_config(recipe: Recipe, stage: int, offload: str) -> dict[str, Any]:
     """DeepSpeed's settings. Batches, accumulation and learning rates are ours; it averages, clips and shards."""
-    zero: dict[str, Any] = {"stage": stage, "contiguous_gradients": True, "overlap_comm": False}
+    zero: dict[str, Any] = {"stage": stage, "contiguous_gradients": True, "overlap_comm": False, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET}
+    if stage == 3:
+        zero |= {"stage3_max_live_parameters": GATHERED, "stage3_max_reuse_distance": GATHERED, "stage3_prefetch_bucket_size": BUCKET}
     if offload in ("optimizer", "params"):
         zero["offload_optimizer"] = {"device": "cpu"}
     if offload == "params":
@@ -112,9 +115,18 @@ class Sharded:
 
         if self.stage == 3 and parameter.requires_grad:
             value: Tensor = safe_get_full_fp32_param(parameter)
-            return value.detach().view(_shape(parameter)).cpu().clone()
+            return value.detach().view(full_shape(parameter)).cpu().clone()
         with GatheredParameters([parameter], enabled=hasattr(parameter, "ds_id")):
             return parameter.detach().cpu().clone()
+
+    @contextmanager
+    def all_at_once(self, module: nn.Module) -> Iterator[None]:
+        """Inside, every process holds the module's weights whole and may set them to the same values."""
+        from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+
+        parameters = [parameter for parameter in module.parameters() if hasattr(parameter, "ds_id")]
+        with GatheredParameters(parameters, modifier_rank=0, enabled=bool(parameters)):
+            yield
 
     def moments(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         """AdamW's running means of a trained parameter's gradient and of its square; none before the first step."""
@@ -126,7 +138,7 @@ class Sharded:
             return {name: self._adamw.state[parameter][name].detach().cpu().clone() for name in MOMENTS}
         if self.stage < 3:
             return {name: self._from_fragments(parameter, name) for name in MOMENTS}
-        return {name: safe_get_full_optimizer_state(parameter, name).detach().view(_shape(parameter)).cpu().clone() for name in MOMENTS}
+        return {name: safe_get_full_optimizer_state(parameter, name).detach().view(full_shape(parameter)).cpu().clone() for name in MOMENTS}
 
     def _from_fragments(self, parameter: Any, moment: str) -> Tensor:
         """Stages 1 and 2: put together what the processes hold. (DeepSpeed's own function loses the moments of all parameter groups but the first.)"""
@@ -202,5 +214,6 @@ class Sharded:
         return not bool(self.gang.sum(faults).item())
 
 
-def _shape(parameter: Tensor) -> torch.Size:
+def full_shape(parameter: Tensor) -> torch.Size:
+    """Of the whole tensor, of which a process may hold a part."""
     return getattr(parameter, "ds_shape", parameter.shape)

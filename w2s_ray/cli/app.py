@@ -57,7 +57,7 @@ def run(
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.store import open_store
     from w2s_ray.reports.terminal import summary_table
-    from w2s_ray.study.check import check_names
+    from w2s_ray.study.check import check_memory, check_names
     from w2s_ray.study.results import build_results, write_results
     from w2s_ray.study.run import collect, run_cells
     from w2s_ray.study.warnings import warnings_of
@@ -65,6 +65,7 @@ def run(
     started = time.perf_counter()
     study = load_study(file, sets or ())
     check_names(study)
+    check_memory(study)
     for warning in warnings_of(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     opened = open_store(_store_url(store))

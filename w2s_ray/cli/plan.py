@@ -6,19 +6,24 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray.backends.memory import GB, host_bytes, in_words, settle, ways
 from w2s_ray.config.load import Study
-from w2s_ray.core.errors import InputError
+from w2s_ray.core.errors import InputError, ResourceError
+from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
+from w2s_ray.ops.shapes import shape_of_name
 from w2s_ray.study.check import check_names
 from w2s_ray.study.run import run_cells
+
+LONGEST = 512  # tokens of the longest row, which a plan does not look for
+UNKNOWN_GB = 80.0  # of a GPU that nobody has described
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
             table.add_row(step, str(plan.to_run[step]), str(plan.reused[step]))
         console.print(table)
     for role in ("weak", "strong"):
-        console.print(f"{role}: {getattr(config.models, role)} on {_resources(getattr(config.resources, role))}", soft_wrap=True)
+        _print_placement(console, plan.study, role)
     if show_keys:
         for key in plan.keys:
             console.print(key, soft_wrap=True)
@@ -74,5 +79,45 @@ def _product(study: Study) -> str:
     return f"{len(points)} grid points x {len(config.methods)} methods x {len(config.seeds)} seeds"
 
 
-def _resources(resources: Any) -> str:
-    return f"{resources.cpus:g} CPU, {resources.gpus:g} GPU, {resources.micro_tokens} tokens at once"
+def _print_placement(console: Console, study: Study, role: str) -> None:
+    """Where a role's fits run; of those that are spread or on GPUs, what each way of running them needs on a device, and which one `auto` takes."""
+    model, resources, recipe = (getattr(part, role) for part in (study.config.models, study.config.resources, study.config.train))
+    console.print(Text.assemble((f"{role}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"), soft_wrap=True)
+    if not (resources.sharded or resources.gpus) or recipe.adapt == "probe":
+        return
+    shape = shape_of_name(model, study.base)
+    if shape is None:
+        console.print("  its shape is not known before it is downloaded, so neither is what it needs")
+        return
+    gpu = bool(resources.gpus)
+    said = resources.gpu_gb if gpu else resources.memory_gb or host_bytes() / GB / resources.fewest
+    room = said or UNKNOWN_GB
+    options = list(ways(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu))
+    try:
+        chosen = settle(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu)
+    except ResourceError as error:
+        chosen, refusal = None, str(error)
+    parts = [part for part in options[0].parts if any(way.parts[part] for way in options)]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("", "ZeRO"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("tokens", *parts, "GB", *(["host"] if any(way.host for way in options) else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for way in options:
+        mark = "->" if way == chosen else "" if way.fits else "no"
+        sizes = [*(way.parts[part] for part in parts), way.total, *([way.host] if way.host else [])]
+        stage = "none" if way.stage is None else str(way.stage)
+        table.add_row(mark, f"{stage} recomputed" if way.recomputed else stage, f"{way.micro_tokens:,}", *(f"{size / GB:.1f}" for size in sizes))
+    count = f"{in_words(shape.parameters)} parameters, {in_words(shape.trained(recipe))} of them trained"
+    free = f"{options[0].room / GB:.1f} of {room:.1f} GB can be filled, as {'gpu_gb says' if resources.gpu_gb else 'memory_gb says' if resources.memory_gb else 'is assumed' if gpu else 'this machine has'}"
+    console.print(f"  {count}; on each of {resources.fewest} processes {free}; rows of up to {LONGEST} tokens; GB a device by what lies there:", soft_wrap=True)
+    console.print(table)
+    if chosen is None:
+        console.print(f"  refused: {refusal}", soft_wrap=True)
+
+
+def _devices(resources: Resources) -> str:
+    each = " and ".join(part for part in (f"{resources.cpus:g} CPU", f"{resources.gpus:g} GPU" if resources.gpus else "") if part)
+    if resources.most == 1:
+        return each
+    return f"{resources.fewest if resources.fewest == resources.most else f'{resources.fewest} to {resources.most}'} processes with {each} each"

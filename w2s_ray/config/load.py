@@ -21,6 +21,7 @@ from w2s_ray.core.plugins import closest
 M = TypeVar("M", bound=BaseModel)
 
 # What pydantic's kinds of error mean to somebody who writes YAML; braces are filled from the error's context.
+_BRANCH = re.compile(r"int|float|str|bool|(tuple|literal)\[.*\]")  # of a union
 _MUST: dict[str, str] = {
     "string_type": "must be text (put it in quotes if it looks like a number, a date, yes or no)",
     "float_type": "must be a number",
@@ -205,7 +206,21 @@ def checked(model: type[M], raw: dict[str, Any], where: str = "") -> M:
         errors = error.errors(include_url=False)
         # A list of which an entry is wrong is also reported as too short.
         told = [e for e in errors if not any(len(other["loc"]) > len(e["loc"]) and other["loc"][: len(e["loc"])] == e["loc"] for other in errors)]
-        raise ConfigError("; ".join(_sentence(e) for e in told[:3]) + where) from None
+        raise ConfigError("; ".join(_either([_sentence(e) for e in _unbranched(told)][:3])) + where) from None
+
+
+def _unbranched(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of a value that may be one of several types pydantic names each in the place (`workers.int`); people know the key alone."""
+    return [{**e, "loc": tuple(part for part in e["loc"] if not _BRANCH.fullmatch(str(part)))} for e in errors]
+
+
+def _either(sentences: list[str]) -> list[str]:
+    """Sentences on one key and value become one: `it must be a or must be b`."""
+    by_subject: dict[str, list[str]] = {}
+    for sentence in sentences:
+        subject, joint, must = sentence.partition("; it ")
+        by_subject.setdefault(subject if joint else sentence, []).extend([must] if joint else [])
+    return [f"{subject}; it {' or '.join(musts)}" if musts else subject for subject, musts in by_subject.items()]
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -11,6 +11,8 @@ W2SError
  ├─ StoreError (OSError)            the artifact store
  ├─ DamagedArtifact (RuntimeError)  a file or a record of an artifact is not what was written
  ├─ FitError (RuntimeError)         a fit that cannot go on, such as a loss that is not finite
+ │   └─ OutOfMemory (MemoryError)   the device was too small for so many tokens at once
+ ├─ PeerLost (ConnectionError)       another process of this computation is gone; all begin again
  ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
  └─ Interrupted (RuntimeError)      the run was asked to stop
      └─ Planned                     `w2s plan`: the step would run
@@ -74,6 +76,31 @@ class DamagedArtifact(W2SError, RuntimeError):
 
 class FitError(W2SError, RuntimeError):
     """A fit that cannot go on, such as a loss that is not finite."""
+
+
+class OutOfMemory(FitError, MemoryError):
+    """The device's memory was too small for so many tokens at once; half of them may do, but no fewer than the longest row has."""
+
+    def __init__(self, micro_tokens: int, longest: int, report: str) -> None:
+        super().__init__(micro_tokens, longest, report)
+        self.micro_tokens, self.longest, self.report = micro_tokens, longest, report
+
+    def half(self) -> int:
+        """As many tokens as may go next, or this error where rows are too long for fewer."""
+        fewer = max(self.micro_tokens // 2, self.longest)
+        if fewer >= self.micro_tokens:
+            raise self
+        return fewer
+
+    def __str__(self) -> str:
+        return (
+            f"out of memory with {self.micro_tokens} tokens at once, the longest row having {self.longest} ({self.report}); "
+            "spread the fit over more devices (workers, zero), set offload or activation_checkpointing, or shorten the rows"
+        )
+
+
+class PeerLost(W2SError, ConnectionError):
+    """Another process of this computation is gone. No mistake of the step's: it begins again."""
 
 
 class Interrupted(W2SError, RuntimeError):

@@ -2,38 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from w2s_ray.core.errors import ResourceError
 
+TOKENS_AT_ONCE = 4096  # without an estimate of what fits: enough to keep a CPU's cores or a small GPU busy
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one step asks for."""
+    """What one step asks for. `auto` is settled by the process that trains, from the device's memory, the model's shape and the longest row."""
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory_gb: float = 0.0
-    workers: int = 1  # processes that train one fit together, each with these cpus, gpus and memory
+    gpu_gb: float = 0.0  # what one GPU holds; 0: what the GPU says. Given, a fit that cannot hold is refused before anything starts
+    workers: int | tuple[int, int] = (
+        1  # processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there is room for
+    )
     zero: Literal["auto", 0, 1, 2, 3] = "auto"  # what DeepSpeed spreads over them
     offload: Literal["none", "optimizer", "params"] = "none"  # what it keeps in the host's memory
     retries: int = 2  # after a lost worker; an exception of the step's own is not retried
-    micro_tokens: int = 4096  # tokens, padding included, that go through the model at once
-    activation_checkpointing: bool = False
+    micro_tokens: int | Literal["auto"] = "auto"  # tokens, padding included, that go through the model at once
+    activation_checkpointing: bool | Literal["auto"] = "auto"  # compute activations twice instead of keeping them
     checkpoint_every_s: float = 60.0
+    checkpoints_kept: int = 2  # of a fit by several processes, while it runs
+    hang_s: float = 600.0  # a step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again
 
     def __post_init__(self) -> None:
-        may_be_zero = ("gpus", "memory_gb", "retries")
-        for name in ("cpus", "gpus", "workers", "memory_gb", "retries", "micro_tokens", "checkpoint_every_s"):
+        may_be_zero = ("gpus", "memory_gb", "gpu_gb", "retries")
+        for name in ("cpus", "gpus", "memory_gb", "gpu_gb", "retries", "micro_tokens", "checkpoint_every_s", "checkpoints_kept", "hang_s"):
             value = getattr(self, name)
-            if value < 0 or (value == 0 and name not in may_be_zero):
+            if value != "auto" and (value < 0 or (value == 0 and name not in may_be_zero)):
                 raise ResourceError(f"{name} is {value:g}; it must be {'0 or more' if name in may_be_zero else 'above 0'}")
+        if not 1 <= self.fewest <= self.most:
+            raise ResourceError(f"workers is {self.workers}; it must be a number above 0, or [fewest, most]")
+        if self.gpu_gb and not self.gpus:
+            raise ResourceError(f"gpu_gb is {self.gpu_gb:g}, but gpus is 0; set gpus: 1, or leave gpu_gb out")
+        if self.offload == "params" and self.zero not in ("auto", 3):
+            raise ResourceError(f"offload is params, which needs weights that are spread; set zero: 3 or auto, not {self.zero}")
+        if self.offload == "optimizer" and self.zero == 0:
+            raise ResourceError("offload is optimizer, which needs an optimizer that is spread; set zero: 1, 2, 3 or auto, not 0")
+
+    @property
+    def fewest(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
     @property
     def sharded(self) -> bool:
         """Whether DeepSpeed trains: several processes, or one of which a stage or an offload is asked."""
-        return self.workers > 1 or self.zero != "auto" or self.offload != "none"
+        return self.most > 1 or self.zero != "auto" or self.offload != "none"
+
+    @property
+    def tokens_at_once(self) -> int:
+        return TOKENS_AT_ONCE if self.micro_tokens == "auto" else self.micro_tokens
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def one_process(resources: Resources) -> Resources:
+    """For what needs no others, such as a linear model on features that are there."""
+    return replace(resources, workers=1, zero="auto", offload="none", gpus=0.0, gpu_gb=0.0)

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, Planned, ResourceError, StepFailed, StoreError
+from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
@@ -333,6 +333,8 @@ class Context:
             return error
         text = "".join(traceback.format_exception(error))
         self.store.fail(node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text))
+        if isinstance(error, OutOfMemory):
+            return error  # its message says all
         return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
 
     def _fail(self, node: _Node, riders: Iterable[_Node], error: BaseException | None) -> None:

@@ -12,8 +12,9 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, ResourceError, StepFailed
+from w2s_ray.core.errors import DamagedArtifact, InputError, OutOfMemory, PeerLost, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
+from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
 from w2s_ray.engine.step import JSON, Call, Rider
@@ -32,6 +33,7 @@ class Work:
     attempt: str  # of this execution: a call that Ray repeats has another one
     fresh: bool  # False when the step's own record exists and only riders are wanted
     leads: bool = True  # of the processes that run this step together, one writes
+    watch: Watch = field(default_factory=Watch)
     _started: float = field(default_factory=perf_counter)
 
     @property
@@ -78,7 +80,7 @@ class Work:
         self.put(rider.key, rider.params, rider.inputs, rider.version, save, value)
 
 
-def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True) -> None:
+def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, watch: Watch | None = None) -> None:
     """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for that record.
 
     Processes that run one call together all execute it; only the one that `leads` publishes.
@@ -87,10 +89,12 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True) -> 
     store = replace(open_store(call.store), _records={})
     attempt = new_attempt()
     try:
-        _execute(call, store, attempt, leads)
+        _execute(call, store, attempt, leads, watch or Watch())
     except DamagedArtifact:
         raise  # the driver sets the artifact aside, makes it again, and repeats this call
-    except (InputError, ResourceError):
+    except PeerLost:
+        raise  # whoever started the processes starts them again
+    except (InputError, ResourceError, OutOfMemory):
         raise  # the user's to mend: its message is enough, and the next run tries anyway
     except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)
         text = "".join(traceback.format_exception(error))
@@ -100,7 +104,7 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True) -> 
         raise StepFailed(call.step, str(call.key), failure.error, text, failure.log) from None
 
 
-def _execute(call: Call, store: Store, attempt: str, leads: bool) -> None:
+def _execute(call: Call, store: Store, attempt: str, leads: bool, watch: Watch) -> None:
     started = perf_counter()
     fresh = not store.has(call.key)
     inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
@@ -110,7 +114,7 @@ def _execute(call: Call, store: Store, attempt: str, leads: bool) -> None:
     place = WorkPlace(store, call.key)
     published = False
     try:
-        value = call.function()(Work(call, store, inputs, folder, place, attempt, fresh, leads))
+        value = call.function()(Work(call, store, inputs, folder, place, attempt, fresh, leads, watch))
         if fresh and leads:
             files = store.upload(call.key, attempt, folder)
             record = Record(

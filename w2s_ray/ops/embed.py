@@ -28,12 +28,20 @@ PROBE = Step("probe", 1, "w2s_ray.ops.embed:probe", _probe_slug)
 def embed(work: Work) -> JSON:
     """One vector a row."""
     from w2s_ray.backends.devices import use_threads
-    from w2s_ray.backends.embed import embed_base
 
     use_threads(work.resources)
-
     recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"])
-    features = embed_base(locate(str(work.hints["model_path"])), Dataset.load(work.input("data").path), recipe, work.resources, cache_folder() / "tokens")
+    model_path, data, cache = locate(str(work.hints["model_path"])), Dataset.load(work.input("data").path), cache_folder() / "tokens"
+    if work.resources.sharded:
+        from w2s_ray.backends.gang import lost_peers
+        from w2s_ray.backends.sharded import embed_sharded
+
+        with lost_peers():
+            features = embed_sharded(model_path, data, recipe, work.resources, cache, work.watch)
+    else:
+        from w2s_ray.backends.embed import embed_base
+
+        features = embed_base(model_path, data, recipe, work.resources, cache)
     Features(features.ids, features.array_ND, work.call.key.full, features.layer).save(work.out)
     return {"rows": len(features), "features": int(features.array_ND.shape[1])}
 

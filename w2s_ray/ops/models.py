@@ -49,7 +49,7 @@ def identify(name: str, base: Path) -> ModelRef:
                 f"models: {name!r} is not pinned to a commit, so its weights may change under the study; write hub:{repo}@COMMIT with the 40 digits of the model's page"
             )
         return ModelRef(name, f"{repo}@{revision}", name)
-    folder = _folder(name, base)
+    folder = folder_of(name, base)
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, hub:ORG/NAME@REVISION, or untrained: before any of them but the last"
@@ -67,17 +67,17 @@ def locate(path: str) -> str:
     if path.startswith("hub:"):
         return path
     if not path.startswith(UNTRAINED):
-        return str(_folder(path, Path()))
+        return str(folder_of(path, Path()))
     from w2s_ray.backends.scratch import build_untrained
 
-    like = _folder(path.removeprefix(UNTRAINED), Path())
+    like = folder_of(path.removeprefix(UNTRAINED), Path())
     folder = cache_folder() / "untrained" / folder_digest(like)[:16]
     if not (folder / "config.json").is_file():
         build_untrained(folder, like)
     return str(folder)
 
 
-def _folder(name: str, base: Path) -> Path:
+def folder_of(name: str, base: Path) -> Path:
     """Where a model's files are. A package is looked up and not imported: its code has no say in an experiment."""
     if name.startswith(WORLD):
         return LADDER_FOLDER / name.removeprefix(WORLD)
@@ -112,7 +112,7 @@ def num_parameters(name: str, base: Path) -> int | None:
     name = name.removeprefix(UNTRAINED)
     if name.startswith("hub:"):
         return None
-    return sum(_in_header(path) for path in _folder(name, base).glob("*.safetensors"))
+    return sum(_in_header(path) for path in folder_of(name, base).glob("*.safetensors"))
 
 
 def _in_header(path: Path) -> int:

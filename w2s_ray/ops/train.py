@@ -5,13 +5,13 @@ Its identity is the model, the recipe, the rows and the labels. Whether weights 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
-from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Rider, Step
@@ -45,6 +45,16 @@ EMBED_TRAINED = Step("embed-trained", 1, "", _owner_slug)
 
 
 def run(work: Work) -> JSON:
+    """Alone or as one of several processes."""
+    if not work.resources.sharded:
+        return _run(work)
+    from w2s_ray.backends.gang import lost_peers
+
+    with lost_peers():
+        return _run(work)
+
+
+def _run(work: Work) -> JSON:
     """Fit, or load what was fitted before; then serve the riders. A fit that kept no weights is repeated for a late rider, which its record says."""
     from w2s_ray.backends.devices import use_threads
 
@@ -54,43 +64,47 @@ def run(work: Work) -> JSON:
     cache = cache_folder() / "tokens"
     kept = None if work.fresh else work.store.open(work.call.key)
     if kept is not None and kept.record.value["kept"] != "predictions":
-        fitted = _load(kept.path, model_path, work.resources, cache)
+        fitted = _load(kept.path, model_path, work, cache)
     else:
         data = Dataset.load(work.input("data").path)
-        fitted = _fit(data, label_sets(work), model_path, recipe, work.resources, work.place, cache)
+        fitted = _fit(data, label_sets(work), model_path, recipe, work, cache)
     refit = kept is not None and kept.record.value["kept"] == "predictions"
+    seconds = fitted.facts.get("seconds", {})
+    began = time.monotonic()
     for rider in work.call.riders:
         _serve(work, rider, fitted, {"refit": refit})
+    seconds["predict"] = time.monotonic() - began
     if not work.fresh:
         if work.leads:
             work.place.clear()
         return {}
+    began = time.monotonic()
     if work.hints.get("keep_weights"):
         fitted.save(work.out)
     _write_log(work.out, fitted)
-    return {"kept": _kept(work, recipe), "supervision": supervision(work), "facts": fitted.facts}
+    seconds["save"] = time.monotonic() - began
+    return {"kept": _kept(work, recipe), "supervision": supervision(work), "facts": fitted.facts | work.hints.get("launch", {})}
 
 
-def _fit(*args: Any) -> Fitted:
+def _fit(data: Dataset, labels: list[LabelSet], model_path: str, recipe: Recipe, work: Work, cache: Path) -> Fitted:
     """By this process, or with the others of its gang."""
-    resources: Resources = args[4]
-    if resources.sharded:
+    if work.resources.sharded:
         from w2s_ray.backends.sharded import fit_sharded
 
-        return fit_sharded(*args)
+        return fit_sharded(data, labels, model_path, recipe, work.resources, work.place, cache, watch=work.watch)
     from w2s_ray.backends.fit import fit
 
-    return fit(*args)
+    return fit(data, labels, model_path, recipe, work.resources, work.place, cache)
 
 
-def _load(folder: Path, model_path: str, resources: Resources, cache: Path) -> Fitted:
-    if resources.sharded:
+def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:
+    if work.resources.sharded:
         from w2s_ray.backends.sharded import load_sharded
 
-        return load_sharded(folder, model_path, resources, cache)
+        return load_sharded(folder, model_path, work.resources, cache, work.watch)
     from w2s_ray.backends.fitted import load_fitted
 
-    return load_fitted(folder, model_path, resources, cache)
+    return load_fitted(folder, model_path, work.resources, cache)
 
 
 def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:

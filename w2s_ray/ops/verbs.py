@@ -9,6 +9,7 @@ from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import one_process
 from w2s_ray.engine.context import Context, Handle, RiderSpec
 from w2s_ray.engine.execute import put_content
 from w2s_ray.ops.embed import EMBED, PROBE
@@ -43,7 +44,7 @@ class Verbs:
             PROBE if probe else TRAIN,
             {"model": learner.model.identity, "recipe": recipe_identity(learner.recipe)},
             {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught},
-            resources=learner.resources,
+            resources=one_process(learner.resources) if probe else learner.resources,
             hints={"model_path": learner.model.path, "keep_weights": not predict_on if keep_weights is None else keep_weights},
             riders=[self._prediction(learner, rows) for rows in dict.fromkeys((*predict_on, *self.always_on))],
         )

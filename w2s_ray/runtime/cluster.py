@@ -43,6 +43,9 @@ def join(address: str | None, verbose: bool) -> bool:
     )
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    if local:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process more for each gang, to watch this machine leave
     try:
         ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:

@@ -38,7 +38,7 @@ class _Job:
     future: Future[None] = field(default_factory=Future)
     ref: Any = None
     error: BaseException | None = None  # of a gang, which has no reference
-    unaccounted: bool = False  # Ray holds it until an autoscaler brings a node that can
+    demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold; nothing where Ray keeps it for an autoscaler's next node
 
 
 class RayExecutor:
@@ -112,29 +112,30 @@ class RayExecutor:
 
     def _accept(self, job: _Job) -> None:
         resources = job.call.resources
-        demand, one = _demand(resources), _demand(resources, 1)
+        one, least = _demand(resources, 1), _demand(resources, resources.fewest)
         most, all_nodes = cluster.largest_node(), cluster.totals()
         lacking = [f"{amount:g} {name} (the largest node has {most.get(name, 0):g})" for name, amount in one.items() if amount > most.get(name, 0.0)]
         lacking += [
-            f"{resources.workers} workers with {one[name]:g} {name} each, {amount:g} in all (the cluster has {all_nodes.get(name, 0):g})"
-            for name, amount in demand.items()
+            f"{resources.fewest} workers with {one[name]:g} {name} each, {amount:g} in all (the cluster has {all_nodes.get(name, 0):g})"
+            for name, amount in least.items()
             if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
         ]
-        if lacking and (self._local or resources.workers > 1):
+        if lacking and (self._local or resources.most > 1):
             job.future.set_exception(
                 ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
             )
         elif lacking:
             # An autoscaler adds nodes only for demands that Ray has seen.
             logger.warning("%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking))
-            job.unaccounted = True
             self._start(job)
         else:
-            self._devices.add(job, demand)
+            room = min((int(all_nodes[name] / amount) for name, amount in one.items() if amount), default=resources.most)
+            job.demand = _demand(resources, min(resources.most, max(resources.fewest, room)))
+            self._devices.add(job, job.demand)
 
     def _start(self, job: _Job) -> None:
         resources = job.call.resources
-        if resources.workers > 1:
+        if resources.most > 1:
             self._running.add(job)
             job.started()
             threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True).start()
@@ -158,8 +159,8 @@ class RayExecutor:
 
     def _end(self, job: _Job) -> None:
         self._running.discard(job)
-        if not job.unaccounted:
-            self._devices.release(_demand(job.call.resources))
+        if job.demand:
+            self._devices.release(job.demand)
         try:
             if job.ref is not None:
                 ray.get(job.ref)
@@ -181,10 +182,9 @@ class RayExecutor:
             job.future.set_exception(Interrupted("the run was stopped"))
 
 
-def _demand(resources: Resources, workers: int | None = None) -> dict[str, float]:
-    """Of all its processes, or of so many."""
-    count = resources.workers if workers is None else workers
-    return {"CPU": resources.cpus * count, "GPU": resources.gpus * count, "memory": resources.memory_gb * GB * count}
+def _demand(resources: Resources, workers: int) -> dict[str, float]:
+    """Of so many processes."""
+    return {"CPU": resources.cpus * workers, "GPU": resources.gpus * workers, "memory": resources.memory_gb * GB * workers}
 
 
 @ray.remote

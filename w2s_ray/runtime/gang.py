@@ -1,86 +1,163 @@
 """One call run by several processes together: a Ray Train run whose workers all execute it, of which the first one publishes.
 
 Ray Train places the workers, makes their process group, and starts all again when one is lost; the fit's own checkpoint, in the step's work directory, is
-where they go on. Ray's checkpoints and reports are not used, so nothing of a result depends on them.
+where they go on. Ray's checkpoints and reports are not used, so nothing of a result depends on them. What happened on the way is noted in files of the work
+directory, named by the launch: a worker's `mistake`, the `stack` of one that hung, the `ends` that Ray Train saw.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray.train
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from w2s_ray.core import errors
-from w2s_ray.core.errors import StepFailed, W2SError
+from w2s_ray.core.errors import OutOfMemory, PeerLost, StepFailed, W2SError
 from w2s_ray.engine.execute import execute, new_attempt
+from w2s_ray.engine.record import Failure
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import WorkPlace, cache_folder, open_store
 from w2s_ray.runtime.output import captured
+from w2s_ray.runtime.watch import GangWatch
 
-HANG_S = 600  # a collective that takes longer is a hang: the process group aborts, and the workers start again
 GB = 2.0**30
+RESIZE_S = 5.0  # at least so long between looks for room to grow
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the processes of one launch write for each other and for the driver, in the step's work directory."""
+
+    call: Call
+    launch: str
+
+    def write(self, name: str, value: Any) -> None:
+        place = self._place()
+        file = place.scratch / f"{new_attempt()}.part"
+        file.write_text(json.dumps(value, default=str), encoding="utf-8")
+        place.keep(self._file(name), file)
+
+    def read(self, name: str) -> Any:
+        path = self._place().fetch(self._file(name))
+        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+    def mistake(self) -> W2SError | None:
+        """What a worker raised, if one did."""
+        noted = self.read("mistake")
+        if noted is None:
+            return None
+        made: W2SError = getattr(errors, noted["error"])(*noted["args"])
+        return made
+
+    def stacks(self) -> str:
+        """Where processes that hung were."""
+        found = [(rank, self.read(f"stack-{rank}")) for rank in range(self.call.resources.most)]
+        return "\n".join(f"process {rank}: {stack}" for rank, stack in found if stack)
+
+    def _place(self) -> WorkPlace:
+        return WorkPlace(open_store(self.call.store), self.call.key)
+
+    def _file(self, name: str) -> str:
+        return f"{name}-{self.launch}.json"
+
+
+class _Ends(UserCallback):
+    """In Ray Train's controller: why workers ended, and when."""
+
+    def __init__(self, notes: Notes, launched_at: float) -> None:
+        self.notes, self.launched_at = notes, launched_at
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        rank, error = min(worker_exceptions.items())
+        after_s = round(time.time() - self.launched_at, 3)
+        seen = [*(self.notes.read("ends") or ()), {"worker": rank, "cause": _cause(error), "after_s": after_s}]
+        self.notes.write("ends", seen)
 
 
 def run_gang(call: Call) -> None:
-    """Run the call to its record, or raise what ended it. Blocks; not in the thread that owns Ray."""
+    """Run the call to its record, or raise what ended it. Where memory runs out, the fit goes on with half as many tokens at once. Blocks; not in the thread that owns Ray."""
+    halvings: list[int] = []
+    while True:
+        try:
+            _launch(call, halvings)
+            return
+        except OutOfMemory as error:
+            halvings.append(error.micro_tokens)
+            call = replace(call, resources=replace(call.resources, micro_tokens=error.half()))
+
+
+def _launch(call: Call, halvings: list[int]) -> None:
     resources = call.resources
-    launch = new_attempt()
+    notes = Notes(call, new_attempt())
+    launched_at = time.time()
     per_worker = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB}
     trainer = TorchTrainer(
         work_in_gang,
-        train_loop_config={"call": call, "launch": launch},
-        torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo", timeout_s=HANG_S),
+        train_loop_config={"notes": notes, "launched_at": launched_at, "halvings": halvings},
+        torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo", timeout_s=max(1, round(2 * resources.hang_s))),
         scaling_config=ScalingConfig(
-            num_workers=resources.workers, use_gpu=bool(resources.gpus), resources_per_worker={name: amount for name, amount in per_worker.items() if amount}
+            num_workers=resources.workers,  # type: ignore[arg-type]  # Ray's annotation is of the older class
+            use_gpu=bool(resources.gpus),
+            elastic_resize_monitor_interval_s=max(RESIZE_S, resources.checkpoint_every_s),  # type: ignore[call-arg]  # growing costs what was done since the last checkpoint
+            resources_per_worker={name: amount for name, amount in per_worker.items() if amount},
         ),
         run_config=RunConfig(
-            name=f"{call.key.digest[:12]}-{launch}",  # a name that was used before resumes the old run
+            name=f"{call.key.digest[:12]}-{notes.launch}",  # a name that was used before resumes the old run
             storage_path=_storage(call),
-            failure_config=FailureConfig(max_failures=resources.retries, max_preemption_failures=-1),  # type: ignore[call-arg]  # Ray's annotation is of the older class
+            failure_config=FailureConfig(max_failures=resources.retries, max_preemption_failures=-1),  # type: ignore[call-arg]  # the same
+            callbacks=[_Ends(notes, launched_at)],  # type: ignore[list-item]  # the same
         ),
     )
     try:
         trainer.fit()
     except TrainingFailedError as error:
-        raise _mistake(call, launch) or StepFailed(call.step, str(call.key), f"{type(error).__name__}: {error}") from error
-    mistake = _mistake(call, launch)
+        raise notes.mistake() or _lost(call, notes, error) from error
+    mistake = notes.mistake()
     if mistake is not None:
         raise mistake
 
 
 def work_in_gang(config: dict[str, Any]) -> None:
     """In each worker. A mistake of the step's own is noted, so that the restart that Ray Train makes of it ends at once."""
-    call, launch = config["call"], config["launch"]
-    if _mistake(call, launch) is not None:
+    notes: Notes = config["notes"]
+    if notes.mistake() is not None:
         return
+    context = ray.train.get_context()
+    rank = context.get_world_rank()
+    launch = {"start_s": round(time.time() - config["launched_at"], 3), "ends": notes.read("ends") or [], "halvings": config["halvings"]}
+    call = replace(notes.call, hints=notes.call.hints | {"launch": launch})
+    watch = GangWatch(call.resources.hang_s, lambda stack: notes.write(f"stack-{rank}", stack))
     with captured() as tail:
         try:
-            execute(call, tail, leads=ray.train.get_context().get_world_rank() == 0)
+            execute(call, tail, leads=rank == 0, watch=watch)
+        except PeerLost:
+            raise
         except W2SError as error:
-            _note_mistake(call, launch, error)
+            notes.write("mistake", {"error": type(error).__name__, "args": list(error.args)})
             raise
 
 
-def _note_mistake(call: Call, launch: str, error: W2SError) -> None:
-    place = WorkPlace(open_store(call.store), call.key)
-    file = place.scratch / f"{new_attempt()}.part"
-    file.write_text(json.dumps({"error": type(error).__name__, "args": [str(part) for part in error.args]}), encoding="utf-8")
-    place.keep(f"mistake-{launch}.json", file)
+def _lost(call: Call, notes: Notes, error: TrainingFailedError) -> StepFailed:
+    """Processes that died too often could write no failure; this does."""
+    failure = Failure(call.key.full, notes.launch, call.driver, _cause(error), str(error), notes.stacks())
+    open_store(call.store).fail(call.key, failure)
+    return StepFailed(call.step, str(call.key), failure.error, failure.traceback, failure.log)
 
 
-def _mistake(call: Call, launch: str) -> W2SError | None:
-    """What a worker of this launch raised, if one did."""
-    path = WorkPlace(open_store(call.store), call.key).fetch(f"mistake-{launch}.json")
-    if path is None:
-        return None
-    noted = json.loads(path.read_text(encoding="utf-8"))
-    made: W2SError = getattr(errors, noted["error"])(*noted["args"])
-    return made
+def _cause(error: BaseException) -> str:
+    """In one line."""
+    inner = getattr(error, "worker_failures", None)
+    if inner:
+        error = next(iter(inner.values()))
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
 
 
 def _storage(call: Call) -> str:

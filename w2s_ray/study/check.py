@@ -1,12 +1,16 @@
-"""What can be refused before anything runs: names of models, sources and formats that mean nothing. Rows are checked when they are prepared."""
+"""What can be refused before anything runs: names of models, sources and formats that mean nothing, fits that no device holds. Rows are checked when they are prepared."""
 
 from __future__ import annotations
 
+from w2s_ray.backends.memory import GB, settle
 from w2s_ray.config.load import Study
-from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.errors import ConfigError, ResourceError
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
 from w2s_ray.ops.models import identify
+from w2s_ray.ops.shapes import shape_of_name
+
+SHORTEST = 64  # tokens of a longest row that is not known yet
 
 
 def check_names(study: Study) -> None:
@@ -22,3 +26,21 @@ def check_names(study: Study) -> None:
         for key, apart in (("task.test_data", spec.test_data), ("task.pool_data", spec.pool_data)):
             if apart is not None:
                 source_identity(apart, study.base, key=key)
+
+
+def check_memory(study: Study) -> None:
+    """Refuse a fit that its devices cannot hold, where the request says what they hold. The workers check again, with their devices and rows."""
+    fits = {
+        (role, getattr(cell.config.models, role), getattr(cell.config.train, role).model_dump_json()): (cell.config, role)
+        for cell in study.cells
+        for role in ("weak", "strong")
+    }
+    for config, role in fits.values():
+        resources, shape = getattr(config.resources, role), shape_of_name(getattr(config.models, role), study.base)
+        room = resources.gpu_gb if resources.gpus else resources.memory_gb
+        if not room or shape is None or getattr(config.train, role).adapt == "probe":
+            continue
+        try:
+            settle(shape, getattr(config.train, role), resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
+        except ResourceError as error:
+            raise ResourceError(f"resources.{role}: {error}") from None

@@ -1,6 +1,7 @@
 """A fit by a gang, for torchrun or plain Python: `gang_fit.py MODEL FOLDER SETTINGS-AS-JSON`; the leader writes what came of it.
 
-SETTINGS: recipe, resources, die_after (steps, after which the last rank is killed), rows.
+SETTINGS: recipe, resources, rows, load (what was saved, and the base model's features), die_after (steps, after which the last rank is killed), die_keeping
+(files of its checkpoints, the last of which it dies over), leaving (a notice from the start).
 """
 
 from __future__ import annotations
@@ -19,32 +20,56 @@ import numpy as np  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from toy_rows import Place, toy  # noqa: E402
 
-from w2s_ray.backends.sharded import fit_sharded  # noqa: E402
+from w2s_ray.backends.sharded import embed_sharded, fit_sharded, load_sharded  # noqa: E402
 from w2s_ray.config.recipe import Recipe  # noqa: E402
 from w2s_ray.core.resources import Resources  # noqa: E402
+from w2s_ray.core.watch import Watch  # noqa: E402
+
+
+class Deadly(Place):
+    """Keeping so many files kills the process, after the file is written and before it is kept."""
+
+    left = 10**9
+
+    def keep(self, name: str, file: Path) -> None:
+        Deadly.left -= 1
+        if Deadly.left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().keep(name, file)
+
+
+class Leaving(Watch):
+    """Whoever asks must leave."""
+
+    def leaving(self) -> bool:
+        return True
 
 
 def main(model: str, folder: Path, settings: dict[str, Any]) -> None:
     data, labels = toy(settings.get("rows", 101))
+    leads_last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
 
     def progress(state: dict[str, Any]) -> None:
-        if state["step"] == settings.get("die_after") and dist.get_rank() == dist.get_world_size() - 1:
+        if state["step"] == settings.get("die_after") and leads_last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    resources = Resources(**settings["resources"])
-    fitted = fit_sharded(data, [labels], model, Recipe(**settings["recipe"]), resources, Place(folder), folder / "cache", progress)
+    if "die_keeping" in settings and leads_last:
+        Deadly.left = settings["die_keeping"]
+    resources, recipe = Resources(**settings["resources"]), Recipe(**settings["recipe"])
+    watch = Leaving() if settings.get("leaving") else None
+    fitted = fit_sharded(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch)
     probs, features = fitted.predict(data).probs_NK, fitted.embed(data).array_ND
     fitted.save(folder / "saved")
     parts = [int(getattr(p, "ds_tensor", p).numel()) for p in fitted.classifier.parameters()]
+    more: dict[str, Any] = {}
+    if settings.get("load"):
+        loaded = load_sharded(folder / "saved", model, resources, folder / "cache")
+        base = embed_sharded(model, data, recipe.model_copy(update={"layer": 1, "pooling": "mean"}), resources, folder / "cache")
+        more = {"loaded": loaded.predict(data).probs_NK, "base": base.array_ND}
     if dist.get_rank() == 0:
-        np.savez(
-            folder / "result.npz",
-            probs=probs,
-            features=features,
-            losses=[point["loss"] for point in fitted.log],
-            parts=parts,
-            resumed_at=fitted.facts["resumed_at"],
-        )
+        resumed_at = [entry["step"] for entry in fitted.facts["resumed"]]
+        losses = [point["loss"] for point in fitted.log]
+        np.savez(folder / "result.npz", probs=probs, features=features, losses=losses, parts=parts, resumed_at=resumed_at, **more)
     dist.destroy_process_group()
 
 

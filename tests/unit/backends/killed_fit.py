@@ -29,7 +29,12 @@ def main(model: str, folder: Path, loss: str, die_after: int) -> None:
 
     recipe = Recipe(loss={"type": "logconf", "compat": "eleuther"} if loss == "logconf" else loss, **RECIPE)
     fitted = fit(data, [labels], model, recipe, Resources(checkpoint_every_s=1e-9, micro_tokens=64), place, folder / "cache", progress)
-    np.savez(folder / "result.npz", probs=fitted.predict(data).probs_NK, losses=[point["loss"] for point in fitted.log], resumed_at=fitted.facts["resumed_at"])
+    np.savez(
+        folder / "result.npz",
+        probs=fitted.predict(data).probs_NK,
+        losses=[point["loss"] for point in fitted.log],
+        resumed_at=[entry["step"] for entry in fitted.facts["resumed"]],
+    )
 
 
 if __name__ == "__main__":

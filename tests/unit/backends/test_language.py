@@ -158,12 +158,12 @@ def test_an_interrupted_fit_ends_bit_equal_to_one_never_interrupted(dropout: boo
     with pytest.raises(Interrupted):
         fitted(gpt2, tmp_path / "stopped", recipe, progress=stop)
     resumed = fitted(gpt2, tmp_path / "stopped", recipe)
-    assert (never.facts["resumed_at"], resumed.facts["resumed_at"]) == (0, 7)
+    assert (never.facts["resumed"], [entry["step"] for entry in resumed.facts["resumed"]]) == ([], [7])
     assert losses(resumed) == losses(never)
     assert all(torch.equal(value, weights(never)[name]) for name, value in weights(resumed).items())
     assert [resumed.facts[fact] for fact in ("rows", "tokens")] == [never.facts[fact] for fact in ("rows", "tokens")]
     # Another recipe in the same place starts anew.
-    assert fitted(gpt2, tmp_path / "stopped", recipe.model_copy(update={"seed": 1, "epochs": 1})).facts["resumed_at"] == 0
+    assert fitted(gpt2, tmp_path / "stopped", recipe.model_copy(update={"seed": 1, "epochs": 1})).facts["resumed"] == []
 
 
 def test_a_fit_leaves_the_streams_of_others_alone(llama: str, tmp_path: Path) -> None:

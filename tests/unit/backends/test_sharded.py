@@ -9,17 +9,21 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from launch import torchrun
 from toy_rows import WORDS, Place, toy
 
+from w2s_ray.backends.embed import embed_base
 from w2s_ray.backends.fit import fit
 from w2s_ray.backends.fitted import load_fitted
 from w2s_ray.backends.scratch import build_scratch
-from w2s_ray.backends.sharded import deal
+from w2s_ray.backends.sharded import deal, files_of
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.resources import Resources
 
@@ -34,26 +38,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_scratch(tmp_path_factory.mktemp("model") / "m", WORDS, hidden=32, layers=2, heads=2, ffn=64, seed=0, init_std=0.1)
 
 
-def run_gang(folder: Path, model: Path, size: int = 2, recipe: dict[str, Any] = RECIPE, check: bool = True, **settings: Any) -> dict[str, np.ndarray]:
+def run_gang(
+    folder: Path, model: Path, size: int = 2, recipe: dict[str, Any] = RECIPE, check: bool = True, launcher: list[str] | None = None, **settings: Any
+) -> dict[str, np.ndarray]:
     """What the gang's leader wrote."""
     resources = RESOURCES | {"workers": size} | settings.pop("resources", {})
     arguments = [str(model), str(folder), json.dumps({"recipe": recipe, "resources": resources, "rows": ROWS, **settings})]
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        str(size),
-        "--master_port",
-        "0",
-        "--rdzv_backend",
-        "c10d",
-        "--rdzv_endpoint",
-        "localhost:0",
-    ]
     folder.mkdir(exist_ok=True)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "DS_ACCELERATOR": "cpu"}
-    ended = subprocess.run([*launcher, str(HERE / "gang_fit.py"), *arguments], env=environment, capture_output=True, text=True, timeout=250)
+    ended = subprocess.run([*(launcher or torchrun(size)), str(HERE / "gang_fit.py"), *arguments], env=environment, capture_output=True, text=True, timeout=250)
     assert not check or ended.returncode == 0, ended.stderr[-3000:]
     return dict(np.load(folder / "result.npz")) if (folder / "result.npz").is_file() else {}
 
@@ -109,19 +102,86 @@ def test_stage_3_holds_half_of_every_weight(tmp_path: Path, model: Path) -> None
     assert total / 2 <= gang["parts"].sum() <= total / 2 + len(gang["parts"])  # each tensor's halves are rounded up
 
 
+Undisturbed = Callable[[int, int], dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Undisturbed:
+    """The fit that nobody disturbs, by stage and number of processes; made once each."""
+
+    @cache
+    def run(zero: int, size: int) -> dict[str, np.ndarray]:
+        return run_gang(tmp_path_factory.mktemp("undisturbed"), model, size, resources=OFTEN | {"zero": zero})
+
+    return run
+
+
+OFTEN = {"checkpoint_every_s": 1e-9}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("zero", [0, 2, 3])
-@pytest.mark.parametrize(("size", "size_after"), [(2, 2), (2, 1), (1, 2)])
-def test_a_gang_that_lost_a_process_goes_on_whatever_its_size(tmp_path: Path, model: Path, zero: int, size: int, size_after: int) -> None:
-    resources = {"zero": zero, "checkpoint_every_s": 1e-9}
-    whole = run_gang(tmp_path / "whole", model, size_after, resources=resources)
-    broken = tmp_path / "broken"
-    assert run_gang(broken, model, size, check=False, die_after=6, resources=resources) == {}
-    ended = run_gang(broken, model, size_after, resources=resources)
-    assert ended["resumed_at"] == 5  # dying comes after the report of a step and before its checkpoint
+@pytest.mark.parametrize(("zero", "size", "size_after"), [(0, 2, 2), (2, 2, 2), (3, 2, 2), (0, 2, 1), (2, 2, 1), (3, 2, 1), (2, 1, 2), (3, 1, 2)])
+def test_a_gang_that_lost_a_process_goes_on_whatever_its_size(
+    tmp_path: Path, model: Path, undisturbed: Undisturbed, zero: int, size: int, size_after: int
+) -> None:
+    whole = undisturbed(zero, size_after)
+    resources = OFTEN | {"zero": zero}
+    assert run_gang(tmp_path, model, size, check=False, die_after=6, resources=resources) == {}
+    ended = run_gang(tmp_path, model, size_after, resources=resources)
+    assert ended["resumed_at"].tolist() == [5]  # dying comes after the report of a step and before its checkpoint
     tolerance = 0 if size == size_after else 1e-5
     np.testing.assert_allclose(ended["losses"], whole["losses"], rtol=0, atol=tolerance)
     np.testing.assert_allclose(ended["probs"], whole["probs"], rtol=0, atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("zero", "die_keeping", "goes_on_at"), [(2, 4, 3), (3, 1, None)])
+def test_a_process_that_dies_over_its_checkpoint_leaves_the_one_before(
+    tmp_path: Path, model: Path, undisturbed: Undisturbed, zero: int, die_keeping: int, goes_on_at: int | None
+) -> None:
+    whole = undisturbed(zero, 2)
+    resources = OFTEN | {"zero": zero}
+    assert run_gang(tmp_path, model, check=False, die_keeping=die_keeping, resources=resources) == {}
+    ended = run_gang(tmp_path, model, resources=resources)
+    assert ended["resumed_at"].tolist() == ([] if goes_on_at is None else [goes_on_at])
+    for name in ("losses", "probs"):
+        assert np.array_equal(ended[name], whole[name])
+
+
+@pytest.mark.slow
+def test_a_process_that_must_leave_has_a_checkpoint_written_at_once(tmp_path: Path, model: Path) -> None:
+    resources = {"zero": 1, "checkpoint_every_s": 1e9}
+    recipe = RECIPE | {"epochs": 150}  # long enough for the gang to ask, which it does every two seconds
+    assert run_gang(tmp_path, model, recipe=recipe, check=False, leaving=True, die_after=1000, resources=resources) == {}
+    ended = run_gang(tmp_path, model, recipe=recipe, resources=resources)
+    (step,) = ended["resumed_at"].tolist()
+    assert 0 < step < 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapt", ["full", "lora"])
+def test_what_was_saved_predicts_again_in_a_gang_and_frozen_features_are_those_of_one_device(tmp_path: Path, model: Path, adapt: str) -> None:
+    recipe = RECIPE | {"adapt": adapt, "epochs": 1}
+    found = run_gang(tmp_path, model, recipe=recipe, resources={"zero": 3}, load=True)
+    np.testing.assert_allclose(found["loaded"], found["probs"], rtol=0, atol=1e-6)
+    data, _ = toy(ROWS)
+    base = embed_base(str(model), data, Recipe(layer=1, pooling="mean"), Resources(), tmp_path / "cache")
+    np.testing.assert_allclose(found["base"], base.array_ND, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_gang_of_one_runs_under_plain_python(tmp_path: Path, model: Path) -> None:
+    found = run_gang(tmp_path / "gang", model, 1, launcher=[sys.executable], resources={"zero": 2})
+    assert_same(found, alone(tmp_path, model, RECIPE))
+
+
+@pytest.mark.parametrize(("most", "files"), [(100, ["model.safetensors"]), (8, [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)])])
+def test_large_models_are_written_as_several_files(most: float, files: list[str]) -> None:
+    sizes = {"a": 5.0, "b": 3.0, "c": 9.0, "d": 1.0}
+    found = files_of(sizes, most)
+    assert list(found) == files
+    assert [name for names in found.values() for name in names] == list(sizes)
+    assert all(sum(sizes[name] for name in names) <= most or len(names) == 1 for names in found.values())
 
 
 def test_rows_are_dealt_once_each_and_evenly() -> None:

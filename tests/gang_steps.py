@@ -1,0 +1,36 @@
+"""Steps that several processes run together and that go wrong on purpose, for tests of the runtime; importable by Ray's workers."""
+
+from __future__ import annotations
+
+import time
+
+from w2s_ray.core.errors import OutOfMemory
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.step import JSON, Step
+
+
+def hang(work: Work) -> JSON:
+    """The second process stops giving signs; the first one waits for it."""
+    import torch.distributed as dist
+
+    work.watch.beat()
+    if dist.get_rank() == 1:
+        _sleep_for_ever()
+    dist.barrier()
+    return {}
+
+
+def _sleep_for_ever() -> None:
+    while True:
+        time.sleep(0.1)
+
+
+def greedy(work: Work) -> JSON:
+    """Memory that is enough for 500 tokens at once; the longest row has as many as the parameters say."""
+    if work.resources.tokens_at_once > 500:
+        raise OutOfMemory(work.resources.tokens_at_once, work.params["longest"], "tried to allocate 2 GiB")
+    return {"micro_tokens": work.resources.tokens_at_once, "launch": work.hints["launch"]}
+
+
+HANG = Step("hang", 1, "gang_steps:hang", lambda params, inputs: "x")
+GREEDY = Step("greedy", 1, "gang_steps:greedy", lambda params, inputs: f"l{params['longest']}")

@@ -1,0 +1,48 @@
+"""The watch of a gang's process: a step that hangs ends in a bounded time with every thread's stack noted, and a machine that is about to leave is known of."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import ray.train
+
+from w2s_ray.core.watch import Watch
+
+LOOK_S = 0.5
+GRACE_S = 3.0  # for the others to note their stacks: the first process that ends takes all with it
+
+
+class GangWatch(Watch):
+    """Ends its process when a beat is late. Ray Train then starts the gang again, which goes on from its checkpoint."""
+
+    def __init__(self, limit_s: float, note: Callable[[str], None]) -> None:
+        self._limit_s, self._note = limit_s, note
+        self._due = float("inf")
+        self._watched = threading.get_ident()
+        threading.Thread(target=self._look, name="w2s-watch", daemon=True).start()
+
+    def beat(self) -> None:
+        self._due = time.monotonic() + self._limit_s
+
+    def rest(self) -> None:
+        self._due = float("inf")
+
+    def leaving(self) -> bool:
+        return ray.train.get_preemption_info() is not None
+
+    def _look(self) -> None:
+        while time.monotonic() < self._due:
+            time.sleep(LOOK_S)
+        self._note(f"no step ended in {self._limit_s:g} s; the process was here:\n{self._stack()}")
+        time.sleep(GRACE_S)
+        os._exit(1)
+
+    def _stack(self) -> str:
+        """Of the thread that should have given a sign."""
+        frame = sys._current_frames().get(self._watched)
+        return "".join(traceback.format_stack(frame)) if frame else "(the thread has ended)"
