@@ -152,7 +152,8 @@ class Loop:
                 raise out_of_memory(error, self.tokens, self.resources) from error
             training.step += 1
             self.watch.beat()
-            due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s)
+            every = self.resources.checkpoint_every_steps
+            due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s or (every > 0 and training.step % every == 0))
             if len(pending) >= most_pending or due or training.step == self.total:
                 self._note(pending)
                 training.counters["seconds"] += time.monotonic() - started

@@ -90,6 +90,7 @@ class ShardedLoop(Loop):
         self.sharded.backward(loss, last=self._left == 0)
 
     def _update(self) -> None:
+        assert self._left == 0, "DeepSpeed would average a part of the batch"
         self.sharded.step()
 
     def _save(self, place: CheckpointPlace, digest: str) -> None:

@@ -27,12 +27,13 @@ class Resources:
     micro_tokens: int | Literal["auto"] = "auto"  # tokens, padding included, that go through the model at once
     activation_checkpointing: bool | Literal["auto"] = "auto"  # compute activations twice instead of keeping them
     checkpoint_every_s: float = 60.0
+    checkpoint_every_steps: int = 0  # as well; 0: by the clock alone
     checkpoints_kept: int = 2  # of a fit by several processes, while it runs
     hang_s: float = 600.0  # a step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again
 
     def __post_init__(self) -> None:
-        may_be_zero = ("gpus", "memory_gb", "gpu_gb", "retries")
-        for name in ("cpus", "gpus", "memory_gb", "gpu_gb", "retries", "micro_tokens", "checkpoint_every_s", "checkpoints_kept", "hang_s"):
+        may_be_zero = ("gpus", "memory_gb", "gpu_gb", "retries", "checkpoint_every_steps")
+        for name in (*may_be_zero, "cpus", "micro_tokens", "checkpoint_every_s", "checkpoints_kept", "hang_s"):
             value = getattr(self, name)
             if value != "auto" and (value < 0 or (value == 0 and name not in may_be_zero)):
                 raise ResourceError(f"{name} is {value:g}; it must be {'0 or more' if name in may_be_zero else 'above 0'}")

@@ -112,5 +112,5 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:
     """Where the student was trained: other placements perturb the last digits."""
-    device = facts.get("device", "cpu")
-    return f"{device}, micro_tokens {resources.get('micro_tokens', '')}"
+    spread = f", {facts['workers']} processes, ZeRO {facts['zero']}" if facts.get("zero") is not None else ""
+    return f"{facts.get('device', 'cpu')}, micro_tokens {facts.get('micro_tokens', resources.get('micro_tokens', ''))}{spread}"

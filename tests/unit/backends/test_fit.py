@@ -307,6 +307,14 @@ def test_an_interrupted_fit_keeps_its_last_step(llama: str, place: Place) -> Non
     assert list(place.scratch.iterdir()) == []
 
 
+def test_checkpoints_come_after_so_many_steps(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+    keep = Place.keep
+    monkeypatch.setattr(Place, "keep", lambda self, name, file: (kept.append(name), keep(self, name, file)))
+    run(llama, place, Recipe(epochs=3, batch=16), checkpoint_every_s=1e9, checkpoint_every_steps=4)
+    assert kept == [CHECKPOINT] * 3  # of 15 steps; none after the last
+
+
 def test_a_damaged_or_foreign_checkpoint_is_left_aside(llama: str, place: Place, caplog: pytest.LogCaptureFixture) -> None:
     run(llama, place, Recipe(epochs=1, seed=5), checkpoint_every_s=1e-9)
     assert place.fetch(CHECKPOINT) is not None
