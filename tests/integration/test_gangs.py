@@ -119,7 +119,7 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     (facts,) = [f for f in (store.open(key).record.value["facts"] for key in store.finished("train")) if f["resumed"]]
     (resumed,), (end,) = facts["resumed"], facts["ends"]
     assert resumed["step"] > 0
-    assert resumed["lost_s"] > 0
+    assert resumed["since_checkpoint_s"] > 0
     assert 0 < end["after_s"] < facts["start_s"]  # the second start came after the first end
     assert end["cause"]
 

@@ -136,8 +136,9 @@ class Loop:
     def run(self, place: CheckpointPlace, digest: str, progress: Progress | None) -> None:
         """Steps from where the checkpoint ends to the last one."""
         training = self.training
+        self.watch.beat()
         if self._restore(place, digest):
-            training.resumed.append({"step": training.step, "workers": self.gang.size, "lost_s": round(time.time() - training.saved_at, 3)})
+            training.resumed.append({"step": training.step, "workers": self.gang.size, "since_checkpoint_s": round(time.time() - training.saved_at, 3)})
         pending: list[Tensor] = []
         most_pending = GPU_LOSSES_IN_FLIGHT if training.device.type == "cuda" else 1
         started = saved = time.monotonic()
@@ -164,7 +165,9 @@ class Loop:
                     self._save(place, digest)
                     raise
             if due and training.step < self.total:
+                self.watch.rest()
                 self._save(place, digest)
+                self.watch.beat()
                 saved = time.monotonic()
         self.watch.rest()
         self._check_weights()

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from w2s_ray.backends.devices import pick_device
-from w2s_ray.core.errors import PeerLost
+from w2s_ray.core.errors import PeerLost, W2SError
 from w2s_ray.core.resources import Resources
 
 
@@ -81,16 +81,24 @@ class Gang:
 
 
 ALONE = Gang()
+_JOINED = [False]  # whether this process has been in a group since `lost_peers` began
 
 
 @contextmanager
 def lost_peers() -> Iterator[None]:
-    """A message that fails because another process is gone is told from a mistake of this one's. gloo raises plain errors that name its own files."""
+    """A message that fails because another process is gone, or the group was taken down to begin again, is told from a mistake of this process's.
+
+    gloo raises plain errors that name its own files.
+    """
+    _JOINED[0] = dist.is_initialized()
     try:
         yield
-    except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "/gloo/" in str(error):
-            raise PeerLost(str(error).splitlines()[0]) from error
+    except W2SError:
+        raise
+    except Exception as error:
+        taken_down = _JOINED[0] and not dist.is_initialized()
+        if taken_down or isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "/gloo/" in str(error)):
+            raise PeerLost(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
         raise
 
 
@@ -108,4 +116,5 @@ def join_gang(device: torch.device) -> Gang:
         for name, value in alone.items():
             os.environ.setdefault(name, value)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    _JOINED[0] = True
     return Gang(dist.get_rank(), dist.get_world_size())

@@ -137,7 +137,9 @@ def ways(shape: Shape, recipe: Recipe, resources: Resources, workers: int, devic
         for recomputed in (False, True) if resources.activation_checkpointing == "auto" else (resources.activation_checkpointing,):
             for tokens in _candidates(resources, longest, gpu=gpu):
                 parts, host = _parts(shape, recipe, workers, stage, resources.offload)
-                parts["acts"] = shape.activations(min(tokens, of_one_step), recipe, recomputed=recomputed)
+                if not gpu:
+                    parts["offloaded"], host = host, 0.0  # the host is the device
+                parts["acts"] = shape.activations(min(max(tokens, longest), of_one_step), recipe, recomputed=recomputed)
                 way = Way(stage, recomputed, tokens, parts, host, room)
                 if way.fits:
                     break
@@ -194,6 +196,7 @@ def _parts(shape: Shape, recipe: Recipe, workers: int, stage: int | None, offloa
     bf16 = recipe.precision == "bf16"
     weights = 4.0 * trained + (2.0 if bf16 and recipe.adapt != "full" else 4.0) * frozen
     copies = 2.0 * trained if bf16 else 0.0
+    resting = weights
     spread = workers if stage else 1
     gradients, masters, moments, bucket = 4.0 * trained, 4.0 * trained / spread if stage else 0.0, 8.0 * trained / spread, 0.0
     if stage is not None:
@@ -210,8 +213,8 @@ def _parts(shape: Shape, recipe: Recipe, workers: int, stage: int | None, offloa
     if offload in ("optimizer", "params"):
         host, masters, moments = masters + moments + 4.0 * trained / workers, 0.0, 0.0
     if offload == "params":
-        host += 4.0 * shape.parameters / workers
-        weights -= 4.0 * trained / workers
+        host += resting / workers
+        weights -= resting / workers
     return {"weights": weights, "casts": copies, "grads": gradients, "masters": masters, "moments": moments, "buckets": bucket}, host
 
 

@@ -34,6 +34,8 @@ def save_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, ga
     known = _manifest(place, digest)
     slot = next(slot for slot in range(kept + 1) if slot not in {entry["slot"] for entry in known[:kept]})
     tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
+    if training.device.type == "cuda":
+        tensors["rng.cuda"] = torch.cuda.get_rng_state(training.device)
     for index, (name, parameter) in enumerate(training.weights.items()):
         values = {"weight": sharded.whole(parameter), **sharded.moments(parameter)}
         if index % gang.size == gang.rank:
@@ -58,10 +60,16 @@ def restore_pieces(place: CheckpointPlace, training: Training, sharded: Sharded,
         if gang.least(float(files is not None), training.device) and files is not None:
             _read(files, training, sharded, entry)
             if entry["pieces"] == gang.size:
-                torch.set_rng_state(files[gang.rank].get_tensor("rng"))
+                _read_rng(files[gang.rank], training.device)
             return True
         log.warning("the checkpoint of step %d cannot be read whole; an older one is tried", entry["notes"]["step"])
     return False
+
+
+def _read_rng(piece: Any, device: torch.device) -> None:
+    torch.set_rng_state(piece.get_tensor("rng"))
+    if device.type == "cuda" and "rng.cuda" in piece.keys():  # noqa: SIM118  # not a dict
+        torch.cuda.set_rng_state(piece.get_tensor("rng.cuda"), device)
 
 
 def _open(place: CheckpointPlace, entry: dict[str, Any]) -> list[Any] | None:

@@ -48,10 +48,11 @@ def halving(fit: Callable[[Resources, list[int]], T], resources: Resources) -> T
             return fit(resources, halvings)
         except OutOfMemory as error:
             halvings.append(error.micro_tokens)
-            resources = replace(resources, micro_tokens=error.half())
+            resources = replace(resources, **error.next())
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
 
 def out_of_memory(error: torch.OutOfMemoryError, tokens: Tokens, resources: Resources) -> OutOfMemory:
-    return OutOfMemory(resources.tokens_at_once, int(tokens.lengths_N.max(initial=1)), str(error).split(". ")[0])
+    way = {"zero": resources.zero, "activation_checkpointing": resources.activation_checkpointing}
+    return OutOfMemory(resources.tokens_at_once, int(tokens.lengths_N.max(initial=1)), str(error).split(". ")[0], way)

@@ -128,7 +128,9 @@ def fit_sharded(
     targets = join(data.ids, labels, data.num_classes)
     loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
     if isinstance(loss_fn, torch.nn.Module):
-        raise ConfigError(f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; set resources.strong.workers: 1")
+        raise ConfigError(
+            f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
+        )
     tokenizer = load_tokenizer(model_path)
     tokens = tokenise(data, tokenizer, cache)
     resources = settled(model_path, recipe, tokens, resources, device, gang)
@@ -279,6 +281,7 @@ class ShardedFitted(Fitted):
         most = max(len(batches) for batches in dealt)
         out = torch.zeros(len(tokens), width, device=self.device)
         fill = pad_id(self.tokenizer)
+        self.watch.beat()
         with torch.no_grad():
             for turn in range(most):
                 rows = mine[turn] if turn < len(mine) else everyone[:1]

@@ -22,6 +22,8 @@ All of them survive pickling: workers raise them, drivers read them.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class W2SError(Exception):
     """Root of every error that this package raises on purpose."""
@@ -81,16 +83,16 @@ class FitError(W2SError, RuntimeError):
 class OutOfMemory(FitError, MemoryError):
     """The device's memory was too small for so many tokens at once; half of them may do, but no fewer than the longest row has."""
 
-    def __init__(self, micro_tokens: int, longest: int, report: str) -> None:
-        super().__init__(micro_tokens, longest, report)
-        self.micro_tokens, self.longest, self.report = micro_tokens, longest, report
+    def __init__(self, micro_tokens: int, longest: int, report: str, way: dict[str, Any] | None = None) -> None:
+        super().__init__(micro_tokens, longest, report, way or {})
+        self.micro_tokens, self.longest, self.report, self.way = micro_tokens, longest, report, way or {}
 
-    def half(self) -> int:
-        """As many tokens as may go next, or this error where rows are too long for fewer."""
+    def next(self) -> dict[str, Any]:
+        """The resources to go on with: the same way of running with half the tokens. Raises this error where rows are too long for that."""
         fewer = max(self.micro_tokens // 2, self.longest)
         if fewer >= self.micro_tokens:
             raise self
-        return fewer
+        return {**self.way, "micro_tokens": fewer}
 
     def __str__(self) -> str:
         return (

@@ -257,10 +257,12 @@ class WorkPlace:
             path = self._folder / name
             return path if path.is_file() else None
         path = self.scratch / name
+        part = path.with_name(f".{name}.{uuid4().hex}")  # processes of one machine may fetch it at once
         try:
-            self.store.fs.get_file(f"{self.store.root}/{self.key.path}/work/{name}", str(path))
+            self.store.fs.get_file(f"{self.store.root}/{self.key.path}/work/{name}", str(part))
         except FileNotFoundError:
             return None
+        os.replace(part, path)
         return path
 
     def keep(self, name: str, file: Path) -> None:

@@ -47,6 +47,14 @@ class Admission(Generic[T]):
             admitted.append(item)
         return admitted
 
+    def take(self, demand: Demand) -> bool:
+        """More for what runs already, if it is free."""
+        if any(self._free.get(name, 0.0) + EPSILON < amount for name, amount in demand.items()):
+            return False
+        for name, amount in demand.items():
+            self._free[name] = self._free.get(name, 0.0) - amount
+        return True
+
     def release(self, demand: Demand) -> None:
         """What an admitted item took is free again."""
         for name, amount in demand.items():

@@ -96,7 +96,7 @@ class RayExecutor:
             try:
                 what, job = self._inbox.get(timeout=REFRESH_S)
             except queue.Empty:
-                self._devices.resize(cluster.totals())
+                self._look()
                 what, job = "look", None
             if what == "stop":
                 self._stop()
@@ -110,6 +110,17 @@ class RayExecutor:
             for admitted in self._devices.admit():
                 self._start(admitted)
 
+    def _look(self) -> None:
+        """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let in."""
+        totals = cluster.totals()
+        self._devices.resize(totals)
+        for job in self._running:
+            if job.demand and job.call.resources.fewest < job.call.resources.most:
+                grown = _elastic(job.call.resources, totals)
+                more = {name: amount - job.demand[name] for name, amount in grown.items() if amount > job.demand[name]}
+                if more and self._devices.take(more):
+                    job.demand = grown
+
     def _accept(self, job: _Job) -> None:
         resources = job.call.resources
         one, least = _demand(resources, 1), _demand(resources, resources.fewest)
@@ -120,7 +131,7 @@ class RayExecutor:
             for name, amount in least.items()
             if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
         ]
-        if lacking and (self._local or resources.most > 1):
+        if lacking and (self._local or resources.sharded):
             job.future.set_exception(
                 ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
             )
@@ -129,13 +140,12 @@ class RayExecutor:
             logger.warning("%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking))
             self._start(job)
         else:
-            room = min((int(all_nodes[name] / amount) for name, amount in one.items() if amount), default=resources.most)
-            job.demand = _demand(resources, min(resources.most, max(resources.fewest, room)))
+            job.demand = _elastic(resources, all_nodes)
             self._devices.add(job, job.demand)
 
     def _start(self, job: _Job) -> None:
         resources = job.call.resources
-        if resources.most > 1:
+        if resources.sharded:
             self._running.add(job)
             job.started()
             threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True).start()
@@ -185,6 +195,12 @@ class RayExecutor:
 def _demand(resources: Resources, workers: int) -> dict[str, float]:
     """Of so many processes."""
     return {"CPU": resources.cpus * workers, "GPU": resources.gpus * workers, "memory": resources.memory_gb * GB * workers}
+
+
+def _elastic(resources: Resources, totals: dict[str, float]) -> dict[str, float]:
+    """Of as many processes as the cluster has room for, between the fewest and the most."""
+    room = min((int(totals[name] / amount) for name, amount in _demand(resources, 1).items() if amount), default=resources.most)
+    return _demand(resources, min(resources.most, max(resources.fewest, room)))
 
 
 @ray.remote

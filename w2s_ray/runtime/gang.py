@@ -75,10 +75,11 @@ class _Ends(UserCallback):
         self.notes, self.launched_at = notes, launched_at
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        rank, error = min(worker_exceptions.items())
-        after_s = round(time.time() - self.launched_at, 3)
-        seen = [*(self.notes.read("ends") or ()), {"worker": rank, "cause": _cause(error), "after_s": after_s}]
-        self.notes.write("ends", seen)
+        rank, error = _first(worker_exceptions)
+        end = {"worker": rank, "cause": _cause(error)}
+        seen = self.notes.read("ends") or []
+        if not seen or {name: seen[-1][name] for name in end} != end:  # Ray Train tells it at each look
+            self.notes.write("ends", [*seen, {**end, "after_s": round(time.time() - self.launched_at, 3)}])
 
 
 def run_gang(call: Call) -> None:
@@ -90,7 +91,7 @@ def run_gang(call: Call) -> None:
             return
         except OutOfMemory as error:
             halvings.append(error.micro_tokens)
-            call = replace(call, resources=replace(call.resources, micro_tokens=error.half()))
+            call = replace(call, resources=replace(call.resources, **error.next()))
 
 
 def _launch(call: Call, halvings: list[int]) -> None:
@@ -151,11 +152,16 @@ def _lost(call: Call, notes: Notes, error: TrainingFailedError) -> StepFailed:
     return StepFailed(call.step, str(call.key), failure.error, failure.traceback, failure.log)
 
 
+def _first(errors: dict[int, Exception]) -> tuple[int, Exception]:
+    """The process that ended for a reason of its own, rather than one that missed it."""
+    return min(errors.items(), key=lambda item: ("PeerLost" in f"{type(item[1]).__name__} {item[1]}", item[0]))
+
+
 def _cause(error: BaseException) -> str:
     """In one line."""
     inner = getattr(error, "worker_failures", None)
     if inner:
-        error = next(iter(inner.values()))
+        _, error = _first(inner)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
 

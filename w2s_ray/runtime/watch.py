@@ -38,7 +38,8 @@ class GangWatch(Watch):
     def _look(self) -> None:
         while time.monotonic() < self._due:
             time.sleep(LOOK_S)
-        self._note(f"no step ended in {self._limit_s:g} s; the process was here:\n{self._stack()}")
+        stack = f"no step ended in {self._limit_s:g} s; the process was here:\n{self._stack()}"
+        threading.Thread(target=self._note, args=(stack,), daemon=True).start()  # the store may be what hangs
         time.sleep(GRACE_S)
         os._exit(1)
 

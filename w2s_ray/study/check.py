@@ -31,7 +31,7 @@ def check_names(study: Study) -> None:
 def check_memory(study: Study) -> None:
     """Refuse a fit that its devices cannot hold, where the request says what they hold. The workers check again, with their devices and rows."""
     fits = {
-        (role, getattr(cell.config.models, role), getattr(cell.config.train, role).model_dump_json()): (cell.config, role)
+        (role, getattr(cell.config.models, role), getattr(cell.config.train, role).model_dump_json(), getattr(cell.config.resources, role)): (cell.config, role)
         for cell in study.cells
         for role in ("weak", "strong")
     }

@@ -302,7 +302,7 @@ def test_an_interrupted_fit_keeps_its_last_step(llama: str, place: Place) -> Non
     resumed = run(llama, place, recipe)
     (entry,) = resumed.facts["resumed"]
     assert (entry["step"], entry["workers"]) == (3, 1)
-    assert 0 < entry["lost_s"] < 60
+    assert 0 < entry["since_checkpoint_s"] < 60
     assert resumed.facts["rows"] == 160
     assert list(place.scratch.iterdir()) == []
 

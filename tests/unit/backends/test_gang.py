@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from w2s_ray.backends.gang import ALONE, lost_peers
+from w2s_ray.backends.gang import ALONE, join_gang, lost_peers
 from w2s_ray.core.errors import PeerLost
 
 CPU = torch.device("cpu")
@@ -34,6 +34,14 @@ def test_a_gang_of_one_needs_nobody() -> None:
 def test_a_message_that_fails_means_a_lost_peer(error: RuntimeError) -> None:
     with pytest.raises(PeerLost), lost_peers():
         raise error
+
+
+def test_a_group_that_was_taken_down_means_a_lost_peer() -> None:
+    """Ray Train does that before it resizes a gang, while the fit still runs."""
+    assert join_gang(CPU).size == 1
+    with pytest.raises(PeerLost, match="ValueError: Default process group"), lost_peers():
+        dist.destroy_process_group()
+        dist.all_reduce(torch.zeros(1))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("gloo/")])
