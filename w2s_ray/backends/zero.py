@@ -9,11 +9,9 @@ Shapes: F entries of a flattened tensor.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,14 +45,13 @@ def zero_config(recipe: Recipe, stage: int, offload: str) -> dict[str, Any]:
 
 
 def import_deepspeed() -> Any:
-    """On a CPU it compiles its collectives once, with the ninja that lies beside this Python."""
+    """On CPUs without its own collective, which it would compile at run time: a process that is killed meanwhile leaves a lock for which all others wait for ever."""
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        beside = str(Path(sys.executable).parent)
-        if beside not in os.environ.get("PATH", "").split(os.pathsep):
-            os.environ["PATH"] = os.pathsep.join((beside, os.environ.get("PATH", "")))
     import deepspeed
 
+    if not torch.cuda.is_available():
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed
 
 

