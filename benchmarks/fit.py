@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from w2s_ray.backends.fit import fit
+from w2s_ray.backends.fit import Job, fit
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
@@ -82,7 +82,7 @@ def build_gpt2(folder: Path, texts: list[str]) -> Path:
 def ours(model: Path, data: Dataset, labels: LabelSet, scratch: Path, micro_tokens: int) -> Outcome:
     recipe = Recipe(lr=LR, epochs=1, batch=BATCH)
     resources = Resources(checkpoint_every_s=1e9, micro_tokens=micro_tokens)
-    fitted = fit(data, [labels], str(model), recipe, resources, Folder(scratch), scratch / "cache")
+    fitted = fit(Job(data, [labels], str(model), recipe, resources, Folder(scratch), scratch / "cache"))
     return Outcome(fitted.facts["seconds"]["train"], float(np.mean([point["loss"] for point in fitted.log])), fitted.facts["padding"])
 
 

@@ -63,14 +63,14 @@ ON_RAY = ("one process, no DeepSpeed", "two processes, ZeRO 2")
 
 def once(model: str, folder: Path, settings: dict[str, Any]) -> Facts:
     """One fit in this process, or in the gang that this process belongs to."""
-    from w2s_ray.backends.fit import fit
+    from w2s_ray.backends.fit import Job, fit
     from w2s_ray.backends.sharded import fit_sharded
 
     data, labels = rows_of(NUM_ROWS, 40, 100)
     resources = Resources(checkpoint_every_s=1e9, **settings)
     run = fit_sharded if resources.sharded else fit
     started = time.perf_counter()
-    facts = run(data, [labels], model, SPREAD_RECIPE, resources, Place(folder), folder / "cache").facts
+    facts = run(Job(data, [labels], model, SPREAD_RECIPE, resources, Place(folder), folder / "cache")).facts
     return facts | {"whole_s": time.perf_counter() - started}
 
 
@@ -204,12 +204,12 @@ def random_qwen(folder: Path, shape: Shape) -> Path:
 
 
 def ours_on_gpu(model: str, folder: Path, adapt: str, checkpointing: bool, num_rows: int) -> Facts:
-    from w2s_ray.backends.fit import fit
+    from w2s_ray.backends.fit import Job, fit
 
     data, labels = rows_of(num_rows, LENGTH - 1, LENGTH - 1)
     recipe = Recipe(adapt=adapt, lr=1e-5, epochs=1, batch=32, precision="bf16")
     resources = Resources(gpus=1, cpus=4, checkpoint_every_s=1e9, activation_checkpointing=checkpointing)
-    facts: Facts = fit(data, [labels], model, recipe, resources, Place(folder), folder / "cache").facts
+    facts: Facts = fit(Job(data, [labels], model, recipe, resources, Place(folder), folder / "cache")).facts
     return facts
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from w2s_ray.core.errors import OutOfMemory
+from w2s_ray.core.watch import Watch
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.step import JSON, Step
+from w2s_ray.ops import train
 
 
 def hang(work: Work) -> JSON:
@@ -34,3 +37,32 @@ def greedy(work: Work) -> JSON:
 
 HANG = Step("hang", 1, "gang_steps:hang", lambda params, inputs: "x")
 GREEDY = Step("greedy", 1, "gang_steps:greedy", lambda params, inputs: f"l{params['longest']}")
+
+
+class Patient(Watch):
+    """Waits after each checkpoint until the gang is complete: the process is then taken by Ray Train, which starts a larger gang."""
+
+    def __init__(self, work: Work) -> None:
+        self._watch, self._most = work.watch, work.resources.most
+        self._saved = False
+
+    def rest(self) -> None:
+        self._watch.rest()
+        self._saved = True
+
+    def beat(self) -> None:
+        import torch.distributed as dist
+
+        if self._saved and dist.get_world_size() < self._most:
+            time.sleep(240)
+            raise TimeoutError("the gang did not grow")
+        self._saved = False
+        self._watch.beat()
+
+    def leaving(self) -> bool:
+        return self._watch.leaving()
+
+
+def train_patiently(work: Work) -> JSON:
+    """A fit that does not end before all its processes have come."""
+    return train.run(replace(work, watch=Patient(work)) if work.resources.sharded else work)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from w2s_ray.core.errors import StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.store import open_store
+from w2s_ray.ops import verbs
 from w2s_ray.study.run import run_cells
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -99,7 +102,6 @@ def test_where_memory_runs_out_half_as_many_tokens_go_at_once(tmp_path: Path) ->
 
 
 LONGER: dict[str, Any] = {"weak": {"epochs": 1, "lr": 0.01}, "strong": {"epochs": 40, "lr": 0.003, "batch": 16}}
-LONGEST = LONGER | {"strong": LONGER["strong"] | {"epochs": 100}}
 ONE_AT_A_TIME = {"strong": TWO["resources"]["strong"] | {"cpus": 1}}  # so that the gang with the checkpoint is the one whose process is killed
 
 
@@ -144,54 +146,42 @@ def test_a_killed_driver_s_fit_goes_on_when_the_command_is_repeated(tmp_path: Pa
     assert any(store.open(key).record.value["facts"]["resumed"] for key in store.finished("train"))
 
 
-class Nodes:
-    """A study on several nodes of one machine, run in a thread while the test adds and drains nodes."""
-
-    def __init__(self, folder: Path, resources: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        monkeypatch.setenv("RAY_ADDRESS", self.cluster.address)
-        self.store = str(folder / "nodes")
-        raw = config("naive", train=LONGEST, resources={"strong": resources})
-        self.ran: list[Any] = []
-        self.thread = threading.Thread(target=lambda: self.ran.append(run(raw, folder, self.store, lambda: on_ray(self.store))))
-
-    def __enter__(self) -> Nodes:
-        return self
-
-    def start(self) -> None:
-        """Until a fit has a checkpoint."""
-        self.thread.start()
-        while not list(Path(self.store).glob("train/*/work/gang.json")):
-            time.sleep(0.05)
-            assert self.thread.is_alive()
-
-    def ended(self) -> list[dict[str, Any]]:
-        """Facts of all fits."""
-        self.thread.join(timeout=270)
-        assert self.ran
-        store = open_store(self.store)
-        return [store.open(key).record.value["facts"] for key in store.finished("train")]
-
-    def __exit__(self, *_: Any) -> None:
-        import ray
-
-        ray.shutdown()
-        self.cluster.shutdown()
-
-
 @pytest.mark.slow
 def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins with the one process that there is room for; a node comes, it goes on with two, and what it learned is what one device learns."""
+    """It begins with the one process that there is room for; each node that comes takes one more, and what is learned is what one device learns."""
+    import ray
+    from ray.cluster_utils import Cluster
+
     write_rows(tmp_path)
-    alone = run(config("naive", train=LONGEST), tmp_path, str(tmp_path / "one"))
-    with Nodes(tmp_path, {"workers": [1, 2], "zero": 2, "checkpoint_every_s": 1.0}, monkeypatch) as nodes:
-        nodes.start()
-        nodes.cluster.add_node(num_cpus=1)
-        facts = nodes.ended()
-    assert_like(nodes.ran[0].students["naive 0"], alone.students["naive 0"])
-    assert 2 in [entry["workers"] for fact in facts for entry in fact["resumed"]]
+    alone = run(config("naive"), tmp_path, str(tmp_path / "one"))
+    monkeypatch.setattr(verbs, "TRAIN", replace(verbs.TRAIN, entry="gang_steps:train_patiently"))
+    url = str(tmp_path / "grown")
+    resources = {"strong": {"workers": [1, 3], "zero": 2, "cpus": 1, "checkpoint_every_steps": 2, "checkpoint_every_s": 1.0}}
+    ran: list[Any] = []
+    study = threading.Thread(target=lambda: ran.append(run(config("naive", resources=resources), tmp_path, url, lambda: on_ray(url))))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    try:
+        study.start()
+        for workers in (1, 2):
+            while workers not in _checkpoints(Path(url)):
+                time.sleep(0.1)
+                assert study.is_alive()
+            cluster.add_node(num_cpus=1)
+        study.join(timeout=270)
+        assert ran
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert_like(ran[0].students["naive 0"], alone.students["naive 0"])
+    store = open_store(url)
+    facts = [store.open(key).record.value["facts"] for key in store.finished("train")]
+    assert [2, 3] in [[entry["workers"] for entry in fact["resumed"]] for fact in facts]
+
+
+def _checkpoints(store: Path) -> list[int]:
+    """Of how many processes the gangs are that have one."""
+    return [json.loads(manifest.read_text())["checkpoints"][0]["pieces"] for manifest in store.glob("train/*/work/gang.json")]
 
 
 def _kill_a_worker(store: Path, killed: list[int]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,56 +45,60 @@ LOG_POINTS = 200  # of the loss curve, whatever the number of steps
 GPU_LOSSES_IN_FLIGHT = 16  # reading a loss waits for the device, so on a GPU it is done for several steps at once
 
 
-def fit(
-    data: Dataset,
-    labels: Sequence[LabelSet],
-    model_path: str,
-    recipe: Recipe,
-    resources: Resources,
-    place: CheckpointPlace,
-    cache: Path,
-    progress: Progress | None = None,
-) -> Fitted:
-    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in `place` is continued; so is a fit that ran out of memory, with less at once."""
-    return halving(lambda resources, halvings: _fit(data, labels, model_path, recipe, resources, place, cache, progress, halvings), resources)
+@dataclass(frozen=True)
+class Job:
+    """What is fitted, and where that may run."""
+
+    data: Dataset
+    labels: Sequence[LabelSet]
+    model_path: str
+    recipe: Recipe
+    resources: Resources
+    place: CheckpointPlace
+    cache: Path
+    progress: Progress | None = None
+    watch: Watch = field(default_factory=Watch)
+
+    @property
+    def digest(self) -> str:
+        """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
+        return content_digest([self.data.digest, *(teacher.digest for teacher in self.labels), self.recipe.model_dump_json()])
+
+    def targets(self) -> Targets:
+        """The rows' labels, by all teachers."""
+        return join(self.data.ids, self.labels, self.data.num_classes)
+
+    def loss_fn(self) -> LossFn:
+        made: LossFn = self.recipe.loss.build(len(self.labels), self.data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
+        return made
 
 
-def _fit(
-    data: Dataset,
-    labels: Sequence[LabelSet],
-    model_path: str,
-    recipe: Recipe,
-    resources: Resources,
-    place: CheckpointPlace,
-    cache: Path,
-    progress: Progress | None,
-    halvings: list[int],
-) -> Fitted:
-    device = pick_device(resources)
+def fit(job: Job) -> Fitted:
+    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in the job's place is continued; so is a fit that ran out of memory, with less at once."""
+    return halving(lambda resources, halvings: _fit(replace(job, resources=resources), halvings), job.resources)
+
+
+def _fit(job: Job, halvings: list[int]) -> Fitted:
+    data, recipe = job.data, job.recipe
+    device = pick_device(job.resources)
     cast = autocast(device, recipe.precision)
-    targets = join(data.ids, labels, data.num_classes)
+    targets = job.targets()
     clock = _Clock(device)
-    tokenizer = load_tokenizer(model_path)
-    tokens = tokenise(data, tokenizer, cache)
-    resources = settled(model_path, recipe, tokens, resources, device)
+    tokenizer = load_tokenizer(job.model_path)
+    tokens = tokenise(data, tokenizer, job.cache)
+    resources = settled(job.model_path, recipe, tokens, job.resources, device)
     clock.lap("tokenise")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(recipe.seed, "dropout"))
-        classifier = build_classifier(model_path, recipe, data.num_classes, cast).to(device)
-        tokens.check_lengths(classifier.positions, model_path)
+        classifier = build_classifier(job.model_path, recipe, data.num_classes, cast).to(device)
+        tokens.check_lengths(classifier.positions, job.model_path)
         clock.lap("load")
         training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing is True)
-        loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
-        loop = Loop.build(classifier, loss_fn, tokens, targets, recipe, resources, pad_id(tokenizer), device)
-        loop.run(place, fit_digest(data, labels, recipe), progress)
+        loop = Loop.build(classifier, job.loss_fn(), tokens, targets, recipe, resources, pad_id(tokenizer), device)
+        loop.run(job.place, job.digest, job.progress)
         clock.lap("train")
-    facts = loop.facts(model_path) | {"seconds": clock.seconds, "halvings": halvings}
-    return Fitted(classifier, tokenizer, recipe, data.classes, device, resources, cache, log=loop.log(), facts=facts)
-
-
-def fit_digest(data: Dataset, labels: Sequence[LabelSet], recipe: Recipe) -> str:
-    """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
-    return content_digest([data.digest, *(teacher.digest for teacher in labels), recipe.model_dump_json()])
+    facts = loop.facts(job.model_path) | {"seconds": clock.seconds, "halvings": halvings}
+    return Fitted(classifier, tokenizer, recipe, data.classes, device, resources, job.cache, log=loop.log(), facts=facts)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from w2s_ray.backends.batches import Rows
 from w2s_ray.backends.checkpoint import CheckpointPlace
 from w2s_ray.backends.classifier import Padded, build_classifier, training_mode
 from w2s_ray.backends.devices import autocast
-from w2s_ray.backends.fit import Loop, Progress, as_tensor, check_finite, fit_digest
+from w2s_ray.backends.fit import Job, Loop, as_tensor, check_finite
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.fitted import HEAD_FILE, Fitted, load_adapter, save_adapter
 from w2s_ray.backends.gang import join_gang, own_device
@@ -32,7 +32,6 @@ from w2s_ray.backends.models import is_causal, load_tokenizer, pad_id, quiet, sh
 from w2s_ray.backends.optimizer import build_adamw
 from w2s_ray.backends.pieces import restore_pieces, save_pieces
 from w2s_ray.backends.placement import device_bytes, settled
-from w2s_ray.backends.targets import join
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.backends.zero import Sharded, full_shape, loading, zero_config
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
@@ -40,7 +39,6 @@ from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
-from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.core.watch import Watch
@@ -109,46 +107,36 @@ def deal(rows: Rows, lengths_N: Rows, size: int) -> list[Rows]:
     return [ordered[rank::size] for rank in range(size)]
 
 
-def fit_sharded(
-    data: Dataset,
-    labels: Sequence[LabelSet],
-    model_path: str,
-    recipe: Recipe,
-    resources: Resources,
-    place: CheckpointPlace,
-    cache: Path,
-    progress: Progress | None = None,
-    watch: Watch | None = None,
-) -> ShardedFitted:
+def fit_sharded(job: Job) -> ShardedFitted:
     """`fit` by all processes of the gang. A checkpoint of the same fit is continued, whatever the gang that wrote it."""
     started = time.monotonic()
-    watch = watch or Watch()
-    device = own_device(resources)
+    data, recipe = job.data, job.recipe
+    device = own_device(job.resources)
     gang = join_gang(device)
-    targets = join(data.ids, labels, data.num_classes)
-    loss_fn: LossFn = recipe.loss.build(targets.probs_NMK.shape[1], data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
+    targets, loss_fn = job.targets(), job.loss_fn()
     if isinstance(loss_fn, torch.nn.Module):
         raise ConfigError(
             f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
-    tokenizer = load_tokenizer(model_path)
-    tokens = tokenise(data, tokenizer, cache)
-    resources = settled(model_path, recipe, tokens, resources, device, gang)
+    tokenizer = load_tokenizer(job.model_path)
+    tokens = tokenise(data, tokenizer, job.cache)
+    resources = settled(job.model_path, recipe, tokens, job.resources, device, gang)
     config = zero_config(recipe, int(resources.zero), resources.offload)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", gang.rank))
     with loading(config):
-        classifier = build_classifier(model_path, recipe, data.num_classes, autocast(device, recipe.precision), ask_causal=False).to(device)
-    tokens.check_lengths(classifier.positions, model_path)
+        classifier = build_classifier(job.model_path, recipe, data.num_classes, autocast(device, recipe.precision), ask_causal=False).to(device)
+    tokens.check_lengths(classifier.positions, job.model_path)
     training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing is True)
     loop = Loop.build(classifier, _whole_batch(loss_fn), tokens, targets, recipe, resources, pad_id(tokenizer), device)
     sharded = Sharded.start(classifier, loop.training.optimizer, config, gang)
     classifier.causal = is_causal(classifier.backbone)  # a forward pass, which under stage 3 needs DeepSpeed's hooks
     loop.training.optimizer = sharded.optimizer
-    gang_loop = ShardedLoop(**{**vars(loop), "model": sharded.engine, "gang": gang, "watch": watch}, sharded=sharded)
+    gang_loop = ShardedLoop(**{**vars(loop), "model": sharded.engine, "gang": gang, "watch": job.watch}, sharded=sharded)
     loaded = time.monotonic()
-    gang_loop.run(place, fit_digest(data, labels, recipe), progress)
-    facts = gang_loop.facts(model_path) | {"seconds": {"load": loaded - started, "train": time.monotonic() - loaded}}
-    return ShardedFitted(classifier, tokenizer, recipe, data.classes, device, resources, cache, sharded=sharded, watch=watch, log=gang_loop.log(), facts=facts)
+    gang_loop.run(job.place, job.digest, job.progress)
+    facts = gang_loop.facts(job.model_path) | {"seconds": {"load": loaded - started, "train": time.monotonic() - loaded}}
+    log = gang_loop.log()
+    return ShardedFitted(classifier, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch, log=log, facts=facts)
 
 
 def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path | None = None, watch: Watch | None = None) -> ShardedFitted:

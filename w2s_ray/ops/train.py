@@ -88,13 +88,14 @@ def _run(work: Work) -> JSON:
 
 def _fit(data: Dataset, labels: list[LabelSet], model_path: str, recipe: Recipe, work: Work, cache: Path) -> Fitted:
     """By this process, or with the others of its gang."""
+    from w2s_ray.backends.fit import Job, fit
+
+    job = Job(data, labels, model_path, recipe, work.resources, work.place, cache, watch=work.watch)
     if work.resources.sharded:
         from w2s_ray.backends.sharded import fit_sharded
 
-        return fit_sharded(data, labels, model_path, recipe, work.resources, work.place, cache, watch=work.watch)
-    from w2s_ray.backends.fit import fit
-
-    return fit(data, labels, model_path, recipe, work.resources, work.place, cache)
+        return fit_sharded(job)
+    return fit(job)
 
 
 def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:

@@ -1,7 +1,7 @@
-"""A fit by a gang, for torchrun or plain Python: `gang_fit.py MODEL FOLDER SETTINGS-AS-JSON`; the leader writes what came of it.
+"""Fits by a gang, for torchrun or plain Python: `gang_fit.py MODEL FOLDER FITS-AS-JSON`; the leader writes what came of each to FOLDER/its name.
 
-SETTINGS: recipe, resources, rows, load (what was saved, and the base model's features), die_after (steps, after which the last rank is killed), die_keeping
-(files of its checkpoints, the last of which it dies over), leaving (a notice from the start).
+Each of FITS: name, recipe, resources, rows, load (what was saved, and the base model's features), die_after (steps, or `saved`: with the first checkpoint; the
+last rank is then killed), die_keeping (files of its checkpoints, the last of which it dies over), leaving (a notice from the start).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from toy_rows import Place, toy  # noqa: E402
 
+from w2s_ray.backends.fit import Job  # noqa: E402
 from w2s_ray.backends.sharded import embed_sharded, fit_sharded, load_sharded  # noqa: E402
 from w2s_ray.config.recipe import Recipe  # noqa: E402
 from w2s_ray.core.resources import Resources  # noqa: E402
@@ -45,19 +46,21 @@ class Leaving(Watch):
         return True
 
 
-def main(model: str, folder: Path, settings: dict[str, Any]) -> None:
+def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
     data, labels = toy(settings.get("rows", 101))
+    folder.mkdir(exist_ok=True)
     leads_last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
 
     def progress(state: dict[str, Any]) -> None:
-        if state["step"] == settings.get("die_after") and leads_last:
+        saved = settings.get("die_after") == "saved" and (folder / "gang.json").exists()
+        if (saved or state["step"] == settings.get("die_after")) and leads_last:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if "die_keeping" in settings and leads_last:
         Deadly.left = settings["die_keeping"]
     resources, recipe = Resources(**settings["resources"]), Recipe(**settings["recipe"])
-    watch = Leaving() if settings.get("leaving") else None
-    fitted = fit_sharded(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch)
+    watch = Leaving() if settings.get("leaving") else Watch()
+    fitted = fit_sharded(Job(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch))
     probs, features = fitted.predict(data).probs_NK, fitted.embed(data).array_ND
     fitted.save(folder / "saved")
     parts = [int(getattr(p, "ds_tensor", p).numel()) for p in fitted.classifier.parameters()]
@@ -70,8 +73,9 @@ def main(model: str, folder: Path, settings: dict[str, Any]) -> None:
         resumed_at = [entry["step"] for entry in fitted.facts["resumed"]]
         losses = [point["loss"] for point in fitted.log]
         np.savez(folder / "result.npz", probs=probs, features=features, losses=losses, parts=parts, resumed_at=resumed_at, **more)
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]))
+    for one in json.loads(sys.argv[3]):
+        run(sys.argv[1], Path(sys.argv[2]) / one["name"], one)
+    dist.destroy_process_group()

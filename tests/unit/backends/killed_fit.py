@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from toy_rows import Place, toy
 
-from w2s_ray.backends.fit import fit
+from w2s_ray.backends.fit import Job, fit
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.resources import Resources
 
@@ -28,7 +28,7 @@ def main(model: str, folder: Path, loss: str, die_after: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     recipe = Recipe(loss={"type": "logconf", "compat": "eleuther"} if loss == "logconf" else loss, **RECIPE)
-    fitted = fit(data, [labels], model, recipe, Resources(checkpoint_every_s=1e-9, micro_tokens=64), place, folder / "cache", progress)
+    fitted = fit(Job(data, [labels], model, recipe, Resources(checkpoint_every_s=1e-9, micro_tokens=64), place, folder / "cache", progress))
     np.savez(
         folder / "result.npz",
         probs=fitted.predict(data).probs_NK,

@@ -22,7 +22,7 @@ import torch.distributed as dist  # noqa: E402
 from toy_rows import Place, toy  # noqa: E402
 
 from w2s_ray.backends.classifier import build_classifier  # noqa: E402
-from w2s_ray.backends.fit import fit  # noqa: E402
+from w2s_ray.backends.fit import Job, fit  # noqa: E402
 from w2s_ray.backends.gang import join_gang  # noqa: E402
 from w2s_ray.backends.sharded import fit_sharded  # noqa: E402
 from w2s_ray.backends.zero import loading, zero_config  # noqa: E402
@@ -75,9 +75,9 @@ def main(small: str, large: str, folder: Path, settings: dict[str, Any]) -> None
             found["load"] = load.bytes
             del classifier
         with Peak() as peak:
-            run(data, [labels], model, recipe, resources, place, folder / "cache")
+            run(Job(data, [labels], model, recipe, resources, place, folder / "cache"))
         found |= {"peak": peak.bytes, "rank": dist.get_rank() if dist.is_initialized() else 0}
-    print(json.dumps(found), flush=True)
+    sys.stdout.write(json.dumps(found) + "\n")  # in one piece: the processes share the stream
 
 
 if __name__ == "__main__":

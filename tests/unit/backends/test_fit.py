@@ -19,7 +19,7 @@ from w2s_ray.backends.batches import epoch_batches, id_hashes
 from w2s_ray.backends.checkpoint import CHECKPOINT
 from w2s_ray.backends.classifier import Classifier, Padded, build_classifier
 from w2s_ray.backends.devices import has_bf16
-from w2s_ray.backends.fit import fit
+from w2s_ray.backends.fit import Job, fit
 from w2s_ray.backends.fitted import load_fitted
 from w2s_ray.backends.gradients import Micro, step_loss
 from w2s_ray.backends.models import load_tokenizer
@@ -38,7 +38,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "fit.json"
 def run(model: str, place: Place, recipe: Recipe, count: int = 80, labels: Any = None, data: Any = None, progress: Any = None, **resources: Any) -> Any:
     rows, truth = toy(count)
     resources = {"checkpoint_every_s": 1e9} | resources
-    return fit(data or rows, labels or [truth], model, recipe, Resources(**resources), place, place.folder / "cache", progress)
+    return fit(Job(data or rows, labels or [truth], model, recipe, Resources(**resources), place, place.folder / "cache", progress))
 
 
 def losses(fitted: Any) -> list[float]:

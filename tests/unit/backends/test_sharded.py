@@ -9,8 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from launch import torchrun
 from toy_rows import WORDS, Place, toy
 
 from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.fit import fit
+from w2s_ray.backends.fit import Job, fit
 from w2s_ray.backends.fitted import load_fitted
 from w2s_ray.backends.scratch import build_scratch
 from w2s_ray.backends.sharded import deal, files_of
@@ -38,26 +36,35 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_scratch(tmp_path_factory.mktemp("model") / "m", WORDS, hidden=32, layers=2, heads=2, ffn=64, seed=0, init_std=0.1)
 
 
-def run_gang(
-    folder: Path, model: Path, size: int = 2, recipe: dict[str, Any] = RECIPE, check: bool = True, launcher: list[str] | None = None, **settings: Any
-) -> dict[str, np.ndarray]:
-    """What the gang's leader wrote."""
-    resources = RESOURCES | {"workers": size} | settings.pop("resources", {})
-    arguments = [str(model), str(folder), json.dumps({"recipe": recipe, "resources": resources, "rows": ROWS, **settings})]
+Found = dict[str, np.ndarray]
+
+
+def run_gangs(folder: Path, model: Path, fits: list[dict[str, Any]], size: int = 2, check: bool = True, launcher: list[str] | None = None) -> list[Found]:
+    """What the leader wrote of each fit; one start of the processes serves all."""
+    named = [
+        {"name": f"{n}", "rows": ROWS, **one, "recipe": RECIPE | one.get("recipe", {}), "resources": RESOURCES | {"workers": size} | one.get("resources", {})}
+        for n, one in enumerate(fits)
+    ]
     folder.mkdir(exist_ok=True)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "DS_ACCELERATOR": "cpu"}
-    ended = subprocess.run([*(launcher or torchrun(size)), str(HERE / "gang_fit.py"), *arguments], env=environment, capture_output=True, text=True, timeout=250)
+    command = [*(launcher or torchrun(size)), str(HERE / "gang_fit.py"), str(model), str(folder), json.dumps(named)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250)
     assert not check or ended.returncode == 0, ended.stderr[-3000:]
-    return dict(np.load(folder / "result.npz")) if (folder / "result.npz").is_file() else {}
+    results = [folder / one["name"] / "result.npz" for one in named]
+    return [dict(np.load(path)) if path.is_file() else {} for path in results]
 
 
-def alone(folder: Path, model: Path, recipe: dict[str, Any]) -> dict[str, np.ndarray]:
+def run_gang(folder: Path, model: Path, size: int = 2, check: bool = True, launcher: list[str] | None = None, **settings: Any) -> Found:
+    return run_gangs(folder, model, [settings], size, check, launcher)[0]
+
+
+def alone(folder: Path, model: Path, recipe: dict[str, Any] = RECIPE) -> Found:
     data, labels = toy(ROWS)
-    fitted = fit(data, [labels], str(model), Recipe(**recipe), Resources(micro_tokens=64), Place(folder), folder / "cache")
+    fitted = fit(Job(data, [labels], str(model), Recipe(**recipe), Resources(micro_tokens=64), Place(folder), folder / "cache"))
     return {"losses": np.array([point["loss"] for point in fitted.log]), "probs": fitted.predict(data).probs_NK, "features": fitted.embed(data).array_ND}
 
 
-def assert_same(gang: dict[str, np.ndarray], one: dict[str, np.ndarray], tolerance: float = 1e-5) -> None:
+def assert_same(gang: Found, one: Found, tolerance: float = 1e-5) -> None:
     for name in ("losses", "probs"):
         np.testing.assert_allclose(gang[name], one[name], rtol=0, atol=tolerance, err_msg=name)
     np.testing.assert_allclose(gang["features"], one["features"], rtol=0, atol=10 * tolerance)  # of size 2, where probabilities are below 1
@@ -74,62 +81,55 @@ REST = [
     ("lora", 2, "none"),
     ("lora", 3, "none"),
 ]
-CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in REST)]
 
 
-@pytest.mark.parametrize(("adapt", "zero", "offload"), CASES)
-def test_two_processes_make_the_fit_of_one(tmp_path: Path, model: Path, adapt: str, zero: int, offload: str) -> None:
-    recipe = RECIPE | {"adapt": adapt}
-    one = alone(tmp_path, model, recipe)
-    gang = run_gang(tmp_path / "gang", model, recipe=recipe, resources={"zero": zero, "offload": offload})
-    assert_same(gang, one)
-    assert np.ptp(one["losses"]) > 0.05  # it learned something, so that equal losses say something
+@pytest.mark.parametrize("cases", [QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["quick", "rest"])
+def test_two_processes_make_the_fit_of_one(tmp_path: Path, model: Path, cases: list[tuple[str, int, str]]) -> None:
+    fits = [{"recipe": {"adapt": adapt}, "resources": {"zero": zero, "offload": offload}} for adapt, zero, offload in cases]
+    ones = {adapt: alone(tmp_path / adapt, model, RECIPE | {"adapt": adapt}) for adapt in ("full", "lora")}
     data, _ = toy(ROWS)
-    loaded = load_fitted(tmp_path / "gang" / "saved", str(model))
-    np.testing.assert_allclose(loaded.predict(data).probs_NK, one["probs"], rtol=0, atol=1e-5)
+    for n, (case, gang) in enumerate(zip(cases, run_gangs(tmp_path / "gang", model, fits), strict=True)):
+        one, saved = ones[case[0]], tmp_path / "gang" / f"{n}" / "saved"
+        assert_same(gang, one)
+        assert np.ptp(one["losses"]) > 0.05  # it learned something, so that equal losses say something
+        loaded = load_fitted(saved, str(model))
+        np.testing.assert_allclose(loaded.predict(data).probs_NK, one["probs"], rtol=0, atol=1e-5)
+        total = sum(p.numel() for p in loaded.classifier.parameters())
+        if case[1] == 3:  # each process holds half of every weight; each tensor's halves are rounded up
+            assert total / 2 <= gang["parts"].sum() <= total / 2 + len(gang["parts"])
+        else:
+            assert gang["parts"].sum() == total
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", [{"type": "logconf", "compat": "openai"}, {"type": "logconf", "compat": "eleuther"}])
-def test_a_loss_that_looks_at_the_whole_batch_sees_all_of_it(tmp_path: Path, model: Path, loss: dict[str, Any]) -> None:
-    recipe = RECIPE | {"loss": loss}
-    assert_same(run_gang(tmp_path / "gang", model, recipe=recipe), alone(tmp_path, model, recipe))
-
-
-def test_stage_3_holds_half_of_every_weight(tmp_path: Path, model: Path) -> None:
-    gang = run_gang(tmp_path / "gang", model, resources={"zero": 3}, recipe=RECIPE | {"epochs": 1})
-    total = sum(p.numel() for p in load_fitted(tmp_path / "gang" / "saved", str(model)).classifier.parameters())
-    assert total / 2 <= gang["parts"].sum() <= total / 2 + len(gang["parts"])  # each tensor's halves are rounded up
-
-
-Undisturbed = Callable[[int, int], dict[str, np.ndarray]]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Undisturbed:
-    """The fit that nobody disturbs, by stage and number of processes; made once each."""
-
-    @cache
-    def run(zero: int, size: int) -> dict[str, np.ndarray]:
-        return run_gang(tmp_path_factory.mktemp("undisturbed"), model, size, resources=OFTEN | {"zero": zero})
-
-    return run
+def test_a_loss_that_looks_at_the_whole_batch_sees_all_of_it(tmp_path: Path, model: Path) -> None:
+    losses = [{"type": "logconf", "compat": compat} for compat in ("openai", "eleuther")]
+    for loss, gang in zip(losses, run_gangs(tmp_path / "gang", model, [{"recipe": {"loss": loss}} for loss in losses]), strict=True):
+        assert_same(gang, alone(tmp_path / loss["compat"], model, RECIPE | {"loss": loss}))
 
 
 OFTEN = {"checkpoint_every_s": 1e-9}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[int, Found]:
+    """The fits of two processes that nobody disturbs, by stage."""
+    stages = (2, 3)
+    found = run_gangs(tmp_path_factory.mktemp("undisturbed"), model, [{"resources": OFTEN | {"zero": zero}} for zero in stages])
+    return dict(zip(stages, found, strict=True))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("zero", "size", "size_after"), [(0, 2, 2), (2, 2, 2), (3, 2, 2), (0, 2, 1), (2, 2, 1), (3, 2, 1), (2, 1, 2), (3, 1, 2)])
+@pytest.mark.parametrize(("zero", "size", "size_after"), [(2, 2, 2), (3, 2, 2), (0, 2, 1), (3, 2, 1), (2, 1, 2)])
 def test_a_gang_that_lost_a_process_goes_on_whatever_its_size(
-    tmp_path: Path, model: Path, undisturbed: Undisturbed, zero: int, size: int, size_after: int
+    tmp_path: Path, model: Path, undisturbed: dict[int, Found], zero: int, size: int, size_after: int
 ) -> None:
-    whole = undisturbed(zero, size_after)
+    """To the last bit with as many processes, else to 1e-5."""
     resources = OFTEN | {"zero": zero}
     assert run_gang(tmp_path, model, size, check=False, die_after=6, resources=resources) == {}
     ended = run_gang(tmp_path, model, size_after, resources=resources)
     assert ended["resumed_at"].tolist() == [5]  # dying comes after the report of a step and before its checkpoint
-    tolerance = 0 if size == size_after else 1e-5
+    whole, tolerance = (undisturbed[zero], 0.0) if size == size_after else (alone(tmp_path / "alone", model), 1e-5)
     np.testing.assert_allclose(ended["losses"], whole["losses"], rtol=0, atol=tolerance)
     np.testing.assert_allclose(ended["probs"], whole["probs"], rtol=0, atol=tolerance)
 
@@ -137,42 +137,38 @@ def test_a_gang_that_lost_a_process_goes_on_whatever_its_size(
 @pytest.mark.slow
 @pytest.mark.parametrize(("zero", "die_keeping", "goes_on_at"), [(2, 4, 3), (3, 1, None)])
 def test_a_process_that_dies_over_its_checkpoint_leaves_the_one_before(
-    tmp_path: Path, model: Path, undisturbed: Undisturbed, zero: int, die_keeping: int, goes_on_at: int | None
+    tmp_path: Path, model: Path, undisturbed: dict[int, Found], zero: int, die_keeping: int, goes_on_at: int | None
 ) -> None:
-    whole = undisturbed(zero, 2)
     resources = OFTEN | {"zero": zero}
     assert run_gang(tmp_path, model, check=False, die_keeping=die_keeping, resources=resources) == {}
     ended = run_gang(tmp_path, model, resources=resources)
     assert ended["resumed_at"].tolist() == ([] if goes_on_at is None else [goes_on_at])
     for name in ("losses", "probs"):
-        assert np.array_equal(ended[name], whole[name])
+        assert np.array_equal(ended[name], undisturbed[zero][name])
 
 
 @pytest.mark.slow
 def test_a_process_that_must_leave_has_a_checkpoint_written_at_once(tmp_path: Path, model: Path) -> None:
-    resources = {"zero": 1, "checkpoint_every_s": 1e9}
-    recipe = RECIPE | {"epochs": 150}  # long enough for the gang to ask, which it does every two seconds
-    assert run_gang(tmp_path, model, recipe=recipe, check=False, leaving=True, die_after=1000, resources=resources) == {}
-    ended = run_gang(tmp_path, model, recipe=recipe, resources=resources)
-    (step,) = ended["resumed_at"].tolist()
-    assert 0 < step < 1000
+    """Though none is due by the clock. The gang asks every two seconds; without an answer it would go on for minutes."""
+    run_gang(tmp_path, model, recipe={"epochs": 1000}, check=False, leaving=True, die_after="saved", resources={"zero": 1, "checkpoint_every_s": 1e9})
+    (checkpoint,) = json.loads((tmp_path / "0" / "gang.json").read_text())["checkpoints"]
+    assert 0 < checkpoint["notes"]["step"] < 1000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapt", ["full", "lora"])
-def test_what_was_saved_predicts_again_in_a_gang_and_frozen_features_are_those_of_one_device(tmp_path: Path, model: Path, adapt: str) -> None:
-    recipe = RECIPE | {"adapt": adapt, "epochs": 1}
-    found = run_gang(tmp_path, model, recipe=recipe, resources={"zero": 3}, load=True)
-    np.testing.assert_allclose(found["loaded"], found["probs"], rtol=0, atol=1e-6)
+def test_what_was_saved_predicts_again_in_a_gang_and_frozen_features_are_those_of_one_device(tmp_path: Path, model: Path) -> None:
+    fits = [{"recipe": {"adapt": adapt, "epochs": 1}, "resources": {"zero": 3}, "load": True} for adapt in ("full", "lora")]
     data, _ = toy(ROWS)
     base = embed_base(str(model), data, Recipe(layer=1, pooling="mean"), Resources(), tmp_path / "cache")
-    np.testing.assert_allclose(found["base"], base.array_ND, rtol=0, atol=1e-5)
+    for found in run_gangs(tmp_path, model, fits):
+        np.testing.assert_allclose(found["loaded"], found["probs"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found["base"], base.array_ND, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_a_gang_of_one_runs_under_plain_python(tmp_path: Path, model: Path) -> None:
     found = run_gang(tmp_path / "gang", model, 1, launcher=[sys.executable], resources={"zero": 2})
-    assert_same(found, alone(tmp_path, model, RECIPE))
+    assert_same(found, alone(tmp_path, model))
 
 
 @pytest.mark.parametrize(("most", "files"), [(100, ["model.safetensors"]), (8, [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)])])

@@ -1,0 +1,69 @@
+"""Means of the members' probabilities: plain, of their logarithms, and with more weight for those that are sure or that were right before.
+
+`mean`: Sang et al. 2024 (arXiv 2402.00667), bagging's soft labels. `geometric`: the normalised product to the power 1/M, which is the mean of log-odds
+(Genest & Zidek 1986, doi 10.1214/ss/1177013825, logarithmic pool). Shapes: N rows, M members, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from w2s_ray.blocks.combiners.contract import SURE, Known, Votes, accuracies
+from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.labels import LabelSet
+
+
+class Mean(Frozen):
+    """Mean of the members' probabilities."""
+
+    type: Literal["mean"] = "mean"
+    learns: ClassVar[bool] = False
+
+    def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
+        said = Votes.of(votes)
+        return said.average(said.probs_NMK)
+
+
+class Geometric(Frozen):
+    """Mean of the members' log-probabilities, normalised: one that is sure counts more."""
+
+    type: Literal["geometric"] = "geometric"
+    learns: ClassVar[bool] = False
+
+    def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
+        said = Votes.of(votes)
+        logs_NMK = np.log(np.clip(said.probs_NMK, SURE, 1.0)) * said.speaks_NM[:, :, None]
+        mean_NK = logs_NMK.sum(axis=1) / np.maximum(said.speaks_NM.sum(axis=1), 1)[:, None]
+        return said.labels(np.exp(mean_NK - mean_NK.max(axis=1, keepdims=True)))
+
+
+class Confidence(Frozen):
+    """Mean of the members' probabilities, each row's weighted by how sure the member is of it: 1 - entropy / log K."""
+
+    type: Literal["confidence"] = "confidence"
+    learns: ClassVar[bool] = False
+
+    def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
+        said = Votes.of(votes)
+        logs_NMK = np.log(np.where(said.probs_NMK > 0, said.probs_NMK, 1.0))
+        entropy_NM = -(said.probs_NMK * logs_NMK).sum(axis=2)
+        return said.average(said.probs_NMK, np.clip(1 - entropy_NM / np.log(said.num_classes), 0.0, 1.0))
+
+
+class Weighted(Frozen):
+    """Mean of the members' probabilities, weighted by how often each was right on the labelled half's held-out rows."""
+
+    type: Literal["weighted"] = "weighted"
+    by: Literal["accuracy", "log_odds"] = "log_odds"
+    learns: ClassVar[bool] = True
+
+    def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
+        """`log_odds`: ln(a / (1 - a)) + ln(K - 1), optimal for hard votes of independent members (Nitzan & Paroush 1982, doi 10.2307/2526438), 0 below chance."""
+        said = Votes.of(votes)
+        weights_M = accuracies(known, self.type)
+        if self.by == "log_odds":
+            weights_M = np.maximum(np.log(weights_M / (1 - weights_M)) + np.log(said.num_classes - 1), 0.0)
+        return said.average(said.probs_NMK, np.broadcast_to(weights_M, said.speaks_NM.shape))
