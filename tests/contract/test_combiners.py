@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from w2s_ray.blocks.combiners.boosted import Additive, Fixed
 from w2s_ray.blocks.combiners.contract import Known
 from w2s_ray.blocks.combiners.dawid_skene import DawidSkene
 from w2s_ray.blocks.combiners.majority import Majority
@@ -30,6 +31,9 @@ ALL: list[Any] = [
     Majority(ties="lowest"),
     DawidSkene(),
     Stacking(),
+    Fixed(weights=(1.0,) * 15),
+    Fixed(weights=(1.0,) * 15, hard=True),
+    Additive(rate=0.5),
 ]
 IDS = [f"r{n:03d}" for n in range(60)]
 each = pytest.mark.parametrize("combiner", ALL, ids=repr)
@@ -113,13 +117,13 @@ def test_together_they_are_better_than_each(combiner: Any, num_classes: int) -> 
     assert (combined.hard_N == truth_N).mean() > max((vote.hard_N == truth_N).mean() for vote in votes)
 
 
-@pytest.mark.parametrize("combiner", [Mean(), Geometric(), Confidence(), Weighted()], ids=repr)
+@pytest.mark.parametrize("combiner", [Mean(), Geometric(), Confidence(), Weighted(), Fixed(weights=(0.3,))], ids=repr)
 def test_one_member_alone_is_what_it_says(combiner: Any) -> None:
     votes, known = members(3, num=1)
     np.testing.assert_allclose(combiner.combine(votes, known).probs_NK, votes[0].probs_NK, atol=1e-9)
 
 
-@pytest.mark.parametrize("combiner", [Majority(), DawidSkene()], ids=repr)
+@pytest.mark.parametrize("combiner", [Majority(), DawidSkene(), Fixed(weights=(2.0,), hard=True)], ids=repr)
 def test_one_member_alone_is_hardened(combiner: Any) -> None:
     votes, _ = members(3, num=1)
     np.testing.assert_array_equal(combiner.combine(votes).hard_N, votes[0].hard_N)

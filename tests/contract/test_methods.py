@@ -12,13 +12,21 @@ from studies import config, run, run_and_die, splits_of, write_rows
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import available
 
+# Where the defaults are too many for a test, or something must be named.
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "bagging": {"members": 2, "combine": "weighted"},
+    "random_subspace": {"members": 2},
+    "model_mix": {"models": ["world/nano", "world/micro"]},
+    "boosting": {"members": 2},
+    "gradient_boosting": {"members": 2},
+}
 METHODS = sorted(available("w2s_ray.methods"))
 LOSSES = sorted(available("w2s_ray.losses"))
 
 
 @pytest.fixture(params=METHODS)
 def raw(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return config(request.param)
+    return config({"type": request.param, **PARAMETERS.get(request.param, {})})
 
 
 @pytest.fixture(scope="module")

@@ -100,11 +100,6 @@ def check_after_kills(tmp_path: Path, kills: int, options: tuple[str, ...], shor
 
 
 @pytest.mark.ray
-def test_a_driver_on_ray_that_is_killed_twice_ends_the_same(tmp_path: Path) -> None:
-    check_after_kills(tmp_path, 2, (), 7.0, 12.0)
-
-
-@pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_driver_on_ray_that_is_killed_twelve_times_ends_the_same(tmp_path: Path) -> None:

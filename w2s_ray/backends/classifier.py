@@ -51,17 +51,19 @@ def _to(array: Int64s, device: torch.device) -> Tensor:
 class Classifier(nn.Module):
     """logits = W pooled(hidden states). The head has no bias and computes in fp32 (openai/weak-to-strong `weak_to_strong/model.py`)."""
 
-    def __init__(self, backbone: Backbone, head: nn.Linear, pooling: Pooling, autocast: Autocast = nullcontext) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Linear, recipe: Recipe, autocast: Autocast = nullcontext) -> None:
         super().__init__()
         self.backbone = backbone.model
         self.head = head
-        self.pooling: Pooling = pooling
+        self.pooling, self.layer = recipe.pooling, recipe.layer
+        self.reads: Tensor | None  # 1 for the hidden dimensions that the head reads, 0 for the others
+        self.register_buffer("reads", _read_mask(recipe, head.in_features), persistent=False)
         self.causal, self.positions, self.segments = backbone.causal, backbone.positions, backbone.segments
         self.autocast = autocast
 
     def forward(self, batch: Padded) -> Tensor:
-        pooled_BD: Tensor = self.pooled(batch)
-        logits_BK: Tensor = self.head(pooled_BD)
+        pooled_BD = self.pooled(batch, self.layer)
+        logits_BK: Tensor = self.head(pooled_BD if self.reads is None else pooled_BD * self.reads)
         return logits_BK
 
     def pooled(self, batch: Padded, layer: int = -1) -> Tensor:
@@ -106,7 +108,15 @@ def build_classifier(model_path: str, recipe: Recipe, num_classes: int, autocast
     width = int(backbone.model.config.get_text_config().hidden_size)
     if recipe.adapt == "lora":
         backbone = Backbone(add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments)
-    return Classifier(backbone, _head(width, num_classes, recipe), recipe.pooling, autocast)
+    return Classifier(backbone, _head(width, num_classes, recipe), recipe, autocast)
+
+
+def _read_mask(recipe: Recipe, width: int) -> Tensor | None:
+    if recipe.features == 1:
+        return None
+    mask_D = torch.zeros(width)
+    mask_D[torch.from_numpy(recipe.read_features(width))] = 1.0
+    return mask_D
 
 
 def _head(width: int, num_classes: int, recipe: Recipe) -> nn.Linear:

@@ -26,6 +26,6 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
     tokens = tokenise(data, tokenizer, cache)
     tokens.check_lengths(backbone.positions, model_path)
     no_head = torch.nn.Linear(1, 1)
-    classifier = Classifier(backbone, no_head, recipe.pooling, cast).to(device)
+    classifier = Classifier(backbone, no_head, recipe, cast).to(device)
     array_ND = inference.features(classifier, recipe.layer, tokens, pad_id(tokenizer), resources.tokens_at_once, device)
     return Features.of(tokens.ids, array_ND, layer=recipe.layer).align(data.ids)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from w2s_ray.backends.targets import join
+from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ConfigError, DataError, FitError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import Floats, LabelSet
@@ -104,13 +105,23 @@ def ridge(features_ND: npt.NDArray[np.floating], targets_NK: npt.NDArray[np.floa
     return weight_DK, mean_K - mean_D @ weight_DK
 
 
-def fit_probe(features: Features, labels: Sequence[LabelSet], *, l2: float) -> FittedProbe:
+def fit_probe(features: Features, labels: Sequence[LabelSet], recipe: Recipe) -> FittedProbe:
     """Solve on the rows that at least one teacher labels; the soft labels are the mean over the teachers that speak."""
     started = time.monotonic()
     targets = join(features.ids, labels, labels[0].num_classes if labels else 0)
     array_ND = features.align(np.sort(features.ids)[targets.labelled]).array_ND
-    probe = logistic(array_ND, targets.mean_NK, l2, targets.weight_N[targets.labelled])
+    read = recipe.read_features(array_ND.shape[1])
+    probe = logistic(array_ND[:, read], targets.mean_NK, recipe.l2, targets.weight_N[targets.labelled])
+    if recipe.features < 1:
+        probe = _spread(probe, read, array_ND.shape[1])
     return FittedProbe(probe, facts={"rows": len(array_ND), "seconds": {"train": time.monotonic() - started}})
+
+
+def _spread(probe: Probe, read: npt.NDArray[np.int64], width: int) -> Probe:
+    """A probe of some features as one of all, the others with weight 0."""
+    mean_D, scale_D, weight_DC = np.zeros(width), np.ones(width), np.zeros((width, probe.weight_DC.shape[1]))
+    mean_D[read], scale_D[read], weight_DC[read] = probe.mean_D, probe.scale_D, probe.weight_DC
+    return Probe(mean_D, scale_D, weight_DC, probe.bias_C)
 
 
 @dataclass

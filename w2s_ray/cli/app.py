@@ -138,10 +138,14 @@ def report(name: Annotated[str, typer.Argument(help="A study's name, or the fold
 
 @app.command()
 def methods() -> None:
-    """List the methods, their parameters, and the losses."""
+    """List the methods, losses and combiners, with their parameters."""
     from w2s_ray.core.plugins import available
 
-    for group, title in (("w2s_ray.methods", "methods"), ("w2s_ray.losses", "losses (`loss:` of a method or of train.strong)")):
+    for group, title in (
+        ("w2s_ray.methods", "methods"),
+        ("w2s_ray.losses", "losses (`loss:` of a method or of train.strong)"),
+        ("w2s_ray.combiners", "combiners (`combine:` of an ensemble)"),
+    ):
         table = Table("name", "what", "parameters", title=title, title_justify="left", box=None, pad_edge=False)
         for name, plugin in available(group).items():
             fields = [f"{field}={info.default!r}" for field, info in plugin.model_fields.items() if field not in ("type", "name", "loss")]

@@ -23,5 +23,10 @@ class MethodParams(Frozen):
         """The name in tables."""
         return self.name or str(getattr(self, "type", ""))
 
+    @property
+    def other_models(self) -> tuple[str, ...]:
+        """Models that the method trains beside the weak and the strong one."""
+        return ()
+
 
 Method = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.methods"))]

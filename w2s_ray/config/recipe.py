@@ -9,10 +9,13 @@ import math
 from functools import partial
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
 
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import build
+from w2s_ray.core.seeds import stream
 
 Loss = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.losses"))]
 
@@ -47,7 +50,8 @@ class Recipe(Frozen):
     head_init: Literal["zero", "normal"] = "zero"
     lora: Lora = Lora()
     l2: float = Field(1e-3, ge=0, description="of the linear probe")
-    layer: int = Field(-1, description="whose features the linear probe reads; -1 is the last")
+    layer: int = Field(-1, description="whose hidden states the head or the linear probe reads; -1 is the last")
+    features: float = Field(1.0, gt=0, le=1, description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed")
     bucket: int = Field(16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches")
     seed: int = 0
 
@@ -57,6 +61,11 @@ class Recipe(Frozen):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
         return betas
+
+    def read_features(self, width: int) -> npt.NDArray[np.int64]:
+        """Which of the hidden dimensions are read (the random subspace method, Ho 1998, doi 10.1109/34.709601)."""
+        count = max(1, round(self.features * width))
+        return np.sort(stream(self.seed, "features").permutation(width)[:count])
 
     def warmup_steps(self, total: int) -> int:
         """The number of warm-up steps among `total`."""

@@ -51,7 +51,7 @@ def probe(work: Work) -> JSON:
     from w2s_ray.backends.probes import fit_probe
 
     features = Features.load(work.input("features").path)
-    fitted = fit_probe(features, label_sets(work), l2=Recipe.model_validate(work.params["recipe"]).l2)
+    fitted = fit_probe(features, label_sets(work), Recipe.model_validate(work.params["recipe"]))
     for rider in work.call.riders:
         work.put_rider(rider, fitted.predict(Features.load(work.rider_input(rider, "features").path)).save)
     if not work.fresh:

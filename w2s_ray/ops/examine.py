@@ -57,7 +57,7 @@ def probe_accuracy(folder: Path, task: str, resources: Resources) -> dict[str, f
     rows = prepare(TaskSpec(data=f"world:{task}", labelled=ROWS, pool=2, test=ROWS, heldout=0, seed=HELD_OUT_SEED), folder)
     features = {split: embed_base(str(folder), rows.splits[split], Recipe(), resources, None) for split in ("labelled", "test")}
     gold = rows.gold["test"]
-    said = fit_probe(features["labelled"], [rows.gold["labelled"]], l2=1e-3).predict(features["test"]).align(gold.ids)
+    said = fit_probe(features["labelled"], [rows.gold["labelled"]], Recipe(l2=1e-3)).predict(features["test"]).align(gold.ids)
     right = dict(zip(gold.ids.tolist(), (said.hard_N == gold.hard_N).tolist(), strict=True))
     kinds = {"all": list(right), **rows.slices["test"]}
     return {kind: _rounded(np.mean([right[i] for i in ids])) for kind, ids in kinds.items()}

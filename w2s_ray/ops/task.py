@@ -34,6 +34,15 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One of an ensemble: what learns, from which rows, and what it is told of them."""
+
+    learner: Learner
+    data: Handle
+    labels: Handle
+
+
+@dataclass(frozen=True)
 class Task:
     """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach of a method."""
 
@@ -46,6 +55,21 @@ class Task:
     num_classes: int
     heldout: Handle | None = None
     heldout_labels: Handle | None = None
+    models: Mapping[str, ModelRef] = field(default_factory=dict)  # those that the method names, beside the weak and the strong one
+
+    def weak_like(self, name: str) -> Learner:
+        """Another model, finetuned as the weak one is."""
+        return replace(self.weak, model=self.models[name])
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What several members say of the pool, and how that became labels: the scorer repeats it for each number of members."""
+
+    votes: tuple[Handle, ...]
+    combine: Mapping[str, Any]  # the combiner's config
+    known: tuple[Handle, ...] = ()  # votes on the held-out rows, where the combiner learns from them
+    truth: Handle | None = None  # of the held-out rows
 
 
 @dataclass(frozen=True)
@@ -55,3 +79,4 @@ class Outcome:
     student: Trained
     labels: Handle
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    ensemble: Ensemble | None = None  # where the labels are several members' votes

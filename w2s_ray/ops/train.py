@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from w2s_ray.backends.fitted import Fitted
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
-UNUSED = {"full": {"lora", "l2", "layer"}, "lora": {"l2", "layer"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "pooling", "precision"}}
+UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
+# Fields that came later count where they are used, so that what was made before them keeps its key.
+LATER = {"features": 1.0, "layer": -1}
 
 
 def recipe_identity(recipe: Recipe) -> dict[str, Any]:
     """The fields that count."""
-    return recipe.model_dump(mode="json", exclude=UNUSED[recipe.adapt])
+    unused = {name for name, default in LATER.items() if getattr(recipe, name) == default and not (name == "layer" and recipe.adapt == "probe")}
+    fields = recipe.model_dump(mode="json", exclude=UNUSED[recipe.adapt] | unused)
+    return fields | ({"seed": recipe.seed} if recipe.features < 1 else {})  # a probe is solved, so nothing else of it is random
 
 
 def _slug(params: Params, inputs: Inputs) -> str:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from w2s_ray.blocks.combiners.contract import Combiner, Known
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import one_process
+from w2s_ray.core.seeds import derive_seed
 from w2s_ray.engine.context import Context, Handle, RiderSpec
 from w2s_ray.engine.execute import put_content
+from w2s_ray.engine.fingerprint import Key
 from w2s_ray.ops.embed import EMBED, PROBE
 from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
-from w2s_ray.ops.task import Learner, Trained
+from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
 from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, recipe_identity
 
 Labels = Handle | Sequence[Handle]
+
+SEEDS = 2**31  # members' seeds stay readable in slugs and YAMLs
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,44 @@ class Verbs:
 
         What `predict_on` names is predicted while the model is at hand. Weights are kept when nothing is named, for then a later verb must want them.
         """
-        learner = learner.with_recipe(seed=self.seed)
+        return self._train(learner.with_recipe(seed=self.seed), data, labels, predict_on, keep_weights)
+
+    def train_many(self, members: Sequence[Member], *, predict_on: Sequence[Handle], first: int = 0) -> list[Trained]:
+        """An ensemble's members at once, from place `first` on. Each has a seed of its own that depends on its place alone, so a larger ensemble begins with the
+        members of a smaller one, and methods that train the same members share them."""
+        trained = [
+            self._train(m.learner.with_recipe(seed=member_seed(self.seed, n)), m.data, m.labels, predict_on, keep_weights=False) for n, m in enumerate(members)
+        ]
+        places: dict[Key, int] = {}
+        for n, one in enumerate(trained):
+            if (twin := places.setdefault(one.handle.key, n)) != n:
+                raise ConfigError(
+                    f"members {twin + 1} and {n + 1} of the ensemble are the same fit ({one.handle.key}), so they would count one opinion twice; let them differ in rows (sample), features, layers or models"
+                )
+        return trained
+
+    def heldout(self, task: Task) -> tuple[Handle, Handle]:
+        """Rows of the labelled half that no model trains on, and their labels."""
+        if task.heldout is None or task.heldout_labels is None:
+            raise ConfigError("task.heldout is 0, but the method needs held-out rows of the labelled half; set it to a share above 0, such as 0.1")
+        return task.heldout, task.heldout_labels
+
+    def votes_on(self, task: Task, combiner: Combiner) -> list[Handle]:
+        """The rows that members must predict for a combiner: the pool, and the held-out ones where it learns from them."""
+        return [task.pool, *([self.heldout(task)[0]] if combiner.learns else [])]
+
+    def combine(self, combiner: Combiner, members: Sequence[Trained], task: Task) -> tuple[Handle, Ensemble]:
+        """The labels of the pool that members' predictions make together. Waits for them."""
+        votes = tuple(self.predict(member, task.pool) for member in members)
+        config = combiner.model_dump(mode="json")
+        if not combiner.learns:
+            return self.put(combiner.combine([self.labels(vote) for vote in votes])), Ensemble(votes, config)
+        rows, truth = self.heldout(task)
+        seen = tuple(self.predict(member, rows) for member in members)
+        known = Known([self.labels(vote) for vote in seen], self.labels(truth))
+        return self.put(combiner.combine([self.labels(vote) for vote in votes], known)), Ensemble(votes, config, seen, truth)
+
+    def _train(self, learner: Learner, data: Handle, labels: Labels, predict_on: Sequence[Handle], keep_weights: bool | None) -> Trained:
         probe = learner.recipe.adapt == "probe"
         if probe and getattr(learner.recipe.loss, "type", "") != "xent":
             raise ConfigError(
@@ -86,3 +128,8 @@ class Verbs:
         if learner.recipe.adapt == "probe":
             return RiderSpec(PREDICT, {}, {"features": self.embed(learner, data)})
         return RiderSpec(PREDICT, {}, {"data": data})
+
+
+def member_seed(seed: int, place: int) -> int:
+    """Of the member at a place of an ensemble."""
+    return derive_seed(seed, "member", place) % SEEDS

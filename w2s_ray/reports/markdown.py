@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
+from w2s_ray.reports.sizes import COLUMNS, CSV_FILE, PICTURE, size_rows
 from w2s_ray.reports.wording import NOTHING, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
 
 GOLD_MARK, PLACEMENT_MARK = "†", "‡"
@@ -16,7 +17,16 @@ CEILING_ROWS = {"labelled": "the labelled half (the weak teacher's own rows)", "
 def report(results: Mapping[str, Any]) -> str:
     """The page. Raises when `results` does not fit the schema."""
     checked = parse(results)
-    sections = [_head(checked), _gap_table(checked), _excluded(checked), _seed_table(checked), _keys(checked), _steps(checked), _repeat(checked)]
+    sections = [
+        _head(checked),
+        _gap_table(checked),
+        _excluded(checked),
+        _sizes(checked),
+        _seed_table(checked),
+        _keys(checked),
+        _steps(checked),
+        _repeat(checked),
+    ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -83,6 +93,29 @@ def _seed_table(results: Results) -> str:
 def _seed_row(cell: Cell) -> tuple[str, ...]:
     names = (cell.method, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell))
     return (*names, percent(cell.floor), percent(cell.student), percent(cell.ceiling), ratio(cell.pgr), str(cell.num_test))
+
+
+def _sizes(results: Results) -> str:
+    """1, 2, 4, 8 … members and all of them."""
+    rows = size_rows(results)
+    if not rows:
+        return ""
+    most = {tuple(row[name] for name in COLUMNS[:4]): row["members"] for row in rows}
+    shown = [row for row in rows if row["members"].bit_count() == 1 or row["members"] == most[tuple(row[name] for name in COLUMNS[:4])]]
+    header = ("method", "task", "weak → strong", "members", "seeds", "label accuracy", "calibration error", "disagreement")
+    lines = [
+        (
+            row["method"],
+            row["task"],
+            f"{row['weak']} → {row['strong']}",
+            str(row["members"]),
+            str(row["seeds"]),
+            *(percent(row[n]) for n in ("accuracy", "ece", "disagreement")),
+        )
+        for row in shown
+    ]
+    note = f"The first members' labels of the pool, combined as the method combines them; all sizes are in `{CSV_FILE}` and `{PICTURE}`. They are measured on the pool's gold, so no size may be chosen by them."
+    return f"## Ensemble sizes\n\n{_table(header, lines, numbers_from=3)}\n\n{note}"
 
 
 def _keys(results: Results) -> str:

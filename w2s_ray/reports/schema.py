@@ -33,6 +33,18 @@ class _Names(_Open):
         return (self.method, self.task, self.weak, self.strong)
 
 
+class Size(_Open):
+    """An ensemble's labels of the pool when it has so many members."""
+
+    members: int = Field(ge=1, description="the first so many")
+    accuracy: float | None = Field(ge=0, le=1, description="of their combined labels")
+    log_loss: float | None = Field(None, description="of the gold class, in nats")
+    ece: float | None = Field(None, ge=0, le=1, description="expected calibration error")
+    disagreement: float | None = Field(
+        None, ge=0, le=1, description="share of rows on which two members name different classes, over all pairs; null for one member"
+    )
+
+
 class Cell(_Names):
     """One method, task, pair of models and seed."""
 
@@ -46,6 +58,10 @@ class Cell(_Names):
     keys: dict[str, Any] = Field(default_factory=dict, description="role -> key of the artifact in the store")
     reason: str = Field("", description="why the status is not `ok`, as a sentence")
     gold_supervised: bool = Field(False, description="the student saw gold labels of rows that a weak-to-strong student would not")
+
+    sizes: list[Size] = Field(
+        default_factory=list, description="of an ensemble: its labels for each number of members; looks at the pool's gold, so nothing is chosen by it"
+    )
 
     @model_validator(mode="after")
     def _status_agrees(self) -> Cell:

@@ -15,7 +15,7 @@ SHORTEST = 64  # tokens of a longest row that is not known yet
 
 def check_names(study: Study) -> None:
     """Every model, data source and format of every cell; raises the first mistake."""
-    for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong)):
+    for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)):
         identify(model, study.base)
     for spec in {cell.config.task.model_dump_json(): cell.config.task for cell in study.cells}.values():
         source_identity(spec.data, study.base)

@@ -16,6 +16,8 @@ from w2s_ray.engine.context import Context, Handle
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.eval.score import CELLS, cell_names
 from w2s_ray.reports.markdown import report
+from w2s_ray.reports.schema import parse
+from w2s_ray.reports.sizes import write_sizes
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
@@ -96,6 +98,7 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.resolved.yaml", resolved(study.config))
     _write(folder / "report.md", report(results))
+    write_sizes(folder, parse(results))
     if collected is not None:
         _copy_cells(folder, collected)
     _write(folder / "results.json", _by_line(results))

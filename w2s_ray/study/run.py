@@ -18,8 +18,9 @@ from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError,
 from w2s_ray.engine.context import Context, Handle
 from w2s_ray.eval.gold import Gold
 from w2s_ray.eval.score import COLLECT, SCORE, cell_names
+from w2s_ray.eval.sizes import SIZES
 from w2s_ray.eval.summary import ARMS
-from w2s_ray.ops.task import Task
+from w2s_ray.ops.task import Ensemble, Task
 from w2s_ray.ops.verbs import Verbs
 from w2s_ray.study.setting import Setting, ceiling_learner
 
@@ -34,6 +35,7 @@ class CellRun:
 
     cell: Cell
     score: Handle | None = None
+    sizes: Handle | None = None  # of an ensemble: how good its labels are against its number of members
     keys: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -75,6 +77,8 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
         task, gold = setting.task(cell)
         run.score = _score(cell, setting.context, task, gold, run)
         run.score.record()
+        if run.sizes is not None:
+            run.facts["sizes"] = run.sizes.value["sizes"]
     except Planned as planned:
         run.error, run.score = str(planned), None
     except Interrupted:
@@ -103,11 +107,20 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     score = context.submit(SCORE, {"gap_se": cell.config.gap_se}, inputs)
     run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {"labels": str(outcome.labels.key), "score": str(score.key)}
     run.facts["diagnostics"] = dict(outcome.diagnostics)
+    if outcome.ensemble is not None:
+        run.sizes = _sizes(context, outcome.ensemble, gold)
     student = outcome.student.handle.record()
     run.facts["gold_supervised"] = "gold" in student.value.get("supervision", ())
     run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
     assert set(arms) == set(ARMS)
     return score
+
+
+def _sizes(context: Context, ensemble: Ensemble, gold: Gold) -> Handle:
+    inputs: dict[str, Any] = {"votes": ensemble.votes, "gold": gold.pool}
+    if ensemble.truth is not None:
+        inputs |= {"known": ensemble.known, "truth": ensemble.truth}
+    return context.submit(SIZES, {"combine": dict(ensemble.combine)}, inputs)
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -373,3 +373,20 @@ def test_golden(llama: str, place: Place) -> None:
     golden = json.loads(GOLDEN.read_text())
     assert found["losses"] == pytest.approx(golden["losses"], abs=1e-6)
     assert np.allclose(found["probs"], golden["probs"], atol=1e-6)
+
+
+def test_a_head_on_a_share_of_the_dimensions_or_on_another_layer_is_saved_and_read_again(tmp_path: Path, llama: str, place: Place) -> None:
+    data, _ = toy(80)
+    fitted = {}
+    for name, changes in (("all", {}), ("half", {"features": 0.5}), ("low", {"layer": 1})):
+        folder = tmp_path / name
+        folder.mkdir()
+        fitted[name] = run(llama, Place(folder), Recipe(lr=3e-3, **changes))
+    said = {name: one.predict(data).probs_NK for name, one in fitted.items()}
+    for name in ("half", "low"):
+        assert np.abs(said[name] - said["all"]).max() > 1e-3
+        fitted[name].save(tmp_path / name / "saved")
+        np.testing.assert_allclose(load_fitted(tmp_path / name / "saved", llama).predict(data).probs_NK, said[name], atol=1e-6)
+    head = fitted["half"].classifier.head
+    read = fitted["half"].recipe.read_features(head.in_features)
+    assert not np.delete(head.weight.detach().numpy(), read, axis=1).any()  # no gradient reaches the others

@@ -89,7 +89,7 @@ def test_a_probe_joins_by_id_and_leaves_out_who_abstains(tmp_path: Path) -> None
     kept = np.arange(50) % 4 > 0
     labels = LabelSet.of(features.ids, np.eye(3)[truth], mask_N=kept)
     backwards = labels.align(labels.ids[::-1])
-    fitted = fit_probe(features, [backwards], l2=0.01)
+    fitted = fit_probe(features, [backwards], Recipe(l2=0.01))
     assert fitted.facts["rows"] == kept.sum()
     expected = logistic(features.array_ND[kept], np.eye(3)[truth[kept]], 0.01)
     assert np.allclose(fitted.predict(features).probs_NK, expected.predict(features.array_ND), atol=1e-6)
@@ -97,3 +97,18 @@ def test_a_probe_joins_by_id_and_leaves_out_who_abstains(tmp_path: Path) -> None
     assert np.array_equal(FittedProbe.load(tmp_path / "p").predict(features).probs_NK, fitted.predict(features).probs_NK)
     with pytest.raises(DataError, match="reads 4 features, got 5"):
         fitted.predict(Features.of(["a"], np.ones((1, 5))))
+
+
+def test_a_probe_of_a_share_of_the_features_ignores_the_others() -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"r{n}" for n in range(80)]
+    array = rng.normal(size=(80, 10))
+    labels = LabelSet.hard(ids, (array[:, 0] + array[:, 1] > 0).astype(int), 2)
+    recipe = Recipe(adapt="probe", features=0.4, seed=3)
+    read = recipe.read_features(10)
+    assert len(read) == 4
+    whole = fit_probe(Features.of(ids, array), [labels], recipe).probe
+    alone = fit_probe(Features.of(ids, array[:, read]), [labels], Recipe(adapt="probe")).probe
+    np.testing.assert_allclose(whole.weight_DC[read], alone.weight_DC)
+    assert not np.delete(whole.weight_DC, read, axis=0).any()
+    np.testing.assert_allclose(whole.predict(array), alone.predict(array[:, read]))

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny
 
 from w2s_ray.core.errors import DataError
+from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats, LabelSet
 from w2s_ray.core.plugins import build
@@ -32,18 +33,19 @@ class Known:
     truth: LabelSet
 
 
-class Combiner(Protocol):
+class Combiner(Frozen):
     """Members' votes in, one label a row out; a row on which all abstain stays without a label.
 
     The order of the rows decides nothing, and the order of the members nothing but the last digits. `learns` says that it needs `known`.
     """
 
-    learns: ClassVar[bool]
+    learns: ClassVar[bool] = False
 
-    def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet: ...
+    def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
+        raise NotImplementedError
 
 
-Combine = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.combiners"))]
+Combine = Annotated[SerializeAsAny[Combiner], BeforeValidator(partial(build, "w2s_ray.combiners"))]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Votes:
                     f"members label {len(votes[0])} and {len(vote)} rows; they must label the same ones, and abstain where they have nothing to say"
                 )
         stacked_NMK = LabelSet.stack(votes)
-        speaks_NM = ~np.isnan(stacked_NMK).any(axis=2)
+        speaks_NM = np.asarray(~np.isnan(stacked_NMK).any(axis=2), dtype=np.bool_)
         return Votes(votes[0].ids, np.where(speaks_NM[:, :, None], stacked_NMK, 0.0), speaks_NM)
 
     @property

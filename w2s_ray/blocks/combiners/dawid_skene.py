@@ -7,24 +7,22 @@ Shapes: N rows, M members, K true classes, L named classes (as many).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from w2s_ray.blocks.combiners.contract import Known, Votes
-from w2s_ray.core.frozen import Frozen
+from w2s_ray.blocks.combiners.contract import Combiner, Known, Votes
 from w2s_ray.core.labels import Floats, LabelSet
 
 
-class DawidSkene(Frozen):
+class DawidSkene(Combiner):
     """Each member's confusion matrix and the truth, estimated together from hard votes."""
 
     type: Literal["dawid_skene"] = "dawid_skene"
     iterations: int = Field(200, ge=1)
     tolerance: float = Field(1e-6, gt=0, description="ends when no posterior moves by more")
     smoothing: float = Field(0.01, ge=0, description="added to each count of a confusion matrix, so that none is 0")
-    learns: ClassVar[bool] = False
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         said = Votes.of(votes)

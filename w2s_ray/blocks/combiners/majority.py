@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from w2s_ray.blocks.combiners.contract import Known, Votes
-from w2s_ray.core.frozen import Frozen
+from w2s_ray.blocks.combiners.contract import Combiner, Known, Votes
 from w2s_ray.core.labels import LabelSet
 
 
-class Majority(Frozen):
+class Majority(Combiner):
     """The class that most members name."""
 
     type: Literal["majority"] = "majority"
     ties: Literal["mean", "abstain", "lowest"] = Field(
         "mean", description="equal numbers of votes: the class of the higher mean probability among the tied, no label at all, or the class that is named first"
     )
-    learns: ClassVar[bool] = False
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         said = Votes.of(votes)

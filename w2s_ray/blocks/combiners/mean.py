@@ -11,27 +11,24 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from w2s_ray.blocks.combiners.contract import SURE, Known, Votes, accuracies
-from w2s_ray.core.frozen import Frozen
+from w2s_ray.blocks.combiners.contract import SURE, Combiner, Known, Votes, accuracies
 from w2s_ray.core.labels import LabelSet
 
 
-class Mean(Frozen):
+class Mean(Combiner):
     """Mean of the members' probabilities."""
 
     type: Literal["mean"] = "mean"
-    learns: ClassVar[bool] = False
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         said = Votes.of(votes)
         return said.average(said.probs_NMK)
 
 
-class Geometric(Frozen):
+class Geometric(Combiner):
     """Mean of the members' log-probabilities, normalised: one that is sure counts more."""
 
     type: Literal["geometric"] = "geometric"
-    learns: ClassVar[bool] = False
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         said = Votes.of(votes)
@@ -40,11 +37,10 @@ class Geometric(Frozen):
         return said.labels(np.exp(mean_NK - mean_NK.max(axis=1, keepdims=True)))
 
 
-class Confidence(Frozen):
+class Confidence(Combiner):
     """Mean of the members' probabilities, each row's weighted by how sure the member is of it: 1 - entropy / log K."""
 
     type: Literal["confidence"] = "confidence"
-    learns: ClassVar[bool] = False
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         said = Votes.of(votes)
@@ -53,7 +49,7 @@ class Confidence(Frozen):
         return said.average(said.probs_NMK, np.clip(1 - entropy_NM / np.log(said.num_classes), 0.0, 1.0))
 
 
-class Weighted(Frozen):
+class Weighted(Combiner):
     """Mean of the members' probabilities, weighted by how often each was right on the labelled half's held-out rows."""
 
     type: Literal["weighted"] = "weighted"

@@ -11,13 +11,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from w2s_ray.blocks.combiners.contract import SURE, Known, Votes, accuracies
+from w2s_ray.blocks.combiners.contract import SURE, Combiner, Known, Votes, accuracies
 from w2s_ray.core.errors import DataError
-from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.labels import Floats, LabelSet
 
 
-class Stacking(Frozen):
+class Stacking(Combiner):
     """A logistic regression on the members' log-probabilities, fitted on the labelled half's held-out rows."""
 
     type: Literal["stacking"] = "stacking"
@@ -42,5 +41,5 @@ class Stacking(Frozen):
 def _features(votes: Votes) -> Floats:
     """Centred log-probabilities; 0, which is the middle, where a member abstains."""
     logs_NMK = np.log(np.clip(votes.probs_NMK, SURE, 1.0))
-    centred_NMK = (logs_NMK - logs_NMK.mean(axis=2, keepdims=True)) * votes.speaks_NM[:, :, None]
+    centred_NMK: Floats = (logs_NMK - logs_NMK.mean(axis=2, keepdims=True)) * votes.speaks_NM[:, :, None]
     return centred_NMK.reshape(len(votes.ids), -1)

@@ -1,0 +1,59 @@
+"""Ensembles as studies: they grow by what they lack, and refuse members that are one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import config, run, write_rows
+
+from w2s_ray.config.load import expand
+from w2s_ray.engine.context import Context
+from w2s_ray.engine.executor import InlineExecutor
+from w2s_ray.engine.store import open_store
+from w2s_ray.study.run import run_cells
+
+
+def refusal(raw: dict[str, Any], folder: Path) -> str:
+    """What a study of one cell ends with, which is the user's to mend."""
+    with Context(open_store(str(folder / "store")), InlineExecutor) as context:
+        (ended,) = run_cells(expand(raw, folder), context)
+    assert ended.users
+    return ended.error
+
+
+def fits(executed: list[str]) -> int:
+    return sum(key.startswith("train/") for key in executed)
+
+
+def test_a_larger_ensemble_trains_what_the_smaller_one_lacks(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    url = str(tmp_path / "store")
+    first = run(config({"type": "bagging", "members": 2}), tmp_path, url)
+    assert fits(first.executed) == 2 + 3  # members; floor, student, ceiling
+    grown = run(config({"type": "bagging", "members": 4}), tmp_path, url)
+    assert fits(grown.executed) == 2 + 1  # members; the student, whose labels changed
+    other = run(config({"type": "bagging", "members": 4, "combine": "majority"}), tmp_path, url)
+    assert fits(other.executed) == 1
+    again = run(config({"type": "bagging", "members": 2}), tmp_path, url)
+    assert again.executed == []
+
+
+@pytest.mark.parametrize(
+    ("method", "train"),
+    [
+        ({"type": "model_mix", "models": ["world/nano"], "each": 2}, {"weak": {"adapt": "probe"}}),
+        ({"type": "bagging", "members": 2, "sample": 1.0}, {"weak": {"adapt": "probe"}}),
+    ],
+)
+def test_members_that_are_one_fit_are_refused(tmp_path: Path, method: dict[str, Any], train: dict[str, Any]) -> None:
+    write_rows(tmp_path)
+    assert "members 1 and 2 of the ensemble are the same fit" in refusal(config(method, train=train), tmp_path)
+
+
+def test_an_ensemble_that_learns_needs_held_out_rows(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    raw = config({"type": "bagging", "members": 2, "combine": "stacking"})
+    raw["task"]["heldout"] = 0
+    assert "task.heldout is 0" in refusal(raw, tmp_path)
