@@ -18,6 +18,7 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
     "DS_ACCELERATOR": "cpu",
+    "COLUMNS": "120",
 }
 os.environ.update(SETTINGS)
 os.environ.pop("RAY_ADDRESS", None)

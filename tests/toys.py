@@ -12,7 +12,7 @@ from w2s_ray.engine.step import JSON, Step
 
 def _note(work: Work, what: str) -> None:
     folder = Path(os.environ["W2S_TEST_NOTES"])
-    (folder / f"{what}.{work.call.key.digest[:12]}.{work.attempt}").write_text("")
+    (folder / f"{what}.{work.call.key.digest[:12]}.{work.attempt}").write_text(str(os.getpid()))
 
 
 def add(work: Work) -> JSON:

@@ -148,9 +148,18 @@ def methods() -> None:
     ):
         table = Table("name", "what", "parameters", title=title, title_justify="left", box=None, pad_edge=False)
         for name, plugin in available(group).items():
-            fields = [f"{field}={info.default!r}" for field, info in plugin.model_fields.items() if field not in ("type", "name", "loss")]
-            table.add_row(name, (plugin.__doc__ or "").strip().splitlines()[0], " ".join(fields))
+            fields = [_parameter(field, info) for field, info in plugin.model_fields.items() if field not in ("type", "name", "loss")]
+            table.add_row(name, (plugin.__doc__ or "").strip().splitlines()[0], Text(" ".join(fields)))
         out.print(table, "")
+
+
+def _parameter(name: str, info: Any) -> str:
+    """As a YAML would say its default."""
+    if info.is_required():
+        return f"{name} (needed)"
+    default = info.get_default(call_default_factory=True)
+    shown = getattr(default, "type", list(default) if isinstance(default, tuple) else default)
+    return f"{name}={shown if shown is not None else 'null'}"
 
 
 @data_app.callback(invoke_without_command=True)

@@ -65,8 +65,11 @@ class StoreError(W2SError, OSError):
     """The artifact store could not do what was asked."""
 
 
+GONE = "gone"  # the attempt of an artifact that had been there: another who met its damage has set it aside
+
+
 class DamagedArtifact(W2SError, RuntimeError):
-    """A file of an artifact does not have the checksum of its record, or the record cannot be read (then the attempt is unknown)."""
+    """A file of an artifact does not have the checksum of its record, or the record cannot be read (then the attempt is unknown), or it is `GONE`."""
 
     def __init__(self, key: str, attempt: str = "") -> None:
         super().__init__(key, attempt)

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
+from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
@@ -411,7 +411,7 @@ class Context:
             record = self.store.record(key)
         except DamagedArtifact:
             record = None
-        if record is None or not attempt or record.attempt == attempt:
+        if attempt != GONE and (record is None or not attempt or record.attempt == attempt):
             self._listen("damaged", key, "a checksum does not match: set aside, to be made again")
             self.store.set_aside(key)
 

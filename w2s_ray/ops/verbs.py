@@ -43,8 +43,10 @@ class Verbs:
     def train_many(self, members: Sequence[Member], *, predict_on: Sequence[Handle], first: int = 0) -> list[Trained]:
         """An ensemble's members at once, from place `first` on. Each has a seed of its own that depends on its place alone, so a larger ensemble begins with the
         members of a smaller one, and methods that train the same members share them."""
+        many = len(members) > 1
         trained = [
-            self._train(m.learner.with_recipe(seed=member_seed(self.seed, n)), m.data, m.labels, predict_on, keep_weights=False) for n, m in enumerate(members)
+            self._train(m.learner.with_recipe(seed=member_seed(self.seed, n)), m.data, m.labels, predict_on, keep_weights=False, one_of_many=many)
+            for n, m in enumerate(members, start=first)
         ]
         places: dict[Key, int] = {}
         for n, one in enumerate(trained):
@@ -75,7 +77,9 @@ class Verbs:
         known = Known([self.labels(vote) for vote in seen], self.labels(truth))
         return self.put(combiner.combine([self.labels(vote) for vote in votes], known)), Ensemble(votes, config, seen, truth)
 
-    def _train(self, learner: Learner, data: Handle, labels: Labels, predict_on: Sequence[Handle], keep_weights: bool | None) -> Trained:
+    def _train(
+        self, learner: Learner, data: Handle, labels: Labels, predict_on: Sequence[Handle], keep_weights: bool | None, one_of_many: bool = False
+    ) -> Trained:
         probe = learner.recipe.adapt == "probe"
         if probe and getattr(learner.recipe.loss, "type", "") != "xent":
             raise ConfigError(
@@ -87,7 +91,7 @@ class Verbs:
             {"model": learner.model.identity, "recipe": recipe_identity(learner.recipe)},
             {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught},
             resources=one_process(learner.resources) if probe else learner.resources,
-            hints={"model_path": learner.model.path, "keep_weights": not predict_on if keep_weights is None else keep_weights},
+            hints={"model_path": learner.model.path, "keep_weights": not predict_on if keep_weights is None else keep_weights, "one_of_many": one_of_many},
             riders=[self._prediction(learner, rows) for rows in dict.fromkeys((*predict_on, *self.always_on))],
         )
         return Trained(learner, handle)

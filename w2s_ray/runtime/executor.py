@@ -10,7 +10,8 @@ import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -25,6 +26,9 @@ from w2s_ray.runtime.admission import Admission
 from w2s_ray.runtime.gang import run_gang
 from w2s_ray.runtime.output import captured
 
+if TYPE_CHECKING:
+    from w2s_ray.runtime.members import Members
+
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
 GB = 2.0**30
 
@@ -37,7 +41,7 @@ class _Job:
     started: Started
     future: Future[None] = field(default_factory=Future)
     ref: Any = None
-    error: BaseException | None = None  # of a gang, which has no reference
+    error: BaseException | None = None  # of a gang or a member, which have no reference
     demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold; nothing where Ray keeps it for an autoscaler's next node
 
 
@@ -49,6 +53,7 @@ class RayExecutor:
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._open: set[_Job] = set()  # those whose futures somebody waits for
         self._running: set[_Job] = set()
+        self._members: dict[Resources, Members] = {}
         self._local = True
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
@@ -150,6 +155,11 @@ class RayExecutor:
             job.started()
             threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True).start()
             return
+        if job.call.hints.get("one_of_many"):
+            self._running.add(job)
+            job.started()
+            self._join_members(job)
+            return
         task = _run_on_gpu if resources.gpus else _run
         options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": resources.retries, "name": str(job.call.key)}
         if resources.memory_gb:
@@ -165,6 +175,21 @@ class RayExecutor:
             run_gang(job.call)
         except BaseException as error:  # noqa: BLE001  (whatever it is, the future must learn it)
             job.error = error
+        self._inbox.put(("done", job))
+
+    def _join_members(self, job: _Job) -> None:
+        """The experiment of its device request, or a new one."""
+        from w2s_ray.runtime.members import Members  # Ray Tune takes a second to import
+
+        done = partial(self._follow_member, job)
+        members = self._members.get(job.call.resources)
+        if members is None or not members.put(job.call, done):
+            members = self._members[job.call.resources] = Members(job.call.resources)
+            members.put(job.call, done)
+
+    def _follow_member(self, job: _Job, error: BaseException | None) -> None:
+        """From a thread of its experiment."""
+        job.error = error
         self._inbox.put(("done", job))
 
     def _end(self, job: _Job) -> None:

@@ -1,0 +1,172 @@
+"""Members of ensembles as trials of Ray Tune: one experiment for each kind of device request, whose processes serve one member after another.
+
+An experiment takes members from a queue and ends when it is drained, so that it holds no device while nothing of it runs. Which members may run is decided by
+the executor's admission; Tune places them, keeps their processes, and starts again what a lost process was doing. A trial's result is the member's record in the store.
+Tune pickles searchers and callbacks, so these hold a name alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner, register_trainable
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.search import Searcher
+
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.execute import execute, new_attempt
+from w2s_ray.engine.step import Call
+from w2s_ray.engine.store import cache_folder
+from w2s_ray.runtime.output import captured
+
+GB = 2.0**30
+SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}  # the only ways to keep Tune from printing, and from writing logs that nobody reads
+ERROR = "error"  # of a trial's last result
+
+Done = Callable[[BaseException | None], None]
+
+
+@dataclass(eq=False)
+class Members:
+    """One experiment: the members of one device request that wait for a trial or run in one."""
+
+    resources: Resources
+    name: str = field(default_factory=lambda: f"members-{new_attempt()}")
+    _waiting: deque[tuple[Call, Done]] = field(default_factory=deque)
+    _running: dict[str, Done] = field(default_factory=dict)  # by trial
+    _drained: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, call: Call, done: Done) -> bool:
+        """Run a member; False when the experiment has ended, and another must be made. `done` is called once, from the experiment's thread."""
+        with self._lock:
+            if self._drained:
+                return False
+            begins = not self._waiting and not self._running
+            self._waiting.append((call, done))
+            if begins and self.name not in _experiments:
+                _experiments[self.name] = self
+                threading.Thread(target=self._experiment, name=f"w2s-{self.name}", daemon=True).start()
+            return True
+
+    # --- what Tune asks, in its thread ---
+
+    def next(self, trial: str) -> dict[str, Any] | str | None:
+        """The next member's config; None while others run and more may come; Tune's word for the end otherwise."""
+        with self._lock:
+            if self._waiting:
+                call, self._running[trial] = self._waiting.popleft()
+                return {"call": call}
+            if self._running:
+                return None
+            self._drained = True
+            return str(Searcher.FINISHED)
+
+    def ended(self, trial: str, error: BaseException | None) -> None:
+        with self._lock:
+            done = self._running.pop(trial, None)
+        if done is not None:
+            done(error)
+
+    def _experiment(self) -> None:
+        error: BaseException = RuntimeError("Ray Tune ended before its trials")
+        folder = cache_folder() / "ray-tune"
+        os.environ.update(SETTINGS)
+        try:
+            self._tuner(folder).fit()
+        except Exception as fault:  # noqa: BLE001  (whatever it is, those who wait must learn it)
+            error = fault
+        with self._lock:
+            self._drained = True
+            left = [*self._running.values(), *(done for _, done in self._waiting)]
+        for done in left:
+            done(error)
+        _experiments.pop(self.name, None)
+        shutil.rmtree(folder / self.name, ignore_errors=True)
+
+    def _tuner(self, folder: Path) -> Tuner:
+        resources = self.resources
+        bundle = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB}
+        request = PlacementGroupFactory([{device: amount for device, amount in bundle.items() if amount}])
+
+        def member(config: dict[str, Any]) -> None:  # one of its own, for Tune writes the request on it
+            _run_member(config)
+
+        with _registering:  # Tune knows trainables by their names alone
+            register_trainable(self.name, tune.with_resources(member, request), warn=False)
+        return Tuner(
+            self.name,
+            tune_config=TuneConfig(search_alg=_Queue(self.name), num_samples=-1, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
+            run_config=RunConfig(
+                name=self.name,
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=FailureConfig(max_failures=resources.retries),
+                callbacks=[_Report(self.name)],
+            ),
+        )
+
+
+_experiments: dict[str, Members] = {}
+_registering = threading.Lock()
+
+
+def _run_member(config: dict[str, Any]) -> None:
+    """In a process of Tune's. A mistake of the step's own is a result, so that Tune does not try it again."""
+    error: BaseException | None = None
+    with captured() as tail:
+        try:
+            execute(config["call"], tail)
+        except Exception as fault:  # noqa: BLE001  (the driver raises it)
+            error = fault
+    tune.report({ERROR: error})
+
+
+class _Queue(Searcher):
+    """Tune's view of the queue."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def suggest(self, trial_id: str) -> Any:
+        return _experiments[self._name].next(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Told to the callback instead, which sees the error."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store remembers what is done."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
+
+
+class _Report(TrialProgressCallback):
+    """Tells the executor how trials ended. Of this class, for Tune adds one that prints each trial where there is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """A trial reports once, at its end."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _experiments[self._name].ended(trial.trial_id, (trial.last_result or {}).get(ERROR))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process was lost more often than the request allows."""
+        cause = str(trial.get_error() or "its process was lost").strip().splitlines()[-1]
+        _experiments[self._name].ended(trial.trial_id, RuntimeError(cause))
