@@ -10,8 +10,9 @@ from toys import ADD, TIMES
 
 from w2s_ray.core.errors import Interrupted, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.context import Context, RiderSpec
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor, InlineExecutor
+from w2s_ray.engine.handle import RiderSpec
 from w2s_ray.engine.store import open_store
 
 

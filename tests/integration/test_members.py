@@ -18,7 +18,8 @@ from toys import ADD
 
 from w2s_ray.core.errors import StepFailed
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.context import Context
+from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.store import open_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -76,7 +76,8 @@ class DamagedArtifact(W2SError, RuntimeError):
         self.key, self.attempt = key, attempt
 
     def __str__(self) -> str:
-        return f"{self.key} is damaged in the store; it is set aside and made again when a run needs it"
+        what = "is not in the store" if self.attempt == GONE else "is damaged in the store; it is set aside"
+        return f"{self.key} {what} and made again when a run needs it"
 
 
 class FitError(W2SError, RuntimeError):

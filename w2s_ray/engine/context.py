@@ -13,99 +13,22 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
-from w2s_ray.engine.lease import Holder, Leases
+from w2s_ray.engine.handle import REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
+from w2s_ray.engine.lease import Leases
 from w2s_ray.engine.record import Failure, Record, key_names
 from w2s_ray.engine.step import Call, Rider, Step
-from w2s_ray.engine.store import Artifact, Store
+from w2s_ray.engine.store import Store
 
 What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
 Listener = Callable[[What, Key, str], None]
-HandleInputs = Mapping[str, "Handle | tuple[Handle, ...]"]
 
-POLL_MIN_S, POLL_MAX_S = 0.2, 5.0  # how often another driver's key is looked for, backing off
-REPAIRS = 2  # how often a damaged artifact is made again before the run gives up
-
-
-@dataclass(eq=False)
-class _Node:
-    """A key of this run and how to make it."""
-
-    key: Key
-    step: Step
-    params: dict[str, Any]
-    inputs: dict[str, Any]  # name -> Handle or tuple of Handles
-    resources: Resources
-    hints: dict[str, Any]
-    future: Future[Record] = field(default_factory=Future)
-    owner: _Node | None = None  # riders are made by their owner
-    riders: dict[Key, _Node] = field(default_factory=dict)  # wanted and not yet there
-    running: tuple[_Node, ...] | None = None  # the riders of the call in flight
-    repairs: int = 0
-    poll_s: float = POLL_MIN_S
-    holder: Holder | None = None  # the other driver that we waited for
-    maker: _Node | None = None  # of what has no step of its own
-
-    def handles(self) -> Iterable[Handle]:
-        for handle in self.inputs.values():
-            yield from (handle,) if isinstance(handle, Handle) else handle
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A key and what it is made from."""
-
-    key: Key
-    params: dict[str, Any]
-    inputs: dict[str, Any]
-    there: bool
-
-
-@dataclass(frozen=True)
-class RiderSpec:
-    """What `submit` is asked to make on the way; the owner's key joins the inputs under `via`."""
-
-    step: Step
-    params: dict[str, Any]
-    inputs: HandleInputs
-    via: str = "model"
-
-
-@dataclass(frozen=True)
-class Handle:
-    """A result that may not be there yet. Looking into it waits; passing it on does not."""
-
-    context: Context
-    node: _Node
-
-    @property
-    def key(self) -> Key:
-        return self.node.key
-
-    def record(self) -> Record:
-        """The record, when there is one; raises what the step raised."""
-        return self.node.future.result()
-
-    @property
-    def value(self) -> dict[str, Any]:
-        """The step's small result."""
-        return self.record().value
-
-    def artifact(self) -> Artifact:
-        """The files; a damaged artifact is set aside, said, and made again."""
-        for _ in range(REPAIRS + 1):
-            self.record()
-            try:
-                return self.context.store.open(self.key)
-            except DamagedArtifact as damaged:
-                self.context._repair(damaged)
-        raise StepFailed(self.node.step.name, str(self.key), "its files are damaged each time they are made; check the disk")
+POLL_MAX_S = 5.0  # between looks for another driver's key, which become rarer
 
 
 class Context:
@@ -121,7 +44,7 @@ class Context:
         self._executor: Executor | None = None
         self._inline = InlineExecutor()
         self._listen: Listener = listen or (lambda what, key, detail: None)
-        self._nodes: dict[Key, _Node] = {}
+        self._nodes: dict[Key, Node] = {}
         self._lock = threading.RLock()
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._timers: list[tuple[float, Callable[[], None]]] = []
@@ -166,21 +89,21 @@ class Context:
         """A handle for what is in the store already and has no step of its own: put there by `maker` on its way, or by the driver."""
         step = Step(key.step, 0, "", lambda params, inputs: key.slug)
         with self._lock:
-            node = self._nodes.setdefault(key, _Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None))
+            node = self._nodes.setdefault(key, Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None))
         if not node.future.done() and not self._reuse(node):
             raise StoreError(f"{key} is not in the store {self.store.url}")
         return Handle(self, node)
 
-    def _node(self, step: Step, params: Params, inputs: dict[str, Any], resources: Resources, owner: _Node | None) -> tuple[_Node, bool]:
+    def _node(self, step: Step, params: Params, inputs: dict[str, Any], resources: Resources, owner: Node | None) -> tuple[Node, bool]:
         """The node of a key, and whether it is new to this run."""
-        key = step.key(params, _keys(inputs))
+        key = step.key(params, keys_of(inputs))
         with self._lock:
             if (known := self._nodes.get(key)) is not None:
                 return known, False
-            node = self._nodes[key] = _Node(key, step, dict(params), inputs, resources, {}, owner=owner)
+            node = self._nodes[key] = Node(key, step, dict(params), inputs, resources, {}, owner=owner)
             return node, True
 
-    def _reuse(self, node: _Node) -> bool:
+    def _reuse(self, node: Node) -> bool:
         """Any thread: whether there is nothing to do, because the store has it already (or cannot be asked: then its handle has the error)."""
         try:
             record = self.store.record(node.key)
@@ -197,14 +120,14 @@ class Context:
 
     # --- the scheduler: everything below runs in its thread, unless said otherwise ---
 
-    def _pump(self, node: _Node) -> None:
+    def _pump(self, node: Node) -> None:
         """Bring a node one stage further. What goes wrong with it is its own failure, not that of others."""
         try:
             self._advance(node)
         except Exception as error:  # noqa: BLE001  (a store that is away, a full disk, a Ray that does not start)
             self._fail(node, (), error)
 
-    def _advance(self, node: _Node) -> None:
+    def _advance(self, node: Node) -> None:
         """Wait for its inputs, get its lease, launch it."""
         if node.running is not None:
             return
@@ -212,7 +135,7 @@ class Context:
         with self._lock:
             node.riders = {rider.key: rider for rider in node.riders.values() if not rider.future.done()}
             # A rider may need what its owner makes; it comes after it.
-            riders = tuple(rider for rider in node.riders.values() if ended or not _needs(rider, node))
+            riders = tuple(rider for rider in node.riders.values() if ended or not needs(rider, node))
         if ended and not riders:
             return
         if self._stopped.is_set() or (ended and node.future.exception() is not None):
@@ -243,7 +166,7 @@ class Context:
             return
         self._launch(node, riders)
 
-    def _wait_for(self, node: _Node, owner: _Node) -> BaseException | None:
+    def _wait_for(self, node: Node, owner: Node) -> BaseException | None:
         """Come back when the first unfinished input is done; the error of one that failed."""
         for handle in node.handles():
             if handle.node is owner:
@@ -256,17 +179,17 @@ class Context:
                 return error
         return None
 
-    def _waiting(self, node: _Node, owner: _Node | None = None) -> bool:
+    def _waiting(self, node: Node, owner: Node | None = None) -> bool:
         return any(not handle.node.future.done() for handle in node.handles() if handle.node is not owner)
 
-    def _poll(self, node: _Node) -> None:
+    def _poll(self, node: Node) -> None:
         """Look whether another driver is done."""
         with self._lock:
             riders = tuple(node.riders.values())
         self._still_missing(node, riders)
         self._pump(node)
 
-    def _still_missing(self, node: _Node, riders: tuple[_Node, ...]) -> tuple[_Node, ...]:
+    def _still_missing(self, node: Node, riders: tuple[Node, ...]) -> tuple[Node, ...]:
         """Resolve what has appeared in the store; returns the riders that have not."""
         if not node.future.done():
             self._reuse(node)
@@ -275,7 +198,7 @@ class Context:
             node.riders = {rider.key: rider for rider in node.riders.values() if not rider.future.done()}
         return missing
 
-    def _adopt_failure(self, node: _Node, riders: tuple[_Node, ...]) -> bool:
+    def _adopt_failure(self, node: Node, riders: tuple[Node, ...]) -> bool:
         """Whether the driver that we waited for failed at it; then its failure is ours too, and nothing is tried twice in one go."""
         failure = self.store.failure(node.key) if node.holder is not None else None
         if node.holder is None or failure is None or failure.driver != node.holder.driver:
@@ -283,11 +206,11 @@ class Context:
         self._fail(node, riders, StepFailed(node.step.name, str(node.key), failure.error, failure.traceback, failure.log))
         return True
 
-    def _launch(self, node: _Node, riders: tuple[_Node, ...]) -> None:
+    def _launch(self, node: Node, riders: tuple[Node, ...]) -> None:
         call = Call(
-            self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params, _keys(node.inputs), node.resources,
+            self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params, keys_of(node.inputs), node.resources,
             self.leases.holder.driver, dict(node.hints),
-            tuple(Rider(r.key, r.step.name, r.step.version, r.params, _keys(r.inputs)) for r in riders),
+            tuple(Rider(r.key, r.step.name, r.step.version, r.params, keys_of(r.inputs)) for r in riders),
         )  # fmt: skip
         node.running = riders
         self._listen("queued", node.key, "waits for a free device")
@@ -297,7 +220,7 @@ class Context:
         future = executor.launch(call, lambda: self._listen("running", node.key, ""))
         future.add_done_callback(lambda done: self._post(lambda: self._finish(node, None if done.cancelled() else done.exception())))
 
-    def _finish(self, node: _Node, error: BaseException | None) -> None:
+    def _finish(self, node: Node, error: BaseException | None) -> None:
         """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
         riders, node.running = node.running or (), None
         try:
@@ -313,7 +236,7 @@ class Context:
             self._fail(node, riders, fault)
         self._pump(node)
 
-    def _collect(self, node: _Node, riders: tuple[_Node, ...]) -> BaseException | None:
+    def _collect(self, node: Node, riders: tuple[Node, ...]) -> BaseException | None:
         """Resolve a finished call's results; an error when it did not make what was asked."""
         for made in (*riders, node):
             if made.future.done():
@@ -327,7 +250,7 @@ class Context:
                 node.riders.pop(rider.key, None)
         return None
 
-    def _recorded(self, node: _Node, error: BaseException) -> BaseException:
+    def _recorded(self, node: Node, error: BaseException) -> BaseException:
         """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a worker that died."""
         if isinstance(error, (StepFailed, Interrupted, InputError, ResourceError)):
             return error
@@ -337,7 +260,7 @@ class Context:
             return error  # its message says all
         return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
 
-    def _fail(self, node: _Node, riders: Iterable[_Node], error: BaseException | None) -> None:
+    def _fail(self, node: Node, riders: Iterable[Node], error: BaseException | None) -> None:
         error = error or Interrupted("the run was stopped; the same command continues it")
         with self._lock:
             waiting = {**node.riders, **{rider.key: rider for rider in riders}}
@@ -350,7 +273,7 @@ class Context:
             own = isinstance(error, StepFailed) and error.key == str(each.key)
             self._listen("failed" if own else "skipped", each.key, str(error))
 
-    def _resolve(self, node: _Node, record: Record, how: What) -> None:
+    def _resolve(self, node: Node, record: Record, how: What) -> None:
         """Any thread: the result is there."""
         with self._lock:
             if node.future.done():
@@ -363,11 +286,11 @@ class Context:
         """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""
         with self._lock:
             nodes = list(self._nodes.values())
-        return [Submission(n.key, n.params, key_names(_keys(n.inputs)), n.future.done() and n.future.exception() is None) for n in nodes]
+        return [Submission(n.key, n.params, key_names(keys_of(n.inputs)), n.future.done() and n.future.exception() is None) for n in nodes]
 
     # --- damage ---
 
-    def _repair(self, damaged: DamagedArtifact) -> None:
+    def repair(self, damaged: DamagedArtifact) -> None:
         """Any thread but the scheduler's: have a damaged artifact made again, or raise."""
         done: Future[None] = Future()
 
@@ -415,7 +338,7 @@ class Context:
             self._listen("damaged", key, "a checksum does not match: set aside, to be made again")
             self.store.set_aside(key)
 
-    def _readopt(self, node: _Node) -> None:
+    def _readopt(self, node: Node) -> None:
         """What a repaired maker puts beside its own result is there again, or failed with it."""
         if not self._reuse(node):
             error = node.maker.future.exception() if node.maker else None
@@ -477,23 +400,5 @@ class Context:
         self.close()
 
 
-def _needs(node: _Node, other: _Node) -> bool:
-    """Whether anything that a rider needs, besides its owner itself, is made from `other`."""
-    waiting = [handle.node for handle in node.handles() if handle.node is not other]
-    seen: set[int] = set()
-    while waiting:
-        here = waiting.pop()
-        if here is other or here.owner is other:
-            return True
-        if id(here) not in seen and not here.future.done():
-            seen.add(id(here))
-            waiting += [handle.node for handle in here.handles()] + ([here.owner] if here.owner else [])
-    return False
-
-
 def _END() -> None:
     """The scheduler's last event."""
-
-
-def _keys(inputs: Mapping[str, Any]) -> dict[str, Key | tuple[Key, ...]]:
-    return {name: h.key if isinstance(h, Handle) else tuple(x.key for x in h) for name, h in inputs.items()}

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, OutOfMemory, PeerLost, ResourceError, StepFailed
+from w2s_ray.core.errors import DamagedArtifact, InputError, OutOfMemory, PeerLost, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
@@ -58,7 +58,7 @@ class Work:
         """An input that only a rider has."""
         key = rider.inputs[name]
         assert isinstance(key, Key), f"rider input {name} is a list"
-        return _open(self.store, key)
+        return self.store.open(key)
 
     def put(
         self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None
@@ -108,7 +108,7 @@ def _execute(call: Call, store: Store, attempt: str, leads: bool, watch: Watch) 
     started = perf_counter()
     fresh = not store.has(call.key)
     inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
-        name: _open(store, key) if isinstance(key, Key) else tuple(_open(store, k) for k in key) for name, key in call.inputs.items()
+        name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
     }
     folder = store.attempt_folder(call.key, attempt)
     place = WorkPlace(store, call.key)
@@ -127,13 +127,6 @@ def _execute(call: Call, store: Store, attempt: str, leads: bool, watch: Watch) 
             shutil.rmtree(folder, ignore_errors=True)
     if fresh and leads:
         place.clear()
-
-
-def _open(store: Store, key: Key) -> Artifact:
-    """An input was there when the call was made."""
-    if not store.has(key):
-        raise DamagedArtifact(key.full, GONE)
-    return store.open(key)
 
 
 def new_attempt() -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import ConfigError, DamagedArtifact, StoreError
+from w2s_ray.core.errors import GONE, ConfigError, DamagedArtifact, StoreError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record
 
@@ -128,10 +128,10 @@ class Store:
         return files
 
     def open(self, key: Key) -> Artifact:
-        """The artifact with its files at hand; each file's checksum is verified once a process."""
+        """The artifact with its files at hand; each file's checksum is verified once a process. Who opens it knows that it was there: one that is not was set aside."""
         record = self.record(key)
         if record is None:
-            raise StoreError(f"{key} is not in the store {self.url}")
+            raise DamagedArtifact(key.full, GONE)
         if (key, record.attempt) not in self._verified:
             self._verified[key, record.attempt] = self._verify(key, record)
         return Artifact(key, record, self._verified[key, record.attempt])

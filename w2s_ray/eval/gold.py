@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from w2s_ray.engine.context import Handle
+from w2s_ray.engine.handle import Handle
 
 
 @dataclass(frozen=True)

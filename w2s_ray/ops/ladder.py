@@ -18,9 +18,10 @@ from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.ids import content_id
 from w2s_ray.core.resources import Resources
 from w2s_ray.data.world.corpus import VERSION, documents
-from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
+from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.models import LADDER_FOLDER, folder_digest

@@ -12,9 +12,10 @@ from typing import Any
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
-from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params, make_key
+from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.step import JSON, Step
 
 CONTENT_VERSION = 1

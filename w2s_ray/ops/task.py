@@ -9,7 +9,7 @@ from typing import Any
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.models import ModelRef
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.context import Handle
+from w2s_ray.engine.handle import Handle
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import one_process
 from w2s_ray.core.seeds import derive_seed
-from w2s_ray.engine.context import Context, Handle, RiderSpec
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import put_content
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.handle import Handle, RiderSpec
 from w2s_ray.ops.embed import EMBED, PROBE
 from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
 from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.config.load import Study, resolved
-from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
+from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.score import CELLS, cell_names
 from w2s_ray.reports.markdown import report
 from w2s_ray.reports.schema import parse

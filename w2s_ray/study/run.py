@@ -15,7 +15,8 @@ from typing import Any
 from w2s_ray.config.load import Study
 from w2s_ray.config.schema import Cell
 from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed
-from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.context import Context
+from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
 from w2s_ray.eval.score import COLLECT, SCORE, cell_names
 from w2s_ray.eval.sizes import SIZES

@@ -11,8 +11,9 @@ from typing import Any
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Cell
 from w2s_ray.core.models import ModelRef
-from w2s_ray.engine.context import Context, Handle
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.prepare import submit_prepare

@@ -9,9 +9,10 @@ import pytest
 from toys import ADD, ADD_INLINE, TIMES
 
 from w2s_ray.core.errors import Interrupted, Planned, StepFailed
-from w2s_ray.engine.context import Context, RiderSpec
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.handle import RiderSpec
 from w2s_ray.engine.store import open_store
 
 
@@ -143,6 +144,25 @@ def test_several_who_meet_the_same_damage_are_all_served(store_url: str, notes: 
         after = [ctx.submit(ADD, {"number": n}, {"x": one}) for n in range(2, 6)]
         assert [handle.node.future.result(timeout=30).value["total"] for handle in after] == [3, 4, 5, 6]
         assert (one.artifact().path / "number.txt").read_text() == "1"
+
+
+def test_an_input_that_another_set_aside_meanwhile_is_made_again(store_url: str, notes: Path) -> None:
+    """Between a call's launch and its start; the other's own repair may be under way or not."""
+
+    class Takes(InlineExecutor):
+        taken = False
+
+        def launch(self, call, started):  # type: ignore[no-untyped-def]
+            if call.inputs and not self.taken:
+                self.taken = True
+                open_store(store_url).set_aside(call.inputs["x"])
+            return super().launch(call, started)
+
+    with Context(open_store(store_url), Takes) as ctx:
+        one = ctx.submit(ADD, {"number": 1})
+        assert ctx.submit(ADD, {"number": 2}, {"x": one}).value == {"total": 3}
+        assert (one.artifact().path / "number.txt").read_text() == "1"
+    assert len(list(notes.glob("start.*"))) == 3
 
 
 def test_a_record_that_cannot_be_read_is_made_again(store_url: str, notes: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_artifact_is_there_when_its_record_is(store: Store) -> None:
     (folder / "sub" / "x.txt").write_text("hello")
     files = store.upload(KEY, "a1", folder)
     assert not store.has(KEY)
-    with pytest.raises(StoreError, match="not in the store"):
+    with pytest.raises(DamagedArtifact, match="not in the store"):
         store.open(KEY)
     assert store.commit(KEY, Record(KEY.full, "train", 1, {}, {}, "a1", files, {}))
     assert (store.open(KEY).path / "sub" / "x.txt").read_text() == "hello"
