@@ -1,7 +1,7 @@
-"""What happens in the built-in world: the studies of experiments/world/, an ensemble, and a judge, as tables and plots.
+"""What happens in the built-in world: the studies of experiments/world/ and a judge, as tables and plots.
 
     python benchmarks/world.py            # about half an hour on two cores; what the store has is not computed again
-    python benchmarks/world.py sizes      # one of: tasks, topic5, sizes, overlap, untrained, ensemble, judge, cell
+    python benchmarks/world.py sizes      # one of: tasks, topic5, sizes, overlap, untrained, ensembles, judge, cell
 
 Writes benchmarks/world/*.csv, one line a cell, and docs/images/world-*.svg; prints the tables of benchmarks/world.md.
 """
@@ -16,24 +16,13 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from w2s_ray.config.load import load_study
-from w2s_ray.config.method import MethodParams
-from w2s_ray.core.labels import LabelSet
-from w2s_ray.core.seeds import stream
-from w2s_ray.engine.context import Context
-from w2s_ray.engine.store import open_store
-from w2s_ray.ops.task import Outcome, Task
-from w2s_ray.ops.verbs import Verbs
-from w2s_ray.runtime.executor import RayExecutor
-from w2s_ray.study.results import build_results
-from w2s_ray.study.run import collect, run_cells
 
 HERE = Path(__file__).parent
 EXPERIMENTS = HERE.parent / "experiments" / "world"
@@ -45,27 +34,6 @@ MEMBERS = (1, 2, 4, 8)
 Results = dict[str, Any]
 
 
-class Bagging(MethodParams):
-    """The naive method with the mean of several weak models, each trained on a bootstrap of the labelled rows."""
-
-    type: Literal["bagging"] = "bagging"
-    members: int
-
-    def run(self, ctx: Verbs, task: Task) -> Outcome:
-        teachers = []
-        for member in range(self.members):
-            seeded = replace(ctx, seed=ctx.seed * 1000 + member)
-            labels = ctx.labels(task.labels)
-            draws = stream(seeded.seed, "bootstrap").integers(len(labels.ids), size=len(labels.ids))
-            counts_N = np.bincount(draws, minlength=len(labels.ids))
-            rows = ctx.put(LabelSet.of(labels.ids, labels.probs_NK, weight_N=counts_N, source="a bootstrap of the labelled rows"))
-            teachers.append(seeded.train(task.weak, task.labelled, rows, predict_on=[task.pool]))
-        said = [ctx.labels(ctx.predict(teacher, task.pool)) for teacher in teachers]
-        mean = LabelSet.of(said[0].ids, np.mean([one.align(said[0].ids).probs_NK for one in said], axis=0), source="mean")
-        labels = ctx.put(mean)
-        return Outcome(student=ctx.train(task.strong, task.pool, labels, predict_on=[task.pool]), labels=labels)
-
-
 def run_study(name: str, overrides: Sequence[str] = ()) -> Results:
     """As a user would."""
     command = [str(Path(sys.executable).parent / "w2s"), "run", str(EXPERIMENTS / f"{name}.yaml"), "--store", str(STORE), "--runs", str(RUNS)]
@@ -74,17 +42,6 @@ def run_study(name: str, overrides: Sequence[str] = ()) -> Results:
     study = load_study(EXPERIMENTS / f"{name}.yaml", overrides)
     results: Results = json.loads((RUNS / study.config.name / "results.json").read_text())
     return results
-
-
-def run_ensembles() -> Results:
-    """The rows and models of `tasks.yaml`, topic alone, with 1 to 8 weak models."""
-    study = load_study(EXPERIMENTS / "tasks.yaml", ["grid={}", "task.data=world:topic", "name=world-ensemble"])
-    cells = tuple(replace(cell, method=Bagging(name=f"{members:d}", members=members)) for members in MEMBERS for cell in study.cells)
-    with Context(open_store(str(STORE)), lambda: RayExecutor(str(STORE), None, False)) as context:
-        runs = run_cells(replace(study, cells=cells), context)
-        collected = collect(context, runs, study.config.gap_se)
-        assert collected is not None
-        return build_results(study, context, runs, collected.value["summary"], 0.0)
 
 
 def table(results: Results, by: Callable[[dict[str, Any]], str]) -> tuple[list[str], dict[str, list[dict[str, Any]]]]:
@@ -230,15 +187,18 @@ def untrained() -> Iterator[str]:
     yield from lines
 
 
-def ensemble() -> Iterator[str]:
-    lines, groups = table(run_ensembles(), lambda row: str(row["method"]))
-    write_csv("ensemble", groups)
-    students = [[cell["student"] for cell in cells] for cells in groups.values()]
-    labels = [[cell["labels"]["accuracy"] for cell in cells] for cells in groups.values()]
+def ensembles() -> Iterator[str]:
+    lines, groups = table(run_study("ensembles"), lambda row: str(row["method"]))
+    write_csv("ensembles", groups)
+    sizes = [groups[f"bagging {members}"] for members in MEMBERS]
+    students = [[cell["student"] for cell in cells] for cells in sizes]
+    labels = [[cell["labels"]["accuracy"] for cell in cells] for cells in sizes]
     plot("ensemble", "More weak models", "members", {"weak labels": (list(MEMBERS), labels), "student": (list(MEMBERS), students)}, "accuracy")
     yield from lines
-    for members, cells in groups.items():
-        yield f"{members} members: weak labels {np.mean([cell['labels']['accuracy'] for cell in cells]):.3f}, student {np.mean([cell['student'] for cell in cells]):.3f}"
+    for name, cells in groups.items():
+        told = [cell["labels"]["accuracy"] for cell in cells]
+        difference = np.array([cell["student"] for cell in cells]) - np.array([cell["student"] for cell in groups["naive"]])
+        yield f"{name}: labels {np.mean(told):.3f}, student {np.mean([cell['student'] for cell in cells]):.3f}; student minus naive's{_paired(difference, 3)}"
 
 
 def judge() -> Iterator[str]:
@@ -258,7 +218,7 @@ def cell() -> Iterator[str]:
         yield f"one naive cell: {time.perf_counter() - started:.1f} s"
 
 
-PARTS = {part.__name__: part for part in (cell, tasks, topic5, sizes, overlap, untrained, ensemble, judge)}
+PARTS = {part.__name__: part for part in (cell, tasks, topic5, sizes, overlap, untrained, ensembles, judge)}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import pytest
 from studies import config, run, write_rows
 
 from w2s_ray.config.load import expand
+from w2s_ray.core.errors import ConfigError
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
@@ -57,3 +58,19 @@ def test_an_ensemble_that_learns_needs_held_out_rows(tmp_path: Path) -> None:
     raw = config({"type": "bagging", "members": 2, "combine": "stacking"})
     raw["task"]["heldout"] = 0
     assert "task.heldout is 0" in refusal(raw, tmp_path)
+
+
+def test_a_mix_of_recipes_trains_each_once(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    ran = run(config({"type": "model_mix", "recipes": [{"lr": 0.01}, {"lr": 0.02, "epochs": 1}]}), tmp_path, str(tmp_path / "store"))
+    assert fits(ran.executed) == 2 + 3
+
+
+@pytest.mark.parametrize(
+    ("recipes", "fault"),
+    [([{"lr": -1}], "recipes.0.lr"), ([{"epoch": 1}], "did you mean 'epochs'"), ([{"seed": 1}], "set no seed"), ([{"lr": 0.1}, {"lr": 0.1}], "stands twice")],
+)
+def test_a_recipe_of_a_mix_is_checked_when_the_study_is_read(tmp_path: Path, recipes: list[dict[str, Any]], fault: str) -> None:
+    write_rows(tmp_path)
+    with pytest.raises(ConfigError, match=fault):
+        expand(config({"type": "model_mix", "recipes": recipes}), tmp_path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -177,6 +179,44 @@ def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pyte
     store = open_store(url)
     facts = [store.open(key).record.value["facts"] for key in store.finished("train")]
     assert [2, 3] in [[entry["workers"] for entry in fact["resumed"]] for fact in facts]
+
+
+@pytest.mark.slow
+def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is due by the clock. The machine is taken when its notice has run out, and a third one has room."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    write_rows(tmp_path)
+    long = {"weak": LONGER["weak"], "strong": LONGER["strong"] | {"epochs": 400}}
+    url = str(tmp_path / "store")
+    resources = {"strong": {"workers": 2, "zero": 1, "cpus": 1, "checkpoint_every_s": 1e6}}
+    ran: list[Any] = []
+    study = threading.Thread(target=lambda: ran.append(run(config("naive", train=long, resources=resources), tmp_path, url, lambda: on_ray(url))))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    leaving = cluster.add_node(num_cpus=1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    try:
+        study.start()
+        time.sleep(50)  # the gang trains
+        notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "the test", "--deadline-remaining-seconds", "15"]
+        ray_command = [str(Path(sys.executable).parent / "ray"), "drain-node", "--address", cluster.address, "--node-id", leaving.node_id, *notice]
+        subprocess.run(ray_command, check=True, capture_output=True)
+        cluster.add_node(num_cpus=1)
+        while not _checkpoints(Path(url)):
+            time.sleep(0.1)
+            assert study.is_alive()
+        cluster.remove_node(leaving, allow_graceful=False)
+        study.join(timeout=270)
+        assert ran
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    store = open_store(url)
+    facts = [store.open(key).record.value["facts"] for key in store.finished("train")]
+    (resumed,) = [entry for fact in facts for entry in fact["resumed"]]
+    assert resumed["step"] > 0
+    assert resumed["workers"] == 2
 
 
 def _checkpoints(store: Path) -> list[int]:
