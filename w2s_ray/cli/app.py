@@ -89,6 +89,32 @@ def run(
 
 
 @app.command()
+def tune(
+    file: File,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", "-n", min=1, help="How many points are tried, with those of earlier calls  [default: tune.trials]", show_default=False),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="S", min=0, help="Begin no trial after so many seconds; the same command goes on.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=0, help="Trials at once; 0: as many as the devices hold.")] = 0,
+    sets: Sets = None,
+    store: StoreUrl = None,
+    runs: Runs = Path("runs"),
+    address: Address = None,
+    verbose: Verbose = False,
+) -> None:
+    """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/: best.yaml, all trials, pictures.
+
+    Killed or stopped, the same command continues it; with more --trials it goes on from there.
+    """
+    from w2s_ray.cli.tune import tune_study
+
+    tune_study(file, sets or (), _store_url(store), runs, trials, timeout, concurrency, address, verbose, out, err, _stopping)
+
+
+@app.command()
 def plan(
     file: File,
     sets: Sets = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from w2s_ray.config.schema import Cell, StudyConfig
+from w2s_ray.config.search import Point, SearchSpec
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
 
@@ -78,11 +78,12 @@ class Study:
     config: StudyConfig
     cells: tuple[Cell, ...]
     base: Path
+    raw: dict[str, Any]  # as it was read, before defaults
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     """Read, override, check and expand."""
-    raw = _extended(path)
+    raw = _apart(_extended(path))
     for override in overrides:
         name, sep, value = override.partition("=")
         if not sep:
@@ -108,18 +109,69 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))
-        chosen = copy.deepcopy(raw)
-        for name, value in point.items():
-            _assign(chosen, name, value)
+        chosen = at_point(raw, point)
         where = f" (at the grid point {', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""
-        at_point = checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, where)
-        cells += [Cell(at_point, method, seed, point) for method in at_point.methods for seed in at_point.seeds]
-    return Study(config, tuple(cells), base)
+        there = checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, where)
+        cells += [Cell(there, method, seed, point) for method in there.methods for seed in there.seeds]
+    return Study(config, tuple(cells), base, raw)
+
+
+def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:
+    """The raw config with other values at dotted keys."""
+    chosen: dict[str, Any] = _apart(raw)
+    for name, value in point.items():
+        _assign(chosen, name, _apart(value))
+    return chosen
+
+
+def _apart(raw: Any) -> Any:
+    """A copy in which nothing stands in two places, as a YAML's anchors and aliases do: setting one key must not set another."""
+    if isinstance(raw, dict):
+        return {key: _apart(value) for key, value in raw.items()}
+    return [_apart(value) for value in raw] if isinstance(raw, (list, tuple)) else raw
+
+
+def anchored(raw: Any, base: Path) -> Any:
+    """The raw config with the places of files and folders in full, so that it may lie anywhere."""
+    if isinstance(raw, dict):
+        return {key: anchored(value, base) for key, value in raw.items()}
+    if isinstance(raw, (list, tuple)):
+        return [anchored(value, base) for value in raw]
+    if not isinstance(raw, str):
+        return raw
+    kind, colon, place = raw.rpartition(":")
+    if kind in ("", "path", "untrained", "untrained:path") and (base / Path(place).expanduser() / "config.json").is_file():
+        return f"{kind}{colon}{(base / Path(place).expanduser()).resolve()}"
+    return f"file:{(base / Path(place).expanduser()).resolve()}" if kind == "file" else raw
+
+
+def searched(study: Study) -> SearchSpec:
+    """The study's search, of which every point is a valid study: each edge of each range is checked before anything runs."""
+    spec = study.config.tune
+    if spec is None:
+        raise ConfigError(
+            "tune is missing; the study needs it to be searched: name a space there, such as tune: {space: {train.strong.lr: {log: [1e-5, 1e-3]}}}"
+        )
+    if len(study.config.methods) > 1 and not spec.of_weak_alone:
+        names = [str(method.label) for method in study.config.methods]  # type: ignore[attr-defined]  # plug-ins are MethodParams
+        raise ConfigError(f"methods: {names} are several, but a search is of one; keep one, as with --set 'methods=[{names[0]}]'")
+    untuned = {key: value for key, value in study.raw.items() if key != "tune"}
+    for point in spec.corners():
+        *_, (key, value) = point.items()
+        try:
+            expand(at_point(untuned, point), study.base)
+        except ConfigError as error:
+            raise ConfigError(f"tune.space.{key}: at {value!r} the study is not valid: {error}") from None
+    return spec
 
 
 def resolved(config: StudyConfig) -> str:
     """The config with every default, as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return as_yaml(config.model_dump(mode="json"))
+
+
+def as_yaml(raw: dict[str, Any]) -> str:
+    return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 
 def _extended(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model, field_vali
 
 from w2s_ray.config.method import Method
 from w2s_ray.config.recipe import Recipe
+from w2s_ray.config.search import SearchSpec, SelectOn
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen
@@ -55,6 +56,13 @@ class Placements(Frozen):
     strong: Annotated[Resources, BeforeValidator(_build_resources)] = Resources()
 
 
+class Tuned(Frozen):
+    """Where a study's values come from, written by `w2s tune` into best.yaml; every table made with them says so."""
+
+    search: str = Field(description="key of the search")
+    select_on: SelectOn
+
+
 class StudyConfig(Frozen):
     """An experiment."""
 
@@ -69,6 +77,8 @@ class StudyConfig(Frozen):
     gap_se: float = Field(2.0, ge=0, description="PGR is stated only where the ceiling exceeds the floor by so many standard errors")
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="dotted key -> values; all combinations are run")
     resources: Placements = Field(default_factory=Placements)
+    tune: SearchSpec | None = Field(None, description="the search of `w2s tune`; `w2s run` takes the study's own values")
+    tuned: Tuned | None = Field(None, description="set by `w2s tune` in best.yaml")
 
     @field_validator("name")
     @classmethod
@@ -106,6 +116,21 @@ class StudyConfig(Frozen):
                 raise ValueError(
                     f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for cross-entropy; drop the loss, or set adapt: full or lora"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tuned_keys_may_vary(self) -> StudyConfig:
+        for key in self.tune.space if self.tune else ():
+            if (first := key.split(".")[0]) not in GRID_VARIES:
+                raise ValueError(
+                    f"tune.space: {key!r} cannot vary{closest(first, GRID_VARIES)}; a search is over parts of {', '.join(GRID_VARIES)}, such as train.strong.lr"
+                )
+            if key in self.grid:
+                raise ValueError(f"tune.space: {key!r} is also in the grid; drop it from one of them")
+        if self.tune and self.tune.select_on == "weak_labels" and not self.task.pool_heldout:
+            raise ValueError("tune.select_on: weak_labels needs pool rows that no student trains on; set task.pool_heldout to a share above 0, such as 0.1")
+        if self.tune and self.tune.select_on == "heldout" and not self.task.heldout:
+            raise ValueError("tune.select_on: heldout needs labelled rows that no model trains on; set task.heldout to a share above 0, such as 0.1")
         return self
 
     @model_validator(mode="after")

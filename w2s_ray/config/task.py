@@ -33,6 +33,7 @@ class TaskSpec(Frozen):
         (0.4, 0.4, 0.2), description="of the rows for the labelled half, the pool and the test; with separate pool or test rows the others are scaled to 1"
     )
     heldout: float = Field(0.1, ge=0, lt=1, description="share of the labelled half that is kept out of training, for selection")
+    pool_heldout: float = Field(0.0, ge=0, lt=1, description="share of the pool that no student trains on, to compare students with weak labels on")
     max_words: Size = Field(None, ge=1, description="longer inputs are cut to so many words, for all models alike")
     max_chars: Size = Field(20_000, ge=1, description="and to so many characters")
     balance: bool = Field(False, description="undersample every split to equal class counts (EleutherAI's convention; looks at gold)")

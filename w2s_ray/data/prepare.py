@@ -57,7 +57,8 @@ def prepare(spec: TaskSpec, base: Path) -> Prepared:
     clean, dropped = _clean(rows, spec)
     apart = {name: found for name, found in clean.items() if name != "train"}
     candidates = split.assign(clean["train"], spec, apart) | apart
-    caps = {name: cap for name, cap in split.caps_of(spec).items() if name != "heldout" or spec.heldout}
+    candidates |= split.hold_out(candidates["pool"], spec)
+    caps = split.caps_of(spec)
     by_split = {name: split.trim(candidates[name], cap, spec, classes) for name, cap in caps.items()}
     split.check_splits(by_split, spec)
     facts |= dropped | _describe(by_split, caps, classes, grouped="group" in parts["train"].columns)

@@ -1,4 +1,4 @@
-"""Who sees which row: the labelled half, its held-out slice, the pool and the test rows.
+"""Who sees which row: the labelled half, its held-out slice, the pool, its held-out slice, and the test rows.
 
 The train rows are cut into these; what has rows of its own (`apart`: the pool, the test rows, or both) is left out of the cut. A row's place is a hash of
 its group or content under the task's seed, so it depends on no other row: adding rows moves none. Where a split holds more rows than were asked for, those
@@ -68,13 +68,30 @@ def shares_of(spec: TaskSpec, apart: Collection[str]) -> dict[str, float]:
     return halves | {name: share / whole for name, share in cut.items()}
 
 
+def hold_out(rows: Iterable[Row], spec: TaskSpec) -> Splits:
+    """The pool's rows in two, by a hash of their own."""
+    if not spec.pool_heldout:
+        return {"pool": list(rows)}
+    splits: Splits = {"pool": [], "pool_heldout": []}
+    for row in rows:
+        splits["pool_heldout" if unit_hash(spec.seed, "pool_heldout", row.unit) < spec.pool_heldout else "pool"].append(row)
+    return splits
+
+
 def caps_of(spec: TaskSpec) -> dict[str, int | None]:
-    """How many rows each split may have. The held-out slice comes out of the labelled half: 2000 with .1 held out are 1800 and 200."""
-    heldout = None
-    if spec.labelled is not None:
-        heldout = max(1, round(spec.labelled * spec.heldout)) if spec.heldout else 0
-    labelled = None if spec.labelled is None or heldout is None else spec.labelled - heldout
-    return {"labelled": labelled, "heldout": heldout, "pool": spec.pool, "test": spec.test}
+    """How many rows each split may have. A held-out slice comes out of its half: 2000 with .1 held out are 1800 and 200."""
+    labelled, heldout = _cut(spec.labelled, spec.heldout)
+    pool, pool_heldout = _cut(spec.pool, spec.pool_heldout)
+    caps = {"labelled": labelled, "heldout": heldout, "pool": pool, "pool_heldout": pool_heldout, "test": spec.test}
+    absent = [name for name, share in (("heldout", spec.heldout), ("pool_heldout", spec.pool_heldout)) if not share]
+    return {name: cap for name, cap in caps.items() if name not in absent}
+
+
+def _cut(size: int | None, share: float) -> tuple[int | None, int | None]:
+    if size is None:
+        return None, None
+    heldout = max(1, round(size * share)) if share else 0
+    return size - heldout, heldout
 
 
 def assign(rows: Iterable[Row], spec: TaskSpec, apart: Collection[str]) -> Splits:
@@ -114,6 +131,8 @@ def rows_needed(spec: TaskSpec, apart: Collection[str], *, num_classes: int = 2)
     """How many generated train rows fill every cap: a split's size is binomial, and six standard deviations are kept in reserve."""
     parts = num_classes if spec.balance else 1
     shares, caps = shares_of(spec, apart), caps_of(spec)
+    if "pool" in shares:
+        shares |= {"pool": shares["pool"] * (1 - spec.pool_heldout), "pool_heldout": shares["pool"] * spec.pool_heldout}
     needs = [_mean_for(-(-cap // parts)) * parts / shares[name] for name, cap in caps.items() if cap and shares.get(name)]
     return ceil(max(needs, default=10_000))
 
@@ -141,6 +160,7 @@ def _why_empty(name: str, spec: TaskSpec) -> str:
     other_shares = f"set other task.shares (they are {list(spec.shares)})"
     remedies = {
         "heldout": f"set task.heldout: 0 (it is {spec.heldout})",
+        "pool_heldout": f"set task.pool_heldout: 0 (it is {spec.pool_heldout})",
         "pool": other_shares if spec.pool_data is None else "name rows with task.pool_data that are not among the train and test rows",
         "test": f"name test rows with task.test_data, or raise the third of task.shares ({list(spec.shares)})",
     }

@@ -11,15 +11,16 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
-from w2s_ray.engine.handle import REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
+from w2s_ray.engine.handle import POLL_MIN_S, REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
 from w2s_ray.engine.lease import Leases
 from w2s_ray.engine.record import Failure, Record, key_names
 from w2s_ray.engine.step import Call, Rider, Step
@@ -93,6 +94,22 @@ class Context:
         if not node.future.done() and not self._reuse(node):
             raise StoreError(f"{key} is not in the store {self.store.url}")
         return Handle(self, node)
+
+    @contextmanager
+    def hold(self, key: Key) -> Iterator[None]:
+        """The lease of something that the driver makes itself. Waits while another driver has it."""
+        poll_s, told = POLL_MIN_S, False
+        while (holder := self.leases.acquire(key)) is not None:
+            if not told:
+                self._listen("leased", key, f"another driver (process {holder.pid}) is making it")
+            told = True
+            if self._stopped.wait(poll_s):
+                raise Interrupted("the run was stopped; the same command continues it")
+            poll_s = min(POLL_MAX_S, poll_s * 1.5)
+        try:
+            yield
+        finally:
+            self.leases.release(key)
 
     def _node(self, step: Step, params: Params, inputs: dict[str, Any], resources: Resources, owner: Node | None) -> tuple[Node, bool]:
         """The node of a key, and whether it is new to this run."""

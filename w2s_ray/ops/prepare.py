@@ -35,7 +35,9 @@ def submit_prepare(context: Context, spec: TaskSpec, base: Path) -> Handle:
     from w2s_ray.data.sources import source_identity
 
     sources = [source_identity(name, base) for name in (spec.data, spec.test_data) if name]
-    params = {"sources": sources, "spec": spec.model_dump(mode="json", exclude={"data", "test_data", "pool_data"})}
+    # A field that came later counts where it is used, so that what was made before it keeps its key.
+    unused = {"data", "test_data", "pool_data"} | (set() if spec.pool_heldout else {"pool_heldout"})
+    params = {"sources": sources, "spec": spec.model_dump(mode="json", exclude=unused)}
     if spec.pool_data is not None:
         params["pool_source"] = source_identity(spec.pool_data, base)
     return context.submit(PREPARE, params, hints={"spec": spec.model_dump(mode="json"), "base": str(base)})

@@ -55,6 +55,7 @@ class Task:
     num_classes: int
     heldout: Handle | None = None
     heldout_labels: Handle | None = None
+    pool_heldout: Handle | None = None  # rows of the pool that no student trains on
     models: Mapping[str, ModelRef] = field(default_factory=dict)  # those that the method names, beside the weak and the strong one
 
     def weak_like(self, name: str) -> Learner:

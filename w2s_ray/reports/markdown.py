@@ -7,7 +7,7 @@ from typing import Any
 
 from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
 from w2s_ray.reports.sizes import COLUMNS, CSV_FILE, PICTURE, size_rows
-from w2s_ray.reports.wording import NOTHING, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
+from w2s_ray.reports.wording import NOTHING, SELECTED, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
 
 GOLD_MARK, PLACEMENT_MARK = "†", "‡"
 NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
@@ -60,6 +60,8 @@ def _notes(results: Results) -> list[str]:
         "Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there is no ratio to speak of.",
         f"Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of {trained}.",
     ]
+    if results.tuned is not None:
+        notes.append(f"The recipe was tuned, {SELECTED[results.tuned.select_on]} (`{results.tuned.search}`).")
     if any(row.num_seeds - len(row.excluded) == 1 for row in results.summary):
         notes.append("A row that rests on one seed has an interval over test rows alone; another seed may fall outside it.")
     undefined = max((row.pgr.undefined or 0.0 for row in results.summary), default=0.0)

@@ -131,6 +131,13 @@ class Steps(_Open):
     failed: int = Field(ge=0, description="steps that failed")
 
 
+class Tuned(_Open):
+    """Where a study's values come from, when a search found them."""
+
+    search: str = Field(description="key of the search")
+    select_on: Literal["heldout", "weak_labels", "gold"] = Field(description="what its points were selected on")
+
+
 class Results(_Open):
     """A study's results."""
 
@@ -147,6 +154,8 @@ class Results(_Open):
         None, ge=0, description="PGR is stated where the ceiling exceeds the floor by more than so many standard errors (paired by row)"
     )
     ceiling_rows: str | None = Field(None, description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
+
+    tuned: Tuned | None = Field(None, description="the search that the values come from")
 
     def cells_of(self, row: SummaryRow) -> list[Cell]:
         """The cells behind a summary row, with those that failed."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.reports.schema import Group, Results, SummaryRow, parse
-from w2s_ray.reports.wording import NOTHING, accuracy, gap_recovered, seeds
+from w2s_ray.reports.wording import NOTHING, SELECTED, accuracy, gap_recovered, seeds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,4 +69,5 @@ def _caption(results: Results) -> str:
     left_out = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
     cells = f"{len(results.cells)} cells" + (f" ({left_out})" if left_out else "")
     ceiling = f" (trained on gold of the {results.ceiling_rows} rows)" if results.ceiling_rows else ""
-    return f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}."
+    tuned = f" The recipe was tuned, {SELECTED[results.tuned.select_on]}." if results.tuned else ""
+    return f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{tuned}"

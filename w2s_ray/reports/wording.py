@@ -6,6 +6,13 @@ from w2s_ray.reports.schema import MeanAccuracy, SummaryRow
 
 NOTHING = "–"
 
+# What a recipe that a search found was selected on.
+SELECTED = {
+    "heldout": "selected on gold labels of the labelled half's held-out rows",
+    "weak_labels": "selected by agreement with the weak teacher's labels on held-out pool rows",
+    "gold": "ORACLE: selected on gold labels of the test rows, so no number on these rows is an honest one",
+}
+
 
 def percent(value: float | None) -> str:
     """0.7244 -> 72.4 %."""

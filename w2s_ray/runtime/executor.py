@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,7 @@ from w2s_ray.runtime.output import captured
 if TYPE_CHECKING:
     from w2s_ray.runtime.members import Members
 
+LEAVE_S = 10.0  # for what Ray Tune and Train still do when all calls have ended or are given up
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
 GB = 2.0**30
 
@@ -46,14 +48,16 @@ class _Job:
 
 
 class RayExecutor:
-    """Starts (or joins) Ray at its first call."""
+    """Starts (or joins) Ray at its first call; `joined`: in a process of Ray's own, which is in its cluster already."""
 
-    def __init__(self, store: str, address: str | None = None, verbose: bool = False) -> None:
-        self._store, self._address, self._verbose = store, address, verbose
+    def __init__(self, store: str, address: str | None = None, verbose: bool = False, *, joined: bool = False) -> None:
+        self._store, self._address, self._verbose, self._joined = store, address, verbose, joined
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._open: set[_Job] = set()  # those whose futures somebody waits for
         self._running: set[_Job] = set()
         self._members: dict[Resources, Members] = {}
+        self._experiments: list[Members] = []  # all that there were
+        self._gangs: list[threading.Thread] = []
         self._local = True
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
@@ -73,8 +77,11 @@ class RayExecutor:
 
     def _own_ray(self) -> None:
         try:
-            self._local = cluster.join(self._address, self._verbose)
-            cluster.check_store_is_shared(self._store)
+            if self._joined:
+                self._local = False
+            else:
+                self._local = cluster.join(self._address, self._verbose)
+                cluster.check_store_is_shared(self._store)
             self._devices: Admission[_Job] = Admission(cluster.totals())
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
             self._refuse_all(error)
@@ -87,13 +94,23 @@ class RayExecutor:
                     job.future.set_exception(error)
             self._refuse_all(error)
         finally:
-            ray.shutdown()
+            self._leave()
 
     def _refuse_all(self, error: Exception) -> None:
         """Until this executor is closed."""
         while (message := self._inbox.get())[0] not in ("drain", "stop"):
             if message[0] == "launch":
                 message[1].future.set_exception(error)
+
+    def _leave(self) -> None:
+        """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and Train must be through. One that is not, because
+        the run was stopped in the middle of it, leaves Ray to the end of this process."""
+        threads = [*(experiment.stop() for experiment in self._experiments), *self._gangs]
+        until = time.monotonic() + LEAVE_S
+        for thread in threads:
+            thread.join(timeout=max(0.0, until - time.monotonic()))
+        if not self._joined and not any(thread.is_alive() for thread in threads):
+            ray.shutdown()
 
     def _serve(self) -> None:
         draining = False
@@ -153,15 +170,18 @@ class RayExecutor:
         if resources.sharded:
             self._running.add(job)
             job.started()
-            threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True).start()
+            self._gangs.append(threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True))
+            self._gangs[-1].start()
             return
-        if job.call.hints.get("one_of_many"):
+        if job.call.hints.get("one_of_many") and not self._joined:  # a trial of Tune's has no experiments of its own
             self._running.add(job)
             job.started()
             self._join_members(job)
             return
         task = _run_on_gpu if resources.gpus else _run
         options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": resources.retries, "name": str(job.call.key)}
+        if self._joined:
+            options["scheduling_strategy"] = "DEFAULT"  # not in what this process itself was given
         if resources.memory_gb:
             options["memory"] = resources.memory_gb * GB
         job.ref = task.options(**options).remote(job.call)
@@ -185,6 +205,7 @@ class RayExecutor:
         members = self._members.get(job.call.resources)
         if members is None or not members.put(job.call, done):
             members = self._members[job.call.resources] = Members(job.call.resources)
+            self._experiments.append(members)
             members.put(job.call, done)
 
     def _follow_member(self, job: _Job, error: BaseException | None) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner, register_trainable
+from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, Stopper, TuneConfig, Tuner, register_trainable
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
@@ -46,6 +46,8 @@ class Members:
     _waiting: deque[tuple[Call, Done]] = field(default_factory=deque)
     _running: dict[str, Done] = field(default_factory=dict)  # by trial
     _drained: bool = False
+    _stopped: bool = False
+    _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, call: Call, done: Done) -> bool:
@@ -57,8 +59,15 @@ class Members:
             self._waiting.append((call, done))
             if begins and self.name not in _experiments:
                 _experiments[self.name] = self
-                threading.Thread(target=self._experiment, name=f"w2s-{self.name}", daemon=True).start()
+                self._thread = threading.Thread(target=self._experiment, name=f"w2s-{self.name}", daemon=True)
+                self._thread.start()
             return True
+
+    def stop(self) -> threading.Thread:
+        """Give up what runs, if anything does; the thread to wait for."""
+        self._stopped = True
+        assert self._thread is not None, "an experiment begins with its first member"
+        return self._thread
 
     # --- what Tune asks, in its thread ---
 
@@ -72,6 +81,9 @@ class Members:
                 return None
             self._drained = True
             return str(Searcher.FINISHED)
+
+    def stopped(self) -> bool:
+        return self._stopped
 
     def ended(self, trial: str, error: BaseException | None) -> None:
         with self._lock:
@@ -114,6 +126,7 @@ class Members:
                 verbose=0,
                 failure_config=FailureConfig(max_failures=resources.retries),
                 callbacks=[_Report(self.name)],
+                stop=_Stop(self.name),
             ),
         )
 
@@ -151,6 +164,19 @@ class _Queue(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
+
+
+class _Stop(Stopper):
+    """Asked by Tune in each of its rounds."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return _experiments[self._name].stopped()
 
 
 class _Report(TrialProgressCallback):

@@ -27,7 +27,7 @@ FROM_SCORE = ("status", "reason", "floor", "student", "ceiling", "pgr", "num_tes
 
 def config_digest(study: Study) -> str:
     """Identity of the whole study: equal digests are equal experiments."""
-    return digest(study.config.model_dump(mode="json", exclude={"resources"}))[:16]
+    return digest(study.config.model_dump(mode="json", exclude={"resources", "tune"} | (set() if study.config.tuned else {"tuned"})))[:16]
 
 
 def build_results(study: Study, context: Context, runs: Sequence[CellRun], summary: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def build_results(study: Study, context: Context, runs: Sequence[CellRun], summa
         "config_digest": config_digest(study),
         "commit": _commit(study.base),
         "ceiling_rows": study.config.ceiling_on,
+        **({"tuned": study.config.tuned.model_dump()} if study.config.tuned else {}),
         "gap_se": study.config.gap_se,
         "cells": cells,
         "summary": [row | {"placements": sorted(placements[_group(row)])} for row in summary],

@@ -50,7 +50,8 @@ class Setting:
         strong = Learner(self.model(config.models.strong), config.train.strong, config.resources.strong)
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
-        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, rows.get("heldout"), gold.get("heldout"), models)
+        heldout = rows.get("heldout"), gold.get("heldout"), rows.get("pool_heldout")
+        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models)
         return task, Gold(gold["labelled"], gold["pool"], gold["test"], prepared, gold.get("heldout"))
 
     def _once(self, name: Any, make: Callable[[], Any]) -> Any:

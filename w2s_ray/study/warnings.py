@@ -6,10 +6,24 @@ from collections.abc import Iterator
 
 from w2s_ray.config.load import Study
 from w2s_ray.ops.models import num_parameters
+from w2s_ray.reports.wording import SELECTED
 
 
 def warnings_of(study: Study) -> Iterator[str]:
     """One sentence a suspicion."""
+    yield from _of_models(study)
+    if len(study.config.seeds) < 3:
+        yield f"seeds: {list(study.config.seeds)} gives intervals that say little; three or more are better"
+
+
+def warnings_of_search(study: Study) -> Iterator[str]:
+    """The same of a search, which makes no table with intervals."""
+    yield from _of_models(study)
+    if study.config.tune and study.config.tune.select_on == "gold":
+        yield f"tune.select_on: gold. {SELECTED['gold']}"
+
+
+def _of_models(study: Study) -> Iterator[str]:
     pairs = dict.fromkeys((cell.config.models.weak, cell.config.models.strong) for cell in study.cells)
     for weak, strong in pairs:
         sizes = num_parameters(weak, study.base), num_parameters(strong, study.base)
@@ -18,5 +32,3 @@ def warnings_of(study: Study) -> Iterator[str]:
     for data, model in dict.fromkeys((cell.config.task.data, name) for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong)):
         if model.startswith("world/") and not data.startswith("world:"):
             yield f"models: {model} knows the words of the built-in world alone; on {data} it sees little but unknown tokens"
-    if len(study.config.seeds) < 3:
-        yield f"seeds: {list(study.config.seeds)} gives intervals that say little; three or more are better"

@@ -1,0 +1,130 @@
+"""`w2s tune`: a search with a line a trial, and its best point at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from w2s_ray.cli.live import View
+from w2s_ray.config.load import load_study
+from w2s_ray.config.search import SearchSpec
+from w2s_ray.core.errors import Interrupted
+from w2s_ray.engine.context import Context
+from w2s_ray.engine.executor import InlineExecutor
+from w2s_ray.engine.store import open_store
+from w2s_ray.reports.search import BEST_FILE, PAGE, Searched
+from w2s_ray.reports.wording import SELECTED
+from w2s_ray.study.check import check_memory, check_names
+from w2s_ray.study.search import plan_search, run_plan
+from w2s_ray.study.warnings import warnings_of_search
+
+if TYPE_CHECKING:
+    from w2s_ray.runtime.search import Search
+
+Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+
+def tune_study(
+    file: Path, sets: Sequence[str], url: str, runs: Path, trials: int | None, timeout: float | None, concurrency: int, address: str | None, verbose: bool,
+    out: Console, err: Console, stopping: Stopping,
+) -> None:  # fmt: skip
+    """Search, and print what was found."""
+    study = load_study(file, sets)
+    check_names(study)
+    check_memory(study)
+    for warning in warnings_of_search(study):
+        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
+    store = open_store(url)
+    store.probe()
+    stopped = threading.Event()
+    folder = runs / study.config.name / "search"
+
+    def launch(search: Search) -> None:
+        from w2s_ray.runtime.search import run_search
+
+        search.stopped = stopped
+        run_search(search, address, verbose)
+        if stopped.is_set():
+            raise Interrupted("the search was stopped; the same command continues it")
+
+    def stop() -> None:
+        stopped.set()
+        context.interrupt()
+
+    with Context(store, InlineExecutor, listen=View(err, 0).step) as context, stopping(stop):
+        planned = plan_search(study, context)
+        wanted = trials or planned.spec.trials
+        lines = _Lines(err, planned.spec, wanted)
+        found = run_plan(planned, wanted, folder, launch, lines.told, timeout_s=timeout, concurrency=concurrency)
+    _print(out, found, folder)
+
+
+class _Lines:
+    """A line a trial."""
+
+    def __init__(self, console: Console, spec: SearchSpec, wanted: int) -> None:
+        self.console, self.spec, self.wanted = console, spec, wanted
+        self._started = time.monotonic()
+        self._best: float | None = None
+
+    def told(self, trial: Any) -> None:
+        """From the experiment's thread."""
+        state = trial.state.name.lower()
+        said = ", ".join(f"{objective.label} {value:.4g}" for objective, value in zip(self.spec.objective, trial.values or (), strict=False))
+        point = "  ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in trial.params.items())
+        detail = said or str(trial.user_attrs.get("error", "behind the others"))
+        colour = {"complete": "green", "pruned": "yellow", "fail": "red"}[state]
+        text = Text.assemble(
+            (f"{time.monotonic() - self._started:7.1f} s  ", "dim"),
+            f"trial {trial.number} of {self.wanted} ",
+            (state, colour),
+            f": {detail}{self._mark(trial)}  ",
+            (point, "dim"),
+        )
+        self.console.print(text, soft_wrap=True)
+
+    def _mark(self, trial: Any) -> str:
+        """Whether it is the best so far."""
+        if len(self.spec.objective) > 1 or not trial.values:
+            return ""
+        gain = trial.values[0] * (1 if self.spec.objective[0].larger_is_better else -1)
+        if self._best is not None and gain <= self._best:
+            return ""
+        self._best = gain
+        return " (best so far)"
+
+
+def _print(out: Console, found: Searched, folder: Path) -> None:
+    if not found.complete:
+        out.print(f"no trial has ended yet; the same command goes on to {found.wanted}")
+        return
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title_justify="left",
+        title=Text(
+            f"{'best' if len(found.spec.objective) == 1 else 'Pareto front'} of {len(found.trials)} trials ({', '.join(f'{n} {state}' for state, n in found.states.items())})"
+        ),
+    )
+    for name in ("trial", *(objective.label for objective in found.spec.objective), *found.spec.space):
+        table.add_column(name)
+    for trial in found.front:
+        point = found.point(trial)
+        table.add_row(str(trial.number), *(f"{value:.4g}" for value in trial.values), *(_shown(point.get(key)) for key in found.spec.space))
+    out.print(table)
+    out.print(f"Points were {SELECTED[found.spec.select_on]}.", soft_wrap=True)
+    if len(found.trials) < found.wanted:
+        out.print(f"{len(found.trials)} of {found.wanted} trials are made; the same command goes on", soft_wrap=True)
+    out.print(f"best: {folder / BEST_FILE}   report: {folder / PAGE}", soft_wrap=True)
+
+
+def _shown(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,277 @@
+"""A search for the best point of a space, as one experiment of Ray Tune: Optuna suggests, each trial runs in a process of Tune's and reads and writes the store.
+
+Optuna's journal is all that a search remembers: a search that died is begun again, and first takes up the points that had been suggested and not judged.
+Ray's own `OptunaSearch` leaves a trial without a finite value running for ever and takes one that was stopped for a finished one (ray 2.60, optuna 5); this one tells.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner, register_trainable
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from w2s_ray.core.errors import ResourceError
+from w2s_ray.core.resources import Resources
+from w2s_ray.engine.execute import new_attempt
+from w2s_ray.engine.executor import Executor, InlineExecutor
+from w2s_ray.engine.store import cache_folder
+from w2s_ray.runtime import cluster
+from w2s_ray.runtime.members import SETTINGS
+from w2s_ray.runtime.output import captured
+
+GB = 2.0**30
+DRIVER_GB = 1.0  # a trial that launches gangs: a process without a device of its own, which Tune must be asked for by something
+VALUES, STEP, FACTS, ERROR = "values", "step", "facts", "error"  # of a trial's reports
+
+Report = Callable[[int, Sequence[float], dict[str, Any]], None]
+Told = Callable[[Any], None]  # with Optuna's frozen trial, when it has ended
+
+
+@dataclass(eq=False)
+class Search:
+    """What is searched, and how."""
+
+    study: optuna.Study
+    space: Callable[[Any], dict[str, Any]]  # Optuna's trial -> point
+    sampler: Callable[[int], optuna.samplers.BaseSampler]  # of the trial with this number
+    trial: str  # "package.module:function", called with the payload, the point, a report and what makes an executor
+    payload: Any
+    steps: int  # reports of a whole trial
+    trials: int
+    demand: Resources  # of one trial
+    told: Told
+    until: float = math.inf  # of time.monotonic(): no trial begins later
+    concurrency: int = 0  # 0: as many as the devices hold
+    reduction: float = 0.0  # of successive halving; 0: none
+    name: str = field(default_factory=lambda: f"search-{new_attempt()}")
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def nested(self) -> bool:
+        """Whether trials launch gangs instead of computing themselves."""
+        return self.demand.sharded
+
+
+def run_search(search: Search, address: str | None, verbose: bool) -> None:
+    """Until so many trials have ended, or the time is up. Ray is started at the first trial; blocks, in the thread that then owns Ray."""
+    local = cluster.join(address, verbose)
+    try:
+        cluster.check_store_is_shared(search.payload.store)
+        concurrency = _concurrency(search, local)
+        experiment = threading.Thread(target=_experiment, args=(search, concurrency), name=f"w2s-{search.name}", daemon=True)
+        errors: list[BaseException] = []
+        _searches[search.name] = (search, errors)
+        experiment.start()
+        while experiment.is_alive():
+            experiment.join(timeout=0.5)
+            if search.stopped.is_set():
+                return  # what is asked of Ray after its end would take the process with it, which ends it anyway
+        if errors:
+            raise errors[0]
+    finally:
+        if not search.stopped.is_set():
+            ray.shutdown()
+        _searches.pop(search.name, None)
+
+
+def _concurrency(search: Search, local: bool) -> int:
+    """Trials at once: Tune does not see what the gangs of a trial hold, so it must be counted."""
+    demand, have = search.demand, cluster.totals()
+    each = {"CPU": demand.cpus, "GPU": demand.gpus, "memory": demand.memory_gb * GB}
+    room = min((int(have[name] / (amount * demand.fewest)) for name, amount in each.items() if amount), default=1)
+    if room < 1 and local:
+        wanted = " and ".join(
+            f"{amount * demand.fewest:g} {name} (there are {have[name]:g})" for name, amount in each.items() if amount * demand.fewest > have[name]
+        )
+        raise ResourceError(f"a trial asks for {wanted}; lower `resources`, or give a larger cluster with --address")
+    return min(search.concurrency or max(1, room), max(1, room))
+
+
+def _experiment(search: Search, concurrency: int) -> None:
+    folder = cache_folder() / "ray-tune"
+    os.environ.update(SETTINGS)
+    metric, mode = _metric(search.study)
+    scheduler: Any = FIFOScheduler()
+    if search.reduction:
+        scheduler = AsyncHyperBandScheduler(metric=metric, mode=mode, max_t=search.steps, grace_period=1, reduction_factor=search.reduction)
+    suggestions = _Suggestions(search, concurrency, metric, mode)
+    try:
+        register_trainable(search.name, tune.with_resources(_trainable(), _request(search)), warn=False)
+        Tuner(
+            search.name,
+            tune_config=TuneConfig(
+                search_alg=suggestions, scheduler=scheduler, num_samples=-1, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id
+            ),
+            run_config=RunConfig(
+                name=search.name, storage_path=str(folder), verbose=0, failure_config=FailureConfig(max_failures=search.demand.retries), callbacks=[_Quiet()]
+            ),
+        ).fit()
+    except Exception as error:  # noqa: BLE001  (the thread that waits raises it)
+        _searches[search.name][1].append(error)
+    shutil.rmtree(folder / search.name, ignore_errors=True)
+
+
+def _request(search: Search) -> PlacementGroupFactory:
+    demand = search.demand
+    bundle = {"CPU": demand.cpus, "GPU": demand.gpus, "memory": demand.memory_gb * GB}
+    if search.nested:
+        bundle = {"CPU": 0, "memory": DRIVER_GB * GB}
+    return PlacementGroupFactory([{device: amount for device, amount in bundle.items() if amount or device == "CPU"}])
+
+
+def _metric(study: optuna.Study) -> tuple[Any, Any]:
+    """As Ray Tune names them: one of each, or lists."""
+    modes = ["max" if direction == optuna.study.StudyDirection.MAXIMIZE else "min" for direction in study.directions]
+    metrics = [f"value_{n}" for n in range(len(modes))]
+    return (metrics, modes) if len(modes) > 1 else (metrics[0], modes[0])
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a trial's process gets."""
+
+    trial: str
+    payload: Any
+    point: dict[str, Any]
+    nested: bool
+    worst: tuple[float, ...]  # what a scheduler compares a failed trial by
+
+
+_searches: dict[str, tuple[Search, list[BaseException]]] = {}
+
+
+def _trainable() -> Callable[[dict[str, Any]], None]:
+    def trial(config: dict[str, Any]) -> None:  # one of its own, for Tune writes the request on it
+        _run_trial(config)
+
+    return trial
+
+
+def _run_trial(config: dict[str, Any]) -> None:
+    """In a process of Tune's. A mistake of the trial's own is a result, so that Tune does not try it again."""
+    call: _Call = config["call"]
+    module, _, name = call.trial.partition(":")
+    run = getattr(importlib.import_module(module), name)
+
+    def executor() -> Executor:
+        if not call.nested:
+            return InlineExecutor()
+        from w2s_ray.runtime.executor import RayExecutor
+
+        return RayExecutor(call.payload.store, joined=True)
+
+    def report(step: int, values: Sequence[float], facts: dict[str, Any]) -> None:
+        tune.report({f"value_{n}": value for n, value in enumerate(values)} | {VALUES: list(values), STEP: step, FACTS: facts})
+
+    with captured():
+        try:
+            run(call.payload, call.point, report, executor)
+        except Exception as error:  # noqa: BLE001  (Optuna is told)
+            line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            tune.report({f"value_{n}": value for n, value in enumerate(call.worst)} | {VALUES: [], STEP: 0, FACTS: {}, ERROR: line})
+
+
+class _Suggestions(OptunaSearch):
+    """Ray's search by Optuna, which takes up what a dead driver left, and tells how trials ended."""
+
+    def __init__(self, search: Search, concurrency: int, metric: Any, mode: Any) -> None:
+        self._name, self._concurrency = search.name, concurrency
+        study = search.study
+        # OptunaSearch opens the study of this name in this storage again.
+        super().__init__(space=_Space(search.space), metric=metric, mode=mode, sampler=search.sampler(0), study_name=study.study_name, storage=study._storage)
+        self._optuna: Any = self._ot_study
+        self._worst = tuple(-math.inf if direction == optuna.study.StudyDirection.MAXIMIZE else math.inf for direction in study.directions)
+        self._left = [trial._trial_id for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,))]
+        self._number = {trial._trial_id: trial.number for trial in study.get_trials()}
+
+    def suggest(self, trial_id: str) -> Any:
+        search, _ = _searches[self._name]
+        if len(self._ot_trials) >= self._concurrency:
+            return None
+        study = self._optuna
+        waiting = len(self._left)
+        begun = len(study.get_trials(deepcopy=False, states=BEGUN))
+        if time.monotonic() > search.until or (not waiting and begun >= search.trials):
+            return None if self._ot_trials else Searcher.FINISHED
+        if waiting:
+            known = self._left.pop(0)
+            study.sampler = search.sampler(self._number[known])
+            self._ot_trials[trial_id] = optuna.trial.Trial(study, known)
+        else:
+            # A sampler of the trial's own, so that a search that is begun again draws as one that was not.
+            study.sampler = search.sampler(len(study.get_trials(deepcopy=False)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it takes more than a second, as a Gaussian process does
+            suggested: Any = super().suggest(trial_id)
+        point = suggested[POINT]
+        return {"call": _Call(search.trial, search.payload, point, search.nested, self._worst)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """The value after each step, of one objective: Optuna shows it."""
+        if ERROR not in result and len(result[VALUES]) == 1 and math.isfinite(result[VALUES][0]):
+            self._ot_trials[trial_id].report(result[VALUES][0], result[STEP])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        search, _ = _searches[self._name]
+        trial = self._ot_trials.pop(trial_id)
+        result = result or {}
+        values = result.get(VALUES) or []
+        for name, value in (result.get(FACTS) or {}).items():
+            trial.set_user_attr(name, value)
+        if error or ERROR in result or not values or not all(map(math.isfinite, values)):
+            trial.set_user_attr(ERROR, result.get(ERROR) or ("its process was lost" if error or not values else f"the objective is {values}"))
+            self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
+        elif result[STEP] < search.steps:
+            self._optuna.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            self._optuna.tell(trial, values)
+        search.told(next(each for each in self._optuna.get_trials(deepcopy=False) if each._trial_id == trial._trial_id))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Optuna's journal remembers."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class _Space:
+    """The point under a name of its own, beside what Ray's search notes."""
+
+    draw: Callable[[Any], dict[str, Any]]
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        return {POINT: self.draw(trial)}
+
+
+POINT = "point"
+BEGUN = tuple(state for state in optuna.trial.TrialState if state != optuna.trial.TrialState.WAITING)
+
+
+class _Quiet(TrialProgressCallback):
+    """Of this class, for Tune adds one that prints each trial where there is none."""
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """The search tells."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The search tells."""
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The search tells."""

@@ -1,0 +1,239 @@
+"""`w2s tune`: a study's search, from its YAML to the best point.
+
+Optuna's journal remembers every point, the store every fit. So a search that was killed goes on, one that is given more trials makes only those, and one that
+is done is read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from w2s_ray.config.load import Study, anchored, at_point, searched
+from w2s_ray.config.search import SearchSpec
+from w2s_ray.core.errors import FitError
+from w2s_ray.core.resources import Resources
+from w2s_ray.core.seeds import derive_seed
+from w2s_ray.engine.context import Context
+from w2s_ray.engine.execute import new_attempt, put_content
+from w2s_ray.engine.fingerprint import Inputs, Key, Params
+from w2s_ray.engine.step import Step
+from w2s_ray.engine.store import Store, WorkPlace
+from w2s_ray.reports.search import Searched, write_search
+from w2s_ray.study.setting import Setting
+from w2s_ray.study.trial import Trials, cells_of, study_at
+
+if TYPE_CHECKING:
+    import optuna
+
+    from w2s_ray.runtime.search import Search
+
+JOURNAL = "journal.log"
+
+
+def _slug(params: Params, inputs: Inputs) -> str:
+    return f"{params['tune']['sampler']}-{len(params['tune']['space'])}-fields"
+
+
+# A search's trials are steps of their own. What it asked and was told is Optuna's journal, in a work directory that is never cleared; so many trials of it are a result.
+JOURNALS = Step("journal", 1, "", _slug)
+SEARCH = Step("search", 1, "", _slug)
+
+
+@dataclass(frozen=True)
+class Searching:
+    """A search and where it is remembered."""
+
+    study: Study
+    spec: SearchSpec
+    trials: Trials
+    params: dict[str, Any]
+    context: Context
+
+    @property
+    def journal(self) -> Key:
+        return JOURNALS.key(self.params, {})
+
+    def result(self, trials: int) -> Key:
+        """Of so many trials."""
+        return SEARCH.key({**self.params, "trials": trials}, {})
+
+
+def plan_search(study: Study, context: Context) -> Searching:
+    """Check all that can be checked before a trial: each edge of the space, the models, the rows."""
+    spec = searched(study)
+    seeds = spec.seeds or study.config.seeds[:1]
+    raw = {key: value for key, value in study.raw.items() if key not in ("tune", "tuned")}
+    trials = Trials(raw, str(study.base), spec, seeds, context.store.url)
+    setting = Setting(context, study.base)
+    cells = cells_of(study_at(trials, {}), seeds[0])
+    rows = [setting.prepared(cell) for cell in cells]
+    for one in rows:
+        one.record()
+    models = {name: setting.model(name).identity for cell in cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)}
+    tune = spec.model_dump(mode="json", exclude={"trials", "space"}) | {"space": [[key, drawn.model_dump(mode="json")] for key, drawn in spec.space.items()]}
+    config = study.config.model_dump(mode="json", exclude={"name", "hypothesis", "seeds", "resources", "tune", "tuned"})
+    return Searching(
+        study, spec, trials, {"study": config, "tune": tune, "seeds": list(seeds), "rows": [one.key.full for one in rows], "models": models}, context
+    )
+
+
+def run_plan(
+    searching: Searching,
+    trials: int,
+    folder: Path,
+    launch: Callable[[Search], None],
+    told: Callable[[Any], None],
+    *,
+    timeout_s: float | None = None,
+    concurrency: int = 0,
+) -> Searched:
+    """Bring the search to so many trials, unless the time is up before; write what came of it into a folder."""
+    store, spec = searching.context.store, searching.spec
+    key = searching.result(trials)
+    with searching.context.hold(searching.journal), _journal(store, searching.journal) as journal:
+        study = _open(journal.path, searching)
+        for point in [*spec.first, *(spec.grid() if spec.sampler == "grid" else ())]:
+            study.enqueue_trial(spec.labelled(point), skip_if_exists=True)
+        wanted = min(trials, len(list(spec.grid()))) if spec.sampler == "grid" else trials
+        if sum(trial.state.is_finished() for trial in study.trials) < wanted:
+
+            def noted(trial: Any) -> None:
+                journal.sync()
+                told(trial)
+
+            launch(_experiment(searching, study, wanted, timeout_s, concurrency, noted))
+        found = Searched(spec, str(key), study, wanted)
+        if not found.complete:
+            reasons = [str(trial.user_attrs.get("error")) for trial in found.trials if trial.state.is_finished()]
+            if reasons:
+                raise FitError(f"none of {len(reasons)} trials has a value; the first said: {reasons[0]}")
+        else:
+            raw = anchored(searching.trials.raw, searching.study.base)
+            recipes = {number: at_point(raw, point) for number, point in found.recipes.items()}
+            write_search(folder, found, recipes)
+            if len(found.trials) >= wanted and not found.running:
+                put_content(store, key, SEARCH.version, {**searching.params, "trials": trials}, lambda out: _copy(folder, journal.path, out), found.value)
+    return found
+
+
+def _copy(folder: Path, journal: Path, out: Path) -> None:
+    shutil.copytree(folder, out, dirs_exist_ok=True)
+    shutil.copyfile(journal, out / JOURNAL)
+
+
+def _experiment(searching: Searching, study: optuna.Study, trials: int, timeout_s: float | None, concurrency: int, told: Callable[[Any], Any]) -> Search:
+    from w2s_ray.runtime.search import Search
+
+    spec = searching.spec
+    return Search(
+        study=study,
+        space=spec.draw,
+        sampler=lambda number: _sampler(spec, number),
+        trial="w2s_ray.study.trial:run_trial",
+        payload=searching.trials,
+        steps=len(searching.trials.seeds),
+        trials=trials,
+        demand=_demand(searching),
+        told=told,
+        until=time.monotonic() + (float("inf") if timeout_s is None else timeout_s),
+        concurrency=concurrency,
+        reduction=spec.reduction if spec.pruner == "asha" else 0.0,
+    )
+
+
+def _demand(searching: Searching) -> Resources:
+    """What a trial holds while it runs: the more demanding of its two roles, for they come one after the other."""
+    weak, strong = searching.study.config.resources.weak, searching.study.config.resources.strong
+    if searching.spec.of_weak_alone or weak.sharded:
+        return weak
+    if strong.sharded:
+        return strong
+    most = {name: max(getattr(weak, name), getattr(strong, name)) for name in ("cpus", "gpus", "memory_gb", "retries")}
+    return replace(Resources(), **most)
+
+
+def _sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
+    """Of one trial: a sampler's random numbers depend on the trial's number, so that a search that is begun again draws as one that was not."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # which a sampler may still be
+        return _made_sampler(spec, number)
+
+
+def _made_sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
+    from optuna import samplers
+
+    seed = derive_seed(spec.seed, "trial", number) % 2**32
+    if spec.sampler == "tpe":
+        conditional = any(drawn.when for drawn in spec.space.values())
+        return samplers.TPESampler(seed=seed, multivariate=True, group=conditional)
+    if spec.sampler == "gp":
+        return samplers.GPSampler(seed=seed, independent_sampler=samplers.RandomSampler(seed=seed), warn_independent_sampling=False)
+    if spec.sampler == "qmc":  # one sequence for all trials
+        independent = samplers.RandomSampler(seed=seed)
+        return samplers.QMCSampler(
+            scramble=True, seed=spec.seed, independent_sampler=independent, warn_asynchronous_seeding=False, warn_independent_sampling=False
+        )
+    return samplers.RandomSampler(seed=seed)
+
+
+def _open(journal: Path, searching: Searching) -> optuna.Study:
+    """Optuna's study in the journal, with what made it noted: other versions suggest other points."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    spec = searching.spec
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        study_name=str(searching.journal).partition("/")[2],
+        directions=["maximize" if objective.larger_is_better else "minimize" for objective in spec.objective],
+        sampler=_sampler(spec, 0),
+        load_if_exists=True,
+    )
+    if "optuna" not in study.user_attrs:
+        study.set_user_attr("optuna", optuna.__version__)
+        study.set_user_attr("sampler", f"{type(study.sampler).__name__}, seed {spec.seed}")
+        study.set_user_attr("select_on", spec.select_on)
+    return study
+
+
+@dataclass
+class _Journal:
+    """Optuna's file on this machine, and its copy in a store that is none of this machine's disks."""
+
+    path: Path
+    place: WorkPlace
+
+    def sync(self) -> None:
+        if not self.place.store.local:
+            part = self.path.with_name(f".{JOURNAL}.{new_attempt()}")
+            shutil.copyfile(self.path, part)
+            self.place.keep(JOURNAL, part)
+
+
+@contextmanager
+def _journal(store: Store, key: Key) -> Iterator[_Journal]:
+    """The journal, mended: a driver that was killed may have left a line half written, or Optuna's lock on the file. Our lease says that nobody else writes."""
+    place = WorkPlace(store, key)
+    path = place.fetch(JOURNAL) or place.scratch / JOURNAL
+    for lock in path.parent.glob(f"{JOURNAL}.lock*"):
+        lock.unlink()
+    if path.is_file():
+        whole = path.read_bytes()
+        end = whole.rfind(b"\n") + 1
+        if end < len(whole):
+            os.truncate(path, end)
+    journal = _Journal(path, place)
+    yield journal
+    journal.sync()
