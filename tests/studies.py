@@ -102,7 +102,7 @@ def run_and_die(raw: dict[str, Any], folder: Path, store_url: str, after: bool, 
     """Run a study and be killed at the first publication: just before or just after its record appears. Notes every start of a step."""
     from w2s_ray.engine import executor as executor_module
 
-    real_create, real_execute = Store.create, executor_module.execute
+    real_create, real_execute, real_many = Store.create, executor_module.execute, executor_module.execute_many
 
     def create(self: Store, name: str, data: bytes, **kwargs: bool) -> bool:
         if not name.endswith("record.json"):
@@ -112,11 +112,19 @@ def run_and_die(raw: dict[str, Any], folder: Path, store_url: str, after: bool, 
         os.kill(os.getpid(), signal.SIGKILL)
         return False
 
-    def execute(call: Any) -> None:
+    def note(call: Any) -> None:
         done = open_store(store_url).read(f"{call.key.path}/record.json") is not None
         with open(notes, "a") as file:
             file.write(f"{call.key.full} {done and not call.riders}\n")
+
+    def execute(call: Any) -> None:
+        note(call)
         real_execute(call)
 
-    Store.create, executor_module.execute = create, execute  # type: ignore[method-assign]
+    def execute_many(calls: Any) -> Any:
+        for call in calls:
+            note(call)
+        return real_many(calls)
+
+    Store.create, executor_module.execute, executor_module.execute_many = create, execute, execute_many  # type: ignore[method-assign]
     run(raw, folder, store_url)

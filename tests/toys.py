@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from w2s_ray.engine.execute import Work
@@ -38,6 +39,20 @@ def add(work: Work) -> JSON:
 
         work.put_rider(rider, save)
     return {"total": total}
+
+
+def add_many(works: Sequence[Work]) -> list[JSON | Exception]:
+    """Several at once: the first notes how many they were; one that is `worse` takes all with it."""
+    (Path(os.environ["W2S_TEST_NOTES"]) / f"together.{len(works)}.{works[0].attempt}").write_text("")
+    if any(work.params.get("worse") for work in works):
+        raise RuntimeError("all is lost")
+    made: list[JSON | Exception] = []
+    for work in works:
+        try:
+            made.append(add(work))
+        except RuntimeError as error:
+            made.append(error)
+    return made
 
 
 ADD = Step("add", 1, "toys:add", lambda params, inputs: f"n{params['number']}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from w2s_ray.core.errors import Interrupted, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor, InlineExecutor
-from w2s_ray.engine.handle import RiderSpec
+from w2s_ray.engine.handle import Handle, RiderSpec
+from w2s_ray.engine.step import GROUP, TOGETHER
 from w2s_ray.engine.store import open_store
 
 
@@ -50,6 +51,28 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
     ctx.store._verified.clear()
     assert (ones[3].artifact().path / "number.txt").read_text() == "3"
     assert len(list(notes.glob("start.*"))) in (16, 17)  # twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it
+
+
+def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, notes: Path) -> None:
+    def group(name: str, numbers: Sequence[int], **more: bool) -> list[Handle]:
+        hints = {"one_of_many": True, GROUP: name, TOGETHER: "toys:add_many"}
+        return [ctx.submit(ADD, {"number": n, "bad": n == 3, **more}, riders=[RiderSpec(TIMES, {"times": 2}, {})], hints=hints) for n in numbers]
+
+    sound, other = group("a", range(8)), group("b", [20, 21])
+    assert [one.value["total"] for one in sound if one is not sound[3]] == [0, 1, 2, 4, 5, 6, 7]
+    assert [one.value["total"] for one in other] == [20, 21]
+    with pytest.raises(StepFailed, match="number 3 is bad"):
+        sound[3].record()
+    assert "RuntimeError" in ctx.store.failure(sound[3].key).traceback  # type: ignore[union-attr]
+    assert len(list(ctx.store.finished("times"))) == 9
+    sizes = [int(path.name.split(".")[1]) for path in notes.glob("together.*")]
+    assert sum(sizes) in (8, 10)  # two on two places are each alone
+    assert max(sizes) >= 4  # on two places eight are four and four
+    lost = group("c", [30, 31], worse=True)
+    for one in lost:
+        with pytest.raises(StepFailed, match="all is lost"):
+            one.record()
+    assert len(list(Path(ctx.store.url).glob("add/*/a*"))) == 9  # attempts that failed left no folder
 
 
 def test_a_stop_ends_running_steps(ctx: Context) -> None:

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from integration.face import Face
 
-from w2s_ray.config.load import load_study
+from w2s_ray.config.load import load_study, searched
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.reports.schema import parse
 from w2s_ray.study.results import config_digest
 
-COMMANDS = [(), ("run",), ("plan",), ("status",), ("why",), ("report",), ("methods",), ("data",), ("data", "show"), ("doctor",)]
+COMMANDS = [(), ("run",), ("tune",), ("plan",), ("status",), ("why",), ("report",), ("methods",), ("data",), ("data", "show"), ("doctor",)]
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").rglob("*.yaml"))
 
 
@@ -249,10 +249,24 @@ def test_every_shipped_experiment_loads_plans_and_states_a_hypothesis(face: Face
     assert len(study.config.hypothesis.split()) > 5
     names = (path.stem, f"{path.parent.name}-{path.stem}")
     assert study.config.name.replace("_", "-") in [name.replace("_", "-") for name in names]
+    if study.config.tune is not None:
+        searched(study)
     _skip_without_its_parts(study)
     ended = face.w2s("plan", str(path), "--store", str(face.store))
     assert ended.code == 0, ended.err
     assert f"{len(study.cells)} cells" in ended.out
+
+
+def test_a_search_that_cannot_be_is_refused_before_anything_runs(face: Face) -> None:
+    assert "tune is missing" in face.w2s("tune", face.study()).refusal
+    space = {"train.strong.lr": {"log": [1e-4, 1e-2]}}
+    assert (
+        "at 0 the study is not valid: train.weak.epochs is 0"
+        in face.w2s("tune", face.study({"tune": {"space": {"train.weak.epochs": {"int": [0, 2]}}}})).refusal
+    )
+    too_much = {"tune": {"space": space}, "resources": {"strong": {"cpus": 4096}}}
+    assert "a trial asks for 4096 CPU" in face.w2s("tune", face.study(too_much)).refusal
+    assert not (face.folder / "runs").exists()
 
 
 def _skip_without_its_parts(study: Any) -> None:

@@ -60,6 +60,7 @@ class Classifier(nn.Module):
         self.register_buffer("reads", _read_mask(recipe, head.in_features), persistent=False)
         self.causal, self.positions, self.segments = backbone.causal, backbone.positions, backbone.segments
         self.autocast = autocast
+        self.mask = _real
 
     def forward(self, batch: Padded) -> Tensor:
         pooled_BD = self.pooled(batch, self.layer)
@@ -82,7 +83,7 @@ class Classifier(nn.Module):
         inputs: dict[str, Any] = {"input_ids": batch.ids_BT}
         if not (self.causal or batch.full):
             # A causal model needs no mask for right padding: real tokens come first. Without one, attention keeps its fast causal kernel.
-            inputs["attention_mask"] = _real(batch)
+            inputs["attention_mask"] = self.mask(batch)
         if self.segments:
             inputs["token_type_ids"] = (torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device) >= batch.second_B[:, None]).long()
         if self.causal:
@@ -97,14 +98,24 @@ class Classifier(nn.Module):
         return chosen
 
 
+def square_mask(batch: Padded) -> Tensor:
+    """The mask [B, 1, T, T] that attention adds. Models take it as it is; of one with two dimensions they ask whether it masks anything, which cannot be vectorised."""
+    real_BT = _real(batch)
+    lowest = torch.finfo(torch.float32).min
+    hidden_B11T = (1.0 - real_BT.float())[:, None, None, :] * lowest
+    return hidden_B11T.expand(-1, 1, real_BT.shape[1], -1)
+
+
 def _real(batch: Padded) -> Tensor:
     return (torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device) < batch.lengths_B[:, None]).long()
 
 
-def build_classifier(model_path: str, recipe: Recipe, num_classes: int, autocast: Autocast = nullcontext, *, ask_causal: bool = True) -> Classifier:
+def build_classifier(
+    model_path: str, recipe: Recipe, num_classes: int, autocast: Autocast = nullcontext, *, ask_causal: bool = True, attention: str = "sdpa"
+) -> Classifier:
     """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed."""
     frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
-    backbone = load_backbone(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, ask_causal=ask_causal)
+    backbone = load_backbone(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, attention=attention, ask_causal=ask_causal)
     width = int(backbone.model.config.get_text_config().hidden_size)
     if recipe.adapt == "lora":
         backbone = Backbone(add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments)

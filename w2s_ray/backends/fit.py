@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from w2s_ray.backends.batches import Hashes, Rows, epoch_batches, id_hashes, micro_batches, num_batches
 from w2s_ray.backends.checkpoint import CheckpointPlace, Training, restore_checkpoint, save_checkpoint
-from w2s_ray.backends.classifier import Padded, build_classifier, training_mode
+from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, training_mode
 from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick_device, synchronise
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.gang import ALONE, Gang
@@ -79,26 +79,60 @@ def fit(job: Job) -> Fitted:
 
 
 def _fit(job: Job, halvings: list[int]) -> Fitted:
-    data, recipe = job.data, job.recipe
     device = pick_device(job.resources)
-    cast = autocast(device, recipe.precision)
-    targets = job.targets()
-    clock = _Clock(device)
-    tokenizer = load_tokenizer(job.model_path)
-    tokens = tokenise(data, tokenizer, job.cache)
-    resources = settled(job.model_path, recipe, tokens, job.resources, device)
-    clock.lap("tokenise")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive_seed(recipe.seed, "dropout"))
-        classifier = build_classifier(job.model_path, recipe, data.num_classes, cast).to(device)
+        torch.manual_seed(derive_seed(job.recipe.seed, "dropout"))
+        prepared = Prepared.of(job, device)
+        prepared.loop.run(job.place, job.digest, job.progress)
+    return prepared.fitted({"halvings": halvings})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fit that is about to begin."""
+
+    job: Job
+    classifier: Classifier
+    tokenizer: Any
+    loop: Loop
+    clock: Clock
+
+    @staticmethod
+    def of(job: Job, device: torch.device, base: Classifier | None = None, share: float = 1.0) -> Prepared:
+        """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory this fit has a share."""
+        recipe = job.recipe
+        cast = autocast(device, recipe.precision)
+        targets = job.targets()
+        clock = Clock(device)
+        tokenizer = load_tokenizer(job.model_path)
+        tokens = tokenise(job.data, tokenizer, job.cache)
+        resources = settled(job.model_path, recipe, tokens, job.resources, device, share=share)
+        clock.lap("tokenise")
+        classifier = build_classifier(job.model_path, recipe, job.data.num_classes, cast)
+        if base is not None:
+            share_frozen(classifier, base)
+        classifier.to(device)
         tokens.check_lengths(classifier.positions, job.model_path)
         clock.lap("load")
         training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing is True)
         loop = Loop.build(classifier, job.loss_fn(), tokens, targets, recipe, resources, pad_id(tokenizer), device)
-        loop.run(job.place, job.digest, job.progress)
-        clock.lap("train")
-    facts = loop.facts(job.model_path) | {"seconds": clock.seconds, "halvings": halvings}
-    return Fitted(classifier, tokenizer, recipe, data.classes, device, resources, job.cache, log=loop.log(), facts=facts)
+        return Prepared(job, classifier, tokenizer, loop, clock)
+
+    def fitted(self, facts: dict[str, Any]) -> Fitted:
+        """After the last step."""
+        self.clock.lap("train")
+        loop, job = self.loop, self.job
+        facts = loop.facts(job.model_path) | {"seconds": self.clock.seconds} | facts
+        return Fitted(
+            self.classifier, self.tokenizer, job.recipe, job.data.classes, loop.training.device, loop.resources, job.cache, log=loop.log(), facts=facts
+        )
+
+
+def share_frozen(model: nn.Module, base: nn.Module) -> None:
+    """Let a model's frozen weights be those of another one of its kind."""
+    for mine, other in zip(model.parameters(), base.parameters(), strict=True):
+        if not mine.requires_grad:
+            mine.data = other.data
 
 
 @dataclass
@@ -117,6 +151,7 @@ class Loop:
     fill: int
     gang: Gang = ALONE
     watch: Watch = field(default_factory=Watch)
+    _batches: tuple[int, list[Rows]] | None = None  # of an epoch
 
     @staticmethod
     def build(
@@ -137,56 +172,75 @@ class Loop:
     def total(self) -> int:
         return self.steps_per_epoch * self.recipe.epochs
 
+    @property
+    def done(self) -> bool:
+        return self.training.step == self.total
+
+    @property
+    def most_pending(self) -> int:
+        """Losses that may wait on the device."""
+        return GPU_LOSSES_IN_FLIGHT if self.training.device.type == "cuda" else 1
+
+    def resume(self, place: CheckpointPlace, digest: str) -> None:
+        """From a checkpoint of this fit, if there is one."""
+        training = self.training
+        if self._restore(place, digest):
+            training.resumed.append({"step": training.step, "workers": self.gang.size, "since_checkpoint_s": round(time.time() - training.saved_at, 3)})
+
+    def next_rows(self) -> Rows:
+        """Of the step that comes."""
+        epoch, index = divmod(self.training.step, self.steps_per_epoch)
+        if self._batches is None or self._batches[0] != epoch:
+            self._batches = epoch, self.epoch(epoch)
+        return self._batches[1][index]
+
     def run(self, place: CheckpointPlace, digest: str, progress: Progress | None) -> None:
         """Steps from where the checkpoint ends to the last one."""
         training = self.training
         self.watch.beat()
-        if self._restore(place, digest):
-            training.resumed.append({"step": training.step, "workers": self.gang.size, "since_checkpoint_s": round(time.time() - training.saved_at, 3)})
+        self.resume(place, digest)
         pending: list[Tensor] = []
-        most_pending = GPU_LOSSES_IN_FLIGHT if training.device.type == "cuda" else 1
         started = saved = time.monotonic()
-        batches: list[Rows] = []
-        while training.step < self.total:
-            epoch, index = divmod(training.step, self.steps_per_epoch)
-            if index == 0 or not batches:
-                batches = self._epoch(epoch)
+        while not self.done:
             try:
-                pending.append(self._step(batches[index]))
+                pending.append(self._step(self.next_rows()))
             except torch.OutOfMemoryError as error:
                 raise out_of_memory(error, self.tokens, self.resources) from error
             training.step += 1
             self.watch.beat()
             every = self.resources.checkpoint_every_steps
             due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s or (every > 0 and training.step % every == 0))
-            if len(pending) >= most_pending or due or training.step == self.total:
-                self._note(pending)
+            if len(pending) >= self.most_pending or due or self.done:
+                self.note(pending)
                 training.counters["seconds"] += time.monotonic() - started
                 started = time.monotonic()
                 try:
                     self._report(progress)
                 except Interrupted:
-                    self._save(place, digest)
+                    self.save(place, digest)
                     raise
-            if due and training.step < self.total:
+            if due and not self.done:
                 self.watch.rest()
-                self._save(place, digest)
+                self.save(place, digest)
                 self.watch.beat()
                 saved = time.monotonic()
         self.watch.rest()
-        self._check_weights()
+        self.check_weights()
 
-    def _epoch(self, epoch: int) -> list[Rows]:
+    def epoch(self, epoch: int) -> list[Rows]:
         lengths = self.tokens.lengths_N[self.rows]
         batches = epoch_batches(self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=epoch)
         return [self.rows[batch] for batch in batches]
 
     def _step(self, rows: Rows) -> Tensor:
-        training, recipe = self.training, self.recipe
-        set_lr(training.optimizer, recipe.lr * lr_factor(recipe, training.step, self.total))
+        training = self.training
+        self.set_lr()
         loss = step_loss(self.model, self._micros(rows), self.loss_fn, training.step / self.total, self._backward, self.gang)
-        self._update()
+        self.update()
         return loss
+
+    def set_lr(self) -> None:
+        set_lr(self.training.optimizer, self._lr(self.training.step))
 
     def _agree(self, due: bool) -> bool:
         """Processes of one fit do the same things in the same order."""
@@ -195,12 +249,12 @@ class Loop:
     def _backward(self, loss: Tensor) -> None:
         loss.backward()
 
-    def _update(self) -> None:
+    def update(self) -> None:
         clip(list(self.training.weights.values()), self.recipe.clip)
         self.training.optimizer.step()
         self.training.optimizer.zero_grad(set_to_none=True)
 
-    def _save(self, place: CheckpointPlace, digest: str) -> None:
+    def save(self, place: CheckpointPlace, digest: str) -> None:
         save_checkpoint(place, self.training, digest)
 
     def _restore(self, place: CheckpointPlace, digest: str) -> bool:
@@ -208,14 +262,14 @@ class Loop:
 
     def _micros(self, rows: Rows) -> list[Micro]:
         parts = self._cut(rows)
-        self._count(parts)
+        self.count(parts)
         whole = float(self.targets.weight_N[rows].sum())
         return [self._micro(part, whole) for part in parts]
 
     def _cut(self, rows: Rows) -> list[Rows]:
         return micro_batches(rows, self.tokens.lengths_N, self.resources.tokens_at_once)
 
-    def _count(self, parts: Iterable[Rows]) -> None:
+    def count(self, parts: Iterable[Rows]) -> None:
         """What goes through the model, of all processes."""
         counters = self.training.counters
         for rows in parts:
@@ -230,7 +284,7 @@ class Loop:
         weights = self.targets.weight_N[rows]
         return Micro(inputs, as_tensor(self.targets.probs_NMK[rows], device), as_tensor(weights, device), float(weights.sum()) / whole)
 
-    def _note(self, pending: list[Tensor]) -> None:
+    def note(self, pending: list[Tensor]) -> None:
         """Read the losses that were left on the device."""
         losses = torch.stack(pending).tolist()
         pending.clear()
@@ -242,7 +296,7 @@ class Loop:
                 )
         self.training.losses += losses
 
-    def _check_weights(self) -> None:
+    def check_weights(self) -> None:
         """The last step has no loss after it that would show a weight that is not finite."""
         check_finite(all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()), self.total, self.recipe)
 
@@ -297,7 +351,7 @@ def as_tensor(array: npt.NDArray[np.float64], device: torch.device) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(device, non_blocking=True)
 
 
-class _Clock:
+class Clock:
     """Seconds of each phase."""
 
     def __init__(self, device: torch.device) -> None:

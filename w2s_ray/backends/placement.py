@@ -20,10 +20,10 @@ from w2s_ray.core.resources import Resources
 T = TypeVar("T")
 
 
-def settled(model_path: str, recipe: Recipe, tokens: Tokens, resources: Resources, device: torch.device, gang: Gang = ALONE) -> Resources:
+def settled(model_path: str, recipe: Recipe, tokens: Tokens, resources: Resources, device: torch.device, gang: Gang = ALONE, share: float = 1.0) -> Resources:
     """The request without `auto`. All processes of a gang settle alike, on the smallest of their devices."""
     longest = int(tokens.lengths_N.max(initial=1))
-    smallest = gang.least(device_bytes(resources, device), device)
+    smallest = gang.least(share * device_bytes(resources, device), device)
     way = settle(shape_of(model_path), recipe, resources, gang.size, smallest, longest, gpu=device.type == "cuda")
     return as_resources(resources, way)
 

@@ -1,6 +1,6 @@
 """Linear probes on frozen features, solved exactly: logistic regression by L-BFGS, ridge in closed form. Never by stochastic steps.
 
-Shapes: N rows, D features, K classes or outputs, C columns of weights (1 for two classes, else K).
+Shapes: M members, N rows, D features, K classes or outputs, C columns of weights (1 for two classes, else K).
 """
 
 from __future__ import annotations
@@ -63,31 +63,56 @@ def logistic(features_ND: npt.NDArray[np.floating], targets_NK: Floats, l2: floa
 
     The bias is not penalised. Convex, so the start (zero) does not matter.
     """
+    weight_N = np.ones(len(features_ND)) if weight_N is None else weight_N
+    (probe,) = logistic_many(features_ND, targets_NK[None], np.array([l2]), weight_N[None])
+    return probe
+
+
+def logistic_many(
+    features_ND: npt.NDArray[np.floating], targets_MNK: Floats, l2_M: Floats, weight_MN: Floats, reads_MD: npt.NDArray[np.bool_] | None = None
+) -> list[Probe]:
+    """Several at once, on shared features: their objectives are summed, which leaves each one's minimum where it is, and each evaluation is one product of matrices.
+
+    A row without weight is not a member's; a feature that a member does not read has a weight of 0.
+    """
     from scipy.optimize import minimize
 
     features = np.asarray(features_ND, dtype=np.float64)
-    weight_N = np.ones(len(features)) if weight_N is None else weight_N
-    share_N1 = (weight_N / weight_N.sum())[:, None]
-    mean_D = (share_N1 * features).sum(axis=0)
-    scale_D = np.sqrt((share_N1 * (features - mean_D) ** 2).sum(axis=0))
-    scale_D[scale_D < 1e-12] = 1.0
-    standard_ND = (features - mean_D) / scale_D
-    shape = (standard_ND.shape[1], 1 if targets_NK.shape[1] == 2 else targets_NK.shape[1])
+    centre_D = features.mean(axis=0)
+    features = features - centre_D  # so that what is subtracted below is small
+    members, width, columns = len(targets_MNK), features.shape[1], 1 if targets_MNK.shape[2] == 2 else targets_MNK.shape[2]
+    share_MN1 = (weight_MN / weight_MN.sum(axis=1, keepdims=True))[:, :, None]
+    mean_MD = weight_MN @ features / weight_MN.sum(axis=1, keepdims=True)
+    scale_MD = np.sqrt(np.maximum(weight_MN @ features**2 / weight_MN.sum(axis=1, keepdims=True) - mean_MD**2, 0.0))
+    scale_MD[scale_MD < 1e-12] = 1.0
+    read_MD1 = np.ones((members, width, 1)) if reads_MD is None else reads_MD[:, :, None].astype(np.float64)
+    totals_MN1 = targets_MNK.sum(axis=2, keepdims=True)
+    shape = (members, width + 1, columns)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
-        weight_DC, bias_C = _unpack(flat, shape)
-        log_probs_NK = _log_softmax(_all_classes(standard_ND @ weight_DC + bias_C))
-        value = -(share_N1 * targets_NK * log_probs_NK).sum() + 0.5 * l2 * (weight_DC**2).sum()
-        residual_NC = (share_N1 * (targets_NK.sum(axis=1, keepdims=True) * np.exp(log_probs_NK) - targets_NK))[:, -shape[1] :]
-        return float(value), np.concatenate([(standard_ND.T @ residual_NC + l2 * weight_DC).ravel(), residual_NC.sum(axis=0)])
+        weight_MDC, bias_M1C = flat.reshape(shape)[:, :width] * read_MD1, flat.reshape(shape)[:, width:]
+        raw_MDC = weight_MDC / scale_MD[:, :, None]
+        scores_MNC = (features @ raw_MDC.transpose(1, 0, 2).reshape(width, -1)).reshape(-1, members, columns).transpose(1, 0, 2)
+        scores_MNC = scores_MNC - mean_MD[:, None, :] @ raw_MDC + bias_M1C
+        log_probs_MNK = _log_softmax(_all_classes(scores_MNC))
+        value = -(share_MN1 * targets_MNK * log_probs_MNK).sum() + 0.5 * (l2_M * (weight_MDC**2).sum(axis=(1, 2))).sum()
+        residual_MNC = (share_MN1 * (totals_MN1 * np.exp(log_probs_MNK) - targets_MNK))[:, :, -columns:]
+        slope_M1C = residual_MNC.sum(axis=1, keepdims=True)
+        crossed_MDC = (features.T @ residual_MNC.transpose(1, 0, 2).reshape(len(features), -1)).reshape(width, members, columns).transpose(1, 0, 2)
+        slope_MDC = (crossed_MDC - mean_MD[:, :, None] * slope_M1C) / scale_MD[:, :, None] + l2_M[:, None, None] * weight_MDC
+        return float(value), np.concatenate([slope_MDC * read_MD1, slope_M1C], axis=1).ravel()
 
-    start = np.zeros(shape[0] * shape[1] + shape[1])
     found = minimize(
-        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 1e-14, "gtol": 1e-8}
+        objective,
+        np.zeros(shape).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 1e-14, "gtol": 1e-8},
     )
     if not np.isfinite(found.x).all():
-        raise FitError(f"the linear probe did not converge: {found.message}; raise train.l2 above {l2:g}")
-    return Probe(mean_D, scale_D, *_unpack(found.x, shape))
+        raise FitError(f"the linear probe did not converge: {found.message}; raise train.l2 above {l2_M.min():g}")
+    solved = found.x.reshape(shape)
+    return [Probe(mean_MD[m] + centre_D, scale_MD[m], solved[m, :width] * read_MD1[m], solved[m, width]) for m in range(members)]
 
 
 def ridge(features_ND: npt.NDArray[np.floating], targets_NK: npt.NDArray[np.floating], l2: float) -> tuple[Floats, Floats]:
@@ -107,21 +132,27 @@ def ridge(features_ND: npt.NDArray[np.floating], targets_NK: npt.NDArray[np.floa
 
 def fit_probe(features: Features, labels: Sequence[LabelSet], recipe: Recipe) -> FittedProbe:
     """Solve on the rows that at least one teacher labels; the soft labels are the mean over the teachers that speak."""
+    (fitted,) = fit_probes(features, [labels], [recipe])
+    return fitted
+
+
+def fit_probes(features: Features, labels: Sequence[Sequence[LabelSet]], recipes: Sequence[Recipe]) -> list[FittedProbe]:
+    """One probe for each labels and recipe, on the same features, as one computation."""
     started = time.monotonic()
-    targets = join(features.ids, labels, labels[0].num_classes if labels else 0)
-    array_ND = features.align(np.sort(features.ids)[targets.labelled]).array_ND
-    read = recipe.read_features(array_ND.shape[1])
-    probe = logistic(array_ND[:, read], targets.mean_NK, recipe.l2, targets.weight_N[targets.labelled])
-    if recipe.features < 1:
-        probe = _spread(probe, read, array_ND.shape[1])
-    return FittedProbe(probe, facts={"rows": len(array_ND), "seconds": {"train": time.monotonic() - started}})
-
-
-def _spread(probe: Probe, read: npt.NDArray[np.int64], width: int) -> Probe:
-    """A probe of some features as one of all, the others with weight 0."""
-    mean_D, scale_D, weight_DC = np.zeros(width), np.ones(width), np.zeros((width, probe.weight_DC.shape[1]))
-    mean_D[read], scale_D[read], weight_DC[read] = probe.mean_D, probe.scale_D, probe.weight_DC
-    return Probe(mean_D, scale_D, weight_DC, probe.bias_C)
+    targets = [join(features.ids, each, each[0].num_classes if each else 0) for each in labels]
+    array_ND = features.align(np.sort(features.ids)).array_ND
+    used = np.unique(np.concatenate([each.labelled for each in targets]))
+    targets_MNK = np.zeros((len(targets), len(array_ND), targets[0].probs_NMK.shape[2]))
+    reads_MD = np.zeros((len(targets), array_ND.shape[1]), dtype=bool)
+    for m, (each, recipe) in enumerate(zip(targets, recipes, strict=True)):
+        targets_MNK[m, each.labelled] = each.mean_NK
+        reads_MD[m, recipe.read_features(array_ND.shape[1])] = True
+    weight_MN = np.stack([each.weight_N for each in targets])
+    l2_M = np.array([recipe.l2 for recipe in recipes])
+    probes = logistic_many(array_ND[used], targets_MNK[:, used], l2_M, weight_MN[:, used], reads_MD)
+    seconds = (time.monotonic() - started) / len(probes)
+    facts = {"fused": len(probes)} if len(probes) > 1 else {}
+    return [FittedProbe(probe, facts={"rows": len(each.labelled), "seconds": {"train": seconds}, **facts}) for probe, each in zip(probes, targets, strict=True)]
 
 
 @dataclass
@@ -144,17 +175,13 @@ class FittedProbe:
         return FittedProbe(Probe.load(folder / PROBE_FILE))
 
 
-def _all_classes(scores_NC: Floats) -> Floats:
-    return scores_NC if scores_NC.shape[1] > 1 else np.concatenate([np.zeros_like(scores_NC), scores_NC], axis=1)
+def _all_classes(scores: Floats) -> Floats:
+    """The last dimension with one entry a class."""
+    return scores if scores.shape[-1] > 1 else np.concatenate([np.zeros_like(scores), scores], axis=-1)
 
 
-def _unpack(flat: Floats, shape: tuple[int, int]) -> tuple[Floats, Floats]:
-    split = shape[0] * shape[1]
-    return flat[:split].reshape(shape), flat[split:]
-
-
-def _log_softmax(scores_NK: Floats) -> Floats:
+def _log_softmax(scores: Floats) -> Floats:
     from scipy.special import log_softmax
 
-    out: Floats = log_softmax(scores_NK, axis=1)
+    out: Floats = log_softmax(scores, axis=-1)
     return out

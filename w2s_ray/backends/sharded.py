@@ -60,7 +60,7 @@ class ShardedLoop(Loop):
         """This process's micro-batches, as many as any process has: the gaps are filled with rows without weight, for all must call alike."""
         dealt = [self._cut(part) for part in deal(rows, self.tokens.lengths_N, self.gang.size)]
         most = max(len(parts) for parts in dealt)
-        self._count(part for parts in dealt for part in parts)
+        self.count(part for parts in dealt for part in parts)
         self.training.counters["padded"] += sum(most - len(parts) for parts in dealt) * int(self.tokens.lengths_N[rows[0]])
         whole = float(self.targets.weight_N[rows].sum())
         mine = [self._micro(part, whole) for part in dealt[self.gang.rank]]
@@ -87,17 +87,17 @@ class ShardedLoop(Loop):
         self._left -= 1
         self.sharded.backward(loss, last=self._left == 0)
 
-    def _update(self) -> None:
+    def update(self) -> None:
         assert self._left == 0, "DeepSpeed would average a part of the batch"
         self.sharded.step()
 
-    def _save(self, place: CheckpointPlace, digest: str) -> None:
+    def save(self, place: CheckpointPlace, digest: str) -> None:
         save_pieces(place, self.training, self.sharded, self.gang, digest, self.resources.checkpoints_kept)
 
     def _restore(self, place: CheckpointPlace, digest: str) -> bool:
         return restore_pieces(place, self.training, self.sharded, self.gang, digest)
 
-    def _check_weights(self) -> None:
+    def check_weights(self) -> None:
         check_finite(self.sharded.finite(self.training.weights), self.total, self.recipe)
 
 

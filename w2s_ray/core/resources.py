@@ -25,6 +25,7 @@ class Resources:
     offload: Literal["none", "optimizer", "params"] = "none"  # what it keeps in the host's memory
     retries: int = 2  # after a lost worker; an exception of the step's own is not retried
     micro_tokens: int | Literal["auto"] = "auto"  # tokens, padding included, that go through the model at once
+    fuse: bool | Literal["auto"] = "auto"  # train members of an ensemble that share this device as one stacked computation; auto: where that is faster
     activation_checkpointing: bool | Literal["auto"] = "auto"  # compute activations twice instead of keeping them
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int = 0  # as well; 0: by the clock alone

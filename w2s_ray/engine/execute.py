@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
-from w2s_ray.engine.step import JSON, Call, Rider
+from w2s_ray.engine.step import JSON, TOGETHER, Call, Rider, call_entry
 from w2s_ray.engine.store import Artifact, Store, WorkPlace, open_store
 
 
@@ -85,48 +85,99 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
 
     Processes that run one call together all execute it; only the one that `leads` publishes.
     """
-    # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
-    store = replace(open_store(call.store), _records={})
-    attempt = new_attempt()
+    run = _Execution.of(call, leads, watch or Watch())
     try:
-        _execute(call, store, attempt, leads, watch or Watch())
-    except DamagedArtifact:
-        raise  # the driver sets the artifact aside, makes it again, and repeats this call
-    except PeerLost:
-        raise  # whoever started the processes starts them again
-    except (InputError, ResourceError, OutOfMemory):
-        raise  # the user's to mend: its message is enough, and the next run tries anyway
+        try:
+            run.publish(call.function()(run.begin()))
+        finally:
+            run.clean()
     except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)
-        text = "".join(traceback.format_exception(error))
-        failure = Failure(call.key.full, attempt, call.driver, f"{type(error).__name__}: {error}", text, log())
-        with suppress(OSError):  # a full disk must not hide the error that filled it
-            store.fail(call.key, failure)
-        raise StepFailed(call.step, str(call.key), failure.error, text, failure.log) from None
+        raise run.judge(error, log) from None
 
 
-def _execute(call: Call, store: Store, attempt: str, leads: bool, watch: Watch) -> None:
-    started = perf_counter()
-    fresh = not store.has(call.key)
-    inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
-        name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
-    }
-    folder = store.attempt_folder(call.key, attempt)
-    place = WorkPlace(store, call.key)
-    published = False
+def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
+    """Run calls that may be computed together, each to its own record or error. Their step has a function of several works for that, which returns a value or an error for each."""
+    runs = [_Execution.of(call, True, Watch()) for call in calls]
+    errors: dict[int, BaseException] = {}
+    works: dict[int, Work] = {}
+    for n, run in enumerate(runs):
+        try:
+            works[n] = run.begin()
+        except Exception as error:  # noqa: BLE001  (as in `execute`)
+            errors[n] = run.judge(error, log)
     try:
-        value = call.function()(Work(call, store, inputs, folder, place, attempt, fresh, leads, watch))
-        if fresh and leads:
-            files = store.upload(call.key, attempt, folder)
-            record = Record(
-                call.key.full, call.step, call.version, call.params, key_names(call.inputs), attempt, files, value,
-                perf_counter() - started, call.resources.as_dict(), peak_memory_mb=peak_memory_mb(),
-            )  # fmt: skip
-            published = store.commit(call.key, record)
+        made = call_entry(calls[0].hints[TOGETHER])(list(works.values()))
+        for n, value in zip(works, made, strict=True):
+            if isinstance(value, Exception):
+                errors[n] = runs[n].judge(value, log)
+            else:
+                runs[n].publish(value)
+    except Exception as error:  # noqa: BLE001  (as in `execute`)
+        errors |= {n: runs[n].judge(error, log) for n in works if n not in errors and not runs[n].published}
     finally:
-        if not published:
-            shutil.rmtree(folder, ignore_errors=True)
-    if fresh and leads:
-        place.clear()
+        for run in runs:
+            run.clean()
+    return [errors.get(n) for n in range(len(runs))]
+
+
+@dataclass
+class _Execution:
+    """One attempt at a call."""
+
+    call: Call
+    store: Store
+    attempt: str
+    leads: bool
+    watch: Watch
+    published: bool = False
+    work: Work | None = None
+    _started: float = field(default_factory=perf_counter)
+
+    @staticmethod
+    def of(call: Call, leads: bool, watch: Watch) -> _Execution:
+        # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
+        return _Execution(call, replace(open_store(call.store), _records={}), new_attempt(), leads, watch)
+
+    def begin(self) -> Work:
+        call, store = self.call, self.store
+        fresh = not store.has(call.key)
+        inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
+            name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
+        }
+        folder = store.attempt_folder(call.key, self.attempt)
+        self.work = Work(call, store, inputs, folder, WorkPlace(store, call.key), self.attempt, fresh, self.leads, self.watch)
+        return self.work
+
+    def publish(self, value: JSON) -> None:
+        work, call, store = self.work, self.call, self.store
+        assert work is not None, "it has begun"
+        if work.fresh and self.leads:
+            files = store.upload(call.key, self.attempt, work.out)
+            record = Record(
+                call.key.full, call.step, call.version, call.params, key_names(call.inputs), self.attempt, files, value,
+                perf_counter() - self._started, call.resources.as_dict(), peak_memory_mb=peak_memory_mb(),
+            )  # fmt: skip
+            self.published = store.commit(call.key, record)
+            work.place.clear()
+
+    def clean(self) -> None:
+        """Drop an attempt without a record."""
+        if self.work is not None and not self.published:
+            shutil.rmtree(self.work.out, ignore_errors=True)
+
+    def judge(self, error: Exception, log: Callable[[], str]) -> Exception:
+        """What the driver is told; a step's own error is recorded."""
+        if isinstance(error, DamagedArtifact):
+            return error  # the driver sets the artifact aside, makes it again, and repeats this call
+        if isinstance(error, PeerLost):
+            return error  # whoever started the processes starts them again
+        if isinstance(error, (InputError, ResourceError, OutOfMemory)):
+            return error  # the user's to mend: its message is enough, and the next run tries anyway
+        text = "".join(traceback.format_exception(error))
+        failure = Failure(self.call.key.full, self.attempt, self.call.driver, f"{type(error).__name__}: {error}", text, log())
+        with suppress(OSError):  # a full disk must not hide the error that filled it
+            self.store.fail(self.call.key, failure)
+        return StepFailed(self.call.step, str(self.call.key), failure.error, text, failure.log)
 
 
 def new_attempt() -> str:

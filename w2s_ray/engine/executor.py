@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
-from w2s_ray.engine.execute import execute
+from w2s_ray.engine.execute import execute, execute_many
 from w2s_ray.engine.step import Call
 
 Started = Callable[[], None]
+
+GATHER_S = 0.05  # how long calls that may be computed together wait for one more
 
 
 class Executor(Protocol):
@@ -27,13 +31,40 @@ class InlineExecutor:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="w2s-inline")
+        self._gathered: dict[Any, list[tuple[Call, Started, Future[None]]]] = {}
+        self._lock = threading.Lock()
 
     def launch(self, call: Call, started: Started) -> Future[None]:
+        if call.group is not None:
+            return self._gather(call, started)
+
         def run() -> None:
             started()
             execute(call)
 
         return self._pool.submit(run)
 
+    def _gather(self, call: Call, started: Started) -> Future[None]:
+        """Calls that may be computed together wait a moment for each other."""
+        future: Future[None] = Future()
+        with self._lock:
+            self._gathered.setdefault(call.group, []).append((call, started, future))
+        self._pool.submit(self._run_group, call.group)
+        return future
+
+    def _run_group(self, group: Any) -> None:
+        if self._gathered.get(group):
+            time.sleep(GATHER_S)
+        with self._lock:
+            waiting = [(call, started, future) for call, started, future in self._gathered.pop(group, []) if future.set_running_or_notify_cancel()]
+        for _, started, _ in waiting:
+            started()
+        if waiting:
+            for (_, _, future), error in zip(waiting, execute_many([call for call, _, _ in waiting]), strict=True):
+                future.set_exception(error) if error is not None else future.set_result(None)
+
     def close(self, now: bool = False) -> None:
         self._pool.shutdown(wait=not now, cancel_futures=now)
+        if now:
+            for _, _, future in [entry for entries in self._gathered.values() for entry in entries]:
+                future.cancel()

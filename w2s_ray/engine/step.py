@@ -15,6 +15,8 @@ from w2s_ray.engine.fingerprint import Inputs, Key, Params, make_key
 
 JSON = dict[str, Any]
 
+TOGETHER, GROUP = "together", "group"  # hints: the function that computes several calls at once, and what those have in common
+
 
 @dataclass(frozen=True)
 class Step:
@@ -59,6 +61,16 @@ class Call:
 
     def function(self) -> Callable[..., JSON]:
         """The step's function, imported where it runs."""
-        module, _, name = self.entry.partition(":")
-        function: Callable[..., JSON] = getattr(importlib.import_module(module), name)
-        return function
+        return call_entry(self.entry)
+
+    @property
+    def group(self) -> tuple[Any, ...] | None:
+        """Calls that are alike in this may be computed together; None where there is no gain in that."""
+        return (self.hints[GROUP], self.resources) if GROUP in self.hints else None
+
+
+def call_entry(entry: str) -> Callable[..., Any]:
+    """The function that "package.module:name" means."""
+    module, _, name = entry.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.features import Features
@@ -10,7 +13,10 @@ from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.models import locate
-from w2s_ray.ops.train import label_sets, supervision
+from w2s_ray.ops.train import caught, label_sets, supervision
+
+if TYPE_CHECKING:
+    from w2s_ray.backends.probes import FittedProbe
 
 
 def _embed_slug(params: Params, inputs: Inputs) -> str:
@@ -48,10 +54,22 @@ def embed(work: Work) -> JSON:
 
 def probe(work: Work) -> JSON:
     """Fit a logistic regression on frozen features, predict the riders' rows from theirs. It is cheap enough to be fitted again for a late rider."""
-    from w2s_ray.backends.probes import fit_probe
+    (outcome,) = probe_many([work])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
-    features = Features.load(work.input("features").path)
-    fitted = fit_probe(features, label_sets(work), Recipe.model_validate(work.params["recipe"]))
+
+def probe_many(works: Sequence[Work]) -> list[JSON | Exception]:
+    """Several probes on the same features, solved at once."""
+    from w2s_ray.backends.probes import fit_probes
+
+    features = Features.load(works[0].input("features").path)
+    fitted = fit_probes(features, [label_sets(work) for work in works], [Recipe.model_validate(work.params["recipe"]) for work in works])
+    return [caught(lambda work=work, probe=probe: _finish(work, probe)) for work, probe in zip(works, fitted, strict=True)]  # type: ignore[misc]  # mypy does not infer such a lambda
+
+
+def _finish(work: Work, fitted: FittedProbe) -> JSON:
     for rider in work.call.riders:
         work.put_rider(rider, fitted.predict(Features.load(work.rider_input(rider, "features").path)).save)
     if not work.fresh:

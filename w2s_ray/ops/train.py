@@ -6,20 +6,25 @@ Its identity is the model, the recipe, the rows and the labels. Whether weights 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
-from w2s_ray.engine.fingerprint import Inputs, Key, Params
+from w2s_ray.engine.fingerprint import Inputs, Key, Params, digest
 from w2s_ray.engine.step import JSON, Rider, Step
 from w2s_ray.engine.store import Artifact, cache_folder
 from w2s_ray.ops.models import locate
 
 if TYPE_CHECKING:
+    from w2s_ray.backends.fit import Job
     from w2s_ray.backends.fitted import Fitted
+
+T = TypeVar("T")
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
@@ -32,6 +37,18 @@ def recipe_identity(recipe: Recipe) -> dict[str, Any]:
     unused = {name for name, default in LATER.items() if getattr(recipe, name) == default and not (name == "layer" and recipe.adapt == "probe")}
     fields = recipe.model_dump(mode="json", exclude=UNUSED[recipe.adapt] | unused)
     return fields | ({"seed": recipe.seed} if recipe.features < 1 else {})  # a probe is solved, so nothing else of it is random
+
+
+# What fits that are computed together have in common; rows, labels, seeds and schedules are each one's own.
+COMMON = ("adapt", "lora", "precision", "pooling", "layer")
+
+
+def group_of(model: str, recipe: Recipe, resources: Resources) -> str | None:
+    """Fits of one group may be stacked; None for one that must be alone."""
+    plain = recipe.adapt != "probe" and getattr(recipe.loss, "type", "") == "xent" and not recipe.dropout and recipe.lora.dropout == 0
+    if not plain or resources.sharded or resources.fuse is False or resources.activation_checkpointing is True:
+        return None
+    return digest([model, recipe.model_dump(mode="json", include=set(COMMON)), recipe.features < 1])
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
@@ -59,24 +76,69 @@ def run(work: Work) -> JSON:
 
 
 def _run(work: Work) -> JSON:
-    """Fit, or load what was fitted before; then serve the riders. A fit that kept no weights is repeated for a late rider, which its record says."""
+    """Fit, or load what was fitted before; then serve the riders."""
     from w2s_ray.backends.devices import use_threads
 
-    recipe = Recipe.model_validate(work.params["recipe"])
     use_threads(work.resources)
-    model_path = locate(str(work.hints["model_path"]))
-    cache = cache_folder() / "tokens"
-    kept = None if work.fresh else work.store.open(work.call.key)
-    if kept is not None and kept.record.value["kept"] != "predictions":
-        fitted = _load(kept.path, model_path, work, cache)
-    else:
-        data = Dataset.load(work.input("data").path)
-        fitted = _fit(data, label_sets(work), model_path, recipe, work, cache)
-    refit = kept is not None and kept.record.value["kept"] == "predictions"
+    if not _wants_fit(work):
+        model_path, cache = locate(str(work.hints["model_path"])), cache_folder() / "tokens"
+        return _finish(work, _load(work.store.open(work.call.key).path, model_path, work, cache))
+    return _finish(work, _fit(_job(work)))
+
+
+def run_many(works: Sequence[Work]) -> list[JSON | Exception]:
+    """Several fits of one group, by one process; each is finished when it is fitted. What only has to be loaded is not a fit."""
+    from w2s_ray.backends.devices import use_threads
+    from w2s_ray.backends.fused import fit_many
+
+    use_threads(works[0].resources)
+    outcomes: dict[str, JSON | Exception] = {}
+    for work in works:
+        if not _wants_fit(work):
+            outcomes[work.attempt] = caught(lambda work=work: _run(work))  # type: ignore[misc]  # mypy does not infer such a lambda
+    fits = {work.attempt: work for work in works if work.attempt not in outcomes}
+    jobs = {attempt: caught(lambda work=work: _job(work)) for attempt, work in fits.items()}  # type: ignore[misc]
+    outcomes |= {attempt: job for attempt, job in jobs.items() if isinstance(job, Exception)}
+    sound = {attempt: job for attempt, job in jobs.items() if not isinstance(job, Exception)}
+    for attempt, fitted in zip(sound, fit_many(list(sound.values())) if sound else (), strict=True):
+        if isinstance(fitted, Exception):
+            outcomes[attempt] = fitted
+        else:
+            outcomes[attempt] = caught(lambda work=fits[attempt], fitted=fitted: _finish(work, fitted))  # type: ignore[misc]
+    return [outcomes[work.attempt] for work in works]
+
+
+def caught(make: Callable[[], T]) -> T | Exception:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001  (one member's; the others go on, and the engine records it)
+        return error
+
+
+def _wants_fit(work: Work) -> bool:
+    """A fit that kept no weights is repeated for a late rider, which its record says."""
+    return work.fresh or _refits(work)
+
+
+def _refits(work: Work) -> bool:
+    return not work.fresh and work.store.open(work.call.key).record.value["kept"] == "predictions"
+
+
+def _job(work: Work) -> Job:
+    from w2s_ray.backends.fit import Job
+
+    recipe = Recipe.model_validate(work.params["recipe"])
+    data = Dataset.load(work.input("data").path)
+    return Job(data, label_sets(work), locate(str(work.hints["model_path"])), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch)
+
+
+def _finish(work: Work, fitted: Fitted) -> JSON:
+    """The riders, the weights if they are kept, the log."""
+    value = {"refit": _refits(work)}
     seconds = fitted.facts.get("seconds", {})
     began = time.monotonic()
     for rider in work.call.riders:
-        _serve(work, rider, fitted, {"refit": refit})
+        _serve(work, rider, fitted, value)
     seconds["predict"] = time.monotonic() - began
     if not work.fresh:
         if work.leads:
@@ -87,15 +149,14 @@ def _run(work: Work) -> JSON:
         fitted.save(work.out)
     _write_log(work.out, fitted)
     seconds["save"] = time.monotonic() - began
-    return {"kept": _kept(work, recipe), "supervision": supervision(work), "facts": fitted.facts | work.hints.get("launch", {})}
+    return {"kept": _kept(work), "supervision": supervision(work), "facts": fitted.facts | work.hints.get("launch", {})}
 
 
-def _fit(data: Dataset, labels: list[LabelSet], model_path: str, recipe: Recipe, work: Work, cache: Path) -> Fitted:
+def _fit(job: Job) -> Fitted:
     """By this process, or with the others of its gang."""
-    from w2s_ray.backends.fit import Job, fit
+    from w2s_ray.backends.fit import fit
 
-    job = Job(data, labels, model_path, recipe, work.resources, work.place, cache, watch=work.watch)
-    if work.resources.sharded:
+    if job.resources.sharded:
         from w2s_ray.backends.sharded import fit_sharded
 
         return fit_sharded(job)
@@ -132,10 +193,10 @@ def supervision(work: Work) -> list[str]:
     return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 
-def _kept(work: Work, recipe: Recipe) -> str:
+def _kept(work: Work) -> str:
     if not work.hints.get("keep_weights"):
         return "predictions"
-    return "adapter" if recipe.adapt == "lora" else "model"
+    return "adapter" if work.params["recipe"]["adapt"] == "lora" else "model"
 
 
 def _write_log(folder: Path, fitted: Fitted) -> None:

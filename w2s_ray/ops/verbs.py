@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
 from w2s_ray.core.dataset import Dataset
@@ -16,10 +17,11 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import put_content
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle, RiderSpec
+from w2s_ray.engine.step import GROUP, TOGETHER
 from w2s_ray.ops.embed import EMBED, PROBE
 from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
 from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
-from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, recipe_identity
+from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, group_of, recipe_identity
 
 Labels = Handle | Sequence[Handle]
 
@@ -87,12 +89,14 @@ class Verbs:
                 f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for cross-entropy: leave the loss out, or use adapt: full or lora"
             )
         taught = labels if isinstance(labels, Handle) else tuple(labels)
+        inputs = {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught}
         handle = self.context.submit(
             PROBE if probe else TRAIN,
             {"model": learner.model.identity, "recipe": recipe_identity(learner.recipe)},
-            {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught},
+            inputs,
             resources=one_process(learner.resources) if probe else learner.resources,
-            hints={"model_path": learner.model.path, "keep_weights": not predict_on if keep_weights is None else keep_weights, "one_of_many": one_of_many},
+            hints={"model_path": learner.model.path, "keep_weights": not predict_on if keep_weights is None else keep_weights}
+            | (_many(learner, inputs) if one_of_many else {}),
             riders=[self._prediction(learner, rows) for rows in dict.fromkeys((*predict_on, *self.always_on))],
         )
         return Trained(learner, handle)
@@ -133,6 +137,15 @@ class Verbs:
         if learner.recipe.adapt == "probe":
             return RiderSpec(PREDICT, {}, {"features": self.embed(learner, data)})
         return RiderSpec(PREDICT, {}, {"data": data})
+
+
+def _many(learner: Learner, inputs: dict[str, Any]) -> dict[str, Any]:
+    """How one of many may run: as a trial of Ray Tune, and with others of its kind as one computation."""
+    if learner.recipe.adapt == "probe":
+        group, together = None if learner.resources.fuse is False else inputs["features"].key.digest, "w2s_ray.ops.embed:probe_many"
+    else:
+        group, together = group_of(learner.model.identity, learner.recipe, learner.resources), "w2s_ray.ops.train:run_many"
+    return {"one_of_many": True} | ({GROUP: group, TOGETHER: together} if group else {})
 
 
 def member_seed(seed: int, place: int) -> int:

@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from ray.exceptions import RayError, RayTaskError
 from w2s_ray.core.errors import Interrupted, ResourceError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import execute
-from w2s_ray.engine.executor import Started
+from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster
 from w2s_ray.runtime.admission import Admission
@@ -39,12 +40,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Job:
-    call: Call
-    started: Started
-    future: Future[None] = field(default_factory=Future)
+    """A call, or several that one process computes together."""
+
+    calls: list[Call]
+    started: list[Started]
+    futures: list[Future[None]]
     ref: Any = None
-    error: BaseException | None = None  # of a gang or a member, which have no reference
+    errors: Sequence[BaseException | None] | BaseException = ()  # of a gang or of members, which have no reference
     demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold; nothing where Ray keeps it for an autoscaler's next node
+
+    @property
+    def call(self) -> Call:
+        return self.calls[0]
+
+    def begun(self) -> None:
+        for started in self.started:
+            started()
+
+    def end(self, errors: Sequence[BaseException | None] | BaseException = ()) -> None:
+        """One for each call, one for all, or none."""
+        each = [errors] * len(self.calls) if isinstance(errors, BaseException) else list(errors) or [None] * len(self.calls)
+        for future, error in zip(self.futures, each, strict=True):
+            if not future.done():
+                future.set_result(None) if error is None else future.set_exception(error)
+
+
+def _together(jobs: list[_Job]) -> _Job:
+    calls, started, futures = ([each for job in jobs for each in getattr(job, part)] for part in ("calls", "started", "futures"))
+    return _Job(calls, started, futures)
 
 
 class RayExecutor:
@@ -55,6 +78,7 @@ class RayExecutor:
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._open: set[_Job] = set()  # those whose futures somebody waits for
         self._running: set[_Job] = set()
+        self._gathered: list[_Job] = []  # calls that may be computed together wait a moment for each other
         self._members: dict[Resources, Members] = {}
         self._experiments: list[Members] = []  # all that there were
         self._gangs: list[threading.Thread] = []
@@ -65,9 +89,9 @@ class RayExecutor:
     # --- any thread ---
 
     def launch(self, call: Call, started: Started) -> Future[None]:
-        job = _Job(call, started)
+        job = _Job([call], [started], [Future()])
         self._inbox.put(("launch", job))
-        return job.future
+        return job.futures[0]
 
     def close(self, now: bool = False) -> None:
         self._inbox.put(("stop" if now else "drain", None))
@@ -90,8 +114,7 @@ class RayExecutor:
             self._serve()
         except Exception as error:  # noqa: BLE001  (a lost head, a refused option: no future may stay open)
             for job in self._open:
-                if not job.future.done():
-                    job.future.set_exception(error)
+                job.end(error)
             self._refuse_all(error)
         finally:
             self._leave()
@@ -100,7 +123,7 @@ class RayExecutor:
         """Until this executor is closed."""
         while (message := self._inbox.get())[0] not in ("drain", "stop"):
             if message[0] == "launch":
-                message[1].future.set_exception(error)
+                message[1].end(error)
 
     def _leave(self) -> None:
         """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and Train must be through. One that is not, because
@@ -116,16 +139,23 @@ class RayExecutor:
         draining = False
         while not (draining and not self._running):
             try:
-                what, job = self._inbox.get(timeout=REFRESH_S)
+                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else REFRESH_S)
             except queue.Empty:
-                self._look()
-                what, job = "look", None
+                what, job = "gathered" if self._gathered else "look", None
             if what == "stop":
                 self._stop()
                 return
             if what == "launch":
                 self._open.add(job)
-                self._accept(job)
+                if job.call.group is None or self._joined:
+                    self._accept(job)
+                else:
+                    self._gathered.append(job)
+            elif what == "gathered":
+                for together in self._deal():
+                    self._accept(together)
+            elif what == "look":
+                self._look()
             elif what == "done":
                 self._end(job)
             draining |= what == "drain"
@@ -143,6 +173,22 @@ class RayExecutor:
                 if more and self._devices.take(more):
                     job.demand = grown
 
+    def _deal(self) -> list[_Job]:
+        """The gathered calls, those of one group in as many jobs of like size as there are places for them."""
+        groups: dict[Any, list[_Job]] = {}
+        for job in self._gathered:
+            groups.setdefault(job.call.group, []).append(job)
+        self._gathered.clear()
+        dealt = []
+        for jobs in groups.values():
+            demand, totals = _demand(jobs[0].call.resources, 1), cluster.totals()
+            places = max(1, min((int(totals[name] / amount) for name, amount in demand.items() if amount), default=1))
+            hands = [jobs[n::places] for n in range(min(places, len(jobs)))]
+            dealt += [_together(hand) for hand in hands]
+            self._open -= set(jobs)
+        self._open |= set(dealt)
+        return dealt
+
     def _accept(self, job: _Job) -> None:
         resources = job.call.resources
         one, least = _demand(resources, 1), _demand(resources, resources.fewest)
@@ -154,9 +200,8 @@ class RayExecutor:
             if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
         ]
         if lacking and (self._local or resources.sharded):
-            job.future.set_exception(
-                ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
-            )
+            job.end(ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address"))
+            self._open.discard(job)
         elif lacking:
             # An autoscaler adds nodes only for demands that Ray has seen.
             logger.warning("%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking))
@@ -169,13 +214,13 @@ class RayExecutor:
         resources = job.call.resources
         if resources.sharded:
             self._running.add(job)
-            job.started()
+            job.begun()
             self._gangs.append(threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True))
             self._gangs[-1].start()
             return
         if job.call.hints.get("one_of_many") and not self._joined:  # a trial of Tune's has no experiments of its own
             self._running.add(job)
-            job.started()
+            job.begun()
             self._join_members(job)
             return
         task = _run_on_gpu if resources.gpus else _run
@@ -186,7 +231,7 @@ class RayExecutor:
             options["memory"] = resources.memory_gb * GB
         job.ref = task.options(**options).remote(job.call)
         self._running.add(job)
-        job.started()
+        job.begun()
         job.ref.future().add_done_callback(lambda done: self._inbox.put(("done", job)))
 
     def _follow_gang(self, job: _Job) -> None:
@@ -194,7 +239,7 @@ class RayExecutor:
         try:
             run_gang(job.call)
         except BaseException as error:  # noqa: BLE001  (whatever it is, the future must learn it)
-            job.error = error
+            job.errors = error
         self._inbox.put(("done", job))
 
     def _join_members(self, job: _Job) -> None:
@@ -203,39 +248,36 @@ class RayExecutor:
 
         done = partial(self._follow_member, job)
         members = self._members.get(job.call.resources)
-        if members is None or not members.put(job.call, done):
+        if members is None or not members.put(job.calls, done):
             members = self._members[job.call.resources] = Members(job.call.resources)
             self._experiments.append(members)
-            members.put(job.call, done)
+            members.put(job.calls, done)
 
-    def _follow_member(self, job: _Job, error: BaseException | None) -> None:
+    def _follow_member(self, job: _Job, errors: Sequence[BaseException | None] | BaseException) -> None:
         """From a thread of its experiment."""
-        job.error = error
+        job.errors = errors
         self._inbox.put(("done", job))
 
     def _end(self, job: _Job) -> None:
         self._running.discard(job)
         if job.demand:
             self._devices.release(job.demand)
+        errors = job.errors
         try:
             if job.ref is not None:
                 ray.get(job.ref)
         except RayTaskError as error:
-            job.future.set_exception(error.cause if isinstance(error.cause, Exception) else error)
+            errors = error.cause if isinstance(error.cause, Exception) else error
         except RayError as error:
-            job.future.set_exception(error)
-        else:
-            if job.error is None:
-                job.future.set_result(None)
-            else:
-                job.future.set_exception(job.error)
+            errors = error
+        job.end(errors)
         self._open.discard(job)
 
     def _stop(self) -> None:
-        for job in (*self._running, *self._devices.withdraw()):
+        for job in (*self._running, *self._devices.withdraw(), *self._gathered):
             if job.ref is not None:
                 ray.cancel(job.ref, force=True)
-            job.future.set_exception(Interrupted("the run was stopped"))
+            job.end(Interrupted("the run was stopped"))
 
 
 def _demand(resources: Resources, workers: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.execute import execute, new_attempt
+from w2s_ray.engine.execute import execute, execute_many, new_attempt
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.runtime.output import captured
@@ -32,9 +32,9 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }  # the only ways to keep Tune from printing, and from writing logs that nobody reads
-ERROR = "error"  # of a trial's last result
+ERRORS = "errors"  # of a trial's last result, one a call
 
-Done = Callable[[BaseException | None], None]
+Done = Callable[[Sequence[BaseException | None] | BaseException], None]
 
 
 @dataclass(eq=False)
@@ -43,20 +43,20 @@ class Members:
 
     resources: Resources
     name: str = field(default_factory=lambda: f"members-{new_attempt()}")
-    _waiting: deque[tuple[Call, Done]] = field(default_factory=deque)
+    _waiting: deque[tuple[Sequence[Call], Done]] = field(default_factory=deque)
     _running: dict[str, Done] = field(default_factory=dict)  # by trial
     _drained: bool = False
     _stopped: bool = False
     _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, call: Call, done: Done) -> bool:
-        """Run a member; False when the experiment has ended, and another must be made. `done` is called once, from the experiment's thread."""
+    def put(self, calls: Sequence[Call], done: Done) -> bool:
+        """Run a member, or several that are computed together; False when the experiment has ended, and another must be made. `done` is called once, from the experiment's thread."""
         with self._lock:
             if self._drained:
                 return False
             begins = not self._waiting and not self._running
-            self._waiting.append((call, done))
+            self._waiting.append((calls, done))
             if begins and self.name not in _experiments:
                 _experiments[self.name] = self
                 self._thread = threading.Thread(target=self._experiment, name=f"w2s-{self.name}", daemon=True)
@@ -75,8 +75,8 @@ class Members:
         """The next member's config; None while others run and more may come; Tune's word for the end otherwise."""
         with self._lock:
             if self._waiting:
-                call, self._running[trial] = self._waiting.popleft()
-                return {"call": call}
+                calls, self._running[trial] = self._waiting.popleft()
+                return {"calls": calls}
             if self._running:
                 return None
             self._drained = True
@@ -85,11 +85,12 @@ class Members:
     def stopped(self) -> bool:
         return self._stopped
 
-    def ended(self, trial: str, error: BaseException | None) -> None:
+    def ended(self, trial: str, errors: Sequence[BaseException | None] | BaseException) -> None:
+        """One for each of the trial's calls, or one for all."""
         with self._lock:
             done = self._running.pop(trial, None)
         if done is not None:
-            done(error)
+            done(errors)
 
     def _experiment(self) -> None:
         error: BaseException = RuntimeError("Ray Tune ended before its trials")
@@ -137,13 +138,17 @@ _registering = threading.Lock()
 
 def _run_member(config: dict[str, Any]) -> None:
     """In a process of Tune's. A mistake of the step's own is a result, so that Tune does not try it again."""
-    error: BaseException | None = None
+    calls: Sequence[Call] = config["calls"]
     with captured() as tail:
-        try:
-            execute(config["call"], tail)
-        except Exception as fault:  # noqa: BLE001  (the driver raises it)
-            error = fault
-    tune.report({ERROR: error})
+        if len(calls) > 1:
+            errors = execute_many(calls, tail)
+        else:
+            errors = [None]
+            try:
+                execute(calls[0], tail)
+            except Exception as error:  # noqa: BLE001  (the driver raises it)
+                errors = [error]
+    tune.report({ERRORS: errors})
 
 
 class _Queue(Searcher):
@@ -190,7 +195,7 @@ class _Report(TrialProgressCallback):
         """A trial reports once, at its end."""
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _experiments[self._name].ended(trial.trial_id, (trial.last_result or {}).get(ERROR))
+        _experiments[self._name].ended(trial.trial_id, (trial.last_result or {}).get(ERRORS) or RuntimeError("its trial ended without a result"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A process was lost more often than the request allows."""

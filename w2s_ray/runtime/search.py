@@ -36,6 +36,7 @@ from w2s_ray.runtime.members import SETTINGS
 from w2s_ray.runtime.output import captured
 
 GB = 2.0**30
+WORST = 1e30  # finite, for Ray's schedulers compute percentiles of it
 DRIVER_GB = 1.0  # a trial that launches gangs: a process without a device of its own, which Tune must be asked for by something
 VALUES, STEP, FACTS, ERROR = "values", "step", "facts", "error"  # of a trial's reports
 
@@ -196,7 +197,7 @@ class _Suggestions(OptunaSearch):
         # OptunaSearch opens the study of this name in this storage again.
         super().__init__(space=_Space(search.space), metric=metric, mode=mode, sampler=search.sampler(0), study_name=study.study_name, storage=study._storage)
         self._optuna: Any = self._ot_study
-        self._worst = tuple(-math.inf if direction == optuna.study.StudyDirection.MAXIMIZE else math.inf for direction in study.directions)
+        self._worst = tuple(-WORST if direction == optuna.study.StudyDirection.MAXIMIZE else WORST for direction in study.directions)
         self._left = [trial._trial_id for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,))]
         self._number = {trial._trial_id: trial.number for trial in study.get_trials()}
 
@@ -225,7 +226,9 @@ class _Suggestions(OptunaSearch):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """The value after each step, of one objective: Optuna shows it."""
         if ERROR not in result and len(result[VALUES]) == 1 and math.isfinite(result[VALUES][0]):
-            self._ot_trials[trial_id].report(result[VALUES][0], result[STEP])
+            trial = self._ot_trials[trial_id]
+            if result[STEP] not in self._optuna._storage.get_trial(trial._trial_id).intermediate_values:  # one that begins again says all again
+                trial.report(result[VALUES][0], result[STEP])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         search, _ = _searches[self._name]

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from toy_rows import shuffled, toy
 
 from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.probes import FittedProbe, Probe, fit_probe, logistic, ridge
+from w2s_ray.backends.probes import FittedProbe, Probe, fit_probe, fit_probes, logistic, ridge
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.features import Features
@@ -34,6 +34,31 @@ def test_logistic_is_scikit_learns(classes: int, l2: float) -> None:
     theirs = LogisticRegression(C=1 / (l2 * 300), tol=1e-10, max_iter=5000).fit(standard.transform(features), truth)
     assert np.allclose(found.predict(features), theirs.predict_proba(standard.transform(features)), atol=1e-5)
     assert np.allclose(found.weight_DC.T, theirs.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_probes_that_are_solved_together_are_those_that_are_solved_alone(classes: int) -> None:
+    """Bootstraps, penalties, features and teachers of their own; rows that no other member sees; features far from zero."""
+    array, truth = blobs(120, 6, classes)
+    ids = [f"r{n}" for n in range(120)]
+    features = Features.of(ids, (array + 1000).astype(np.float32), layer=-1)
+    rng = np.random.default_rng(0)
+    labels = [
+        [LabelSet.of(ids, np.eye(classes)[rng.permutation(truth) if n == 2 else truth], weight_N=np.bincount(rng.integers(120, size=120), minlength=120))]
+        for n in range(5)
+    ]
+    labels[1].append(LabelSet.of(ids, np.full((120, classes), 1 / classes), mask_N=np.arange(120) < 60))
+    recipes = [
+        Recipe(adapt="probe", l2=l2, features=share, seed=n) for n, (l2, share) in enumerate([(1e-3, 1.0), (0.1, 1.0), (1e-2, 0.5), (1.0, 0.5), (1e-3, 0.7)])
+    ]
+    together = fit_probes(features, labels, recipes)
+    for one, taught, recipe in zip(together, labels, recipes, strict=True):
+        alone = fit_probe(features, taught, recipe)
+        assert np.allclose(one.predict(features).probs_NK, alone.predict(features).probs_NK, atol=1e-5)
+        assert one.facts["rows"] == alone.facts["rows"]
+        assert one.facts["fused"] == 5
+        unread = np.setdiff1d(np.arange(6), recipe.read_features(6))
+        assert not one.probe.weight_DC[unread].any()
 
 
 def test_soft_labels_and_weights_are_shares_of_rows() -> None:
