@@ -259,13 +259,8 @@ def test_every_shipped_experiment_loads_plans_and_states_a_hypothesis(face: Face
 
 def test_a_search_that_cannot_be_is_refused_before_anything_runs(face: Face) -> None:
     assert "tune is missing" in face.w2s("tune", face.study()).refusal
-    space = {"train.strong.lr": {"log": [1e-4, 1e-2]}}
-    assert (
-        "at 0 the study is not valid: train.weak.epochs is 0"
-        in face.w2s("tune", face.study({"tune": {"space": {"train.weak.epochs": {"int": [0, 2]}}}})).refusal
-    )
-    too_much = {"tune": {"space": space}, "resources": {"strong": {"cpus": 4096}}}
-    assert "a trial asks for 4096 CPU" in face.w2s("tune", face.study(too_much)).refusal
+    none = {"tune": {"space": {"train.weak.epochs": {"int": [0, 2]}}}}
+    assert "at 0 the study is not valid: train.weak.epochs is 0" in face.w2s("tune", face.study(none)).refusal
     assert not (face.folder / "runs").exists()
 
 

@@ -10,6 +10,7 @@ from studies import config, run, write_rows
 
 from w2s_ray.config.load import expand
 from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
@@ -74,3 +75,19 @@ def test_a_recipe_of_a_mix_is_checked_when_the_study_is_read(tmp_path: Path, rec
     write_rows(tmp_path)
     with pytest.raises(ConfigError, match=fault):
         expand(config({"type": "model_mix", "recipes": recipes}), tmp_path)
+
+
+@pytest.mark.parametrize("adapt", ["full", "probe"])
+def test_members_may_differ_in_their_prompt(tmp_path: Path, adapt: str) -> None:
+    """Each reads the rows its own way, in training and when it labels. The first probe is the floor's, for a probe has no seed."""
+    write_rows(tmp_path)
+    raw = config({"type": "model_mix", "recipes": [{}, {"prompt": "vaze {text}"}, {"prompt": "{text} rubi"}]})
+    raw["train"] = {**raw["train"], "weak": {**raw["train"]["weak"], "adapt": adapt}}
+    ran = run(raw, tmp_path, str(tmp_path / "store"))
+    weak = 4 if adapt == "full" else 3
+    assert len([key for key in ran.executed if key.startswith(("train/world-nano", "probe/world-nano"))]) == weak
+    store = open_store(str(tmp_path / "store"))
+    said = {LabelSet.load(store.open(key).path).digest for key in store.finished("predict") if "nano" in key.slug}
+    assert len(said) == 2 * weak  # of the pool and of the test rows
+    with pytest.raises(ConfigError, match="so that all rows would read alike"):
+        expand(config({"type": "model_mix", "recipes": [{"prompt": "all alike"}]}), tmp_path)

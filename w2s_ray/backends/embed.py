@@ -18,12 +18,12 @@ from w2s_ray.core.resources import Resources
 
 
 def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path | None) -> Features:
-    """Pooled hidden states. Of the recipe, `layer` (-1 is the last, 0 the embeddings), `pooling` and `precision` count."""
+    """Pooled hidden states. Of the recipe, `layer` (-1 is the last, 0 the embeddings), `pooling`, `precision` and `prompt` count."""
     device = pick_device(resources)
     tokenizer = load_tokenizer(model_path)
     cast = autocast(device, recipe.precision)
     backbone = load_backbone(model_path, dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32)
-    tokens = tokenise(data, tokenizer, cache)
+    tokens = tokenise(data.prompted(recipe.prompt), tokenizer, cache)
     tokens.check_lengths(backbone.positions, model_path)
     no_head = torch.nn.Linear(1, 1)
     classifier = Classifier(backbone, no_head, recipe, cast).to(device)

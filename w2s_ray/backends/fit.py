@@ -105,7 +105,7 @@ class Prepared:
         targets = job.targets()
         clock = Clock(device)
         tokenizer = load_tokenizer(job.model_path)
-        tokens = tokenise(job.data, tokenizer, job.cache)
+        tokens = tokenise(job.data.prompted(recipe.prompt), tokenizer, job.cache)
         resources = settled(job.model_path, recipe, tokens, job.resources, device, share=share)
         clock.lap("tokenise")
         classifier = build_classifier(job.model_path, recipe, job.data.num_classes, cast)

@@ -73,7 +73,7 @@ class Fitted:
         write_fit_file(folder, self.recipe, self.classes)
 
     def _tokens(self, data: Dataset) -> Tokens:
-        tokens = tokenise(data, self.tokenizer, self.cache)
+        tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
         tokens.check_lengths(self.classifier.positions, "this model")
         return tokens
 

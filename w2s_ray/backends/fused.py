@@ -25,8 +25,8 @@ from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.models import shape_of
 from w2s_ray.core.errors import FitError, OutOfMemory, ResourceError
 
-# On a CPU a stack saves what is paid for each operation, which wide models hardly notice (benchmarks/ensemble.md).
-WIDEST_ON_CPU = {"full": 32, "lora": 64}
+# On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers (tokens times width; benchmarks/ensemble.md).
+MOST_NUMBERS_ON_CPU = 25_000
 MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest row of all members
 
 
@@ -66,8 +66,10 @@ def _fit_together(jobs: Sequence[Job]) -> list[Fitted | FitError]:
 
 def _pays(prepared: Sequence[Prepared]) -> bool:
     """Whether the stack is faster than one after another."""
-    device, job = prepared[0].loop.training.device.type, prepared[0].job
-    if device == "cpu" and shape_of(job.model_path).width > WIDEST_ON_CPU[job.recipe.adapt]:
+    first = prepared[0]
+    device = first.loop.training.device.type
+    tokens = sum(int(one.loop.tokens.lengths_N[one.loop.rows].sum()) / one.loop.steps_per_epoch for one in prepared) / len(prepared)
+    if device == "cpu" and tokens * shape_of(first.job.model_path).width > MOST_NUMBERS_ON_CPU:
         return False
     longest = [[int(one.loop.tokens.lengths_N[rows].max()) for rows in one.loop.epoch(0)] for one in prepared]
     padding: float = sum(max(step) * len(step) for step in zip(*longest, strict=False)) / sum(sum(step) for step in zip(*longest, strict=False))

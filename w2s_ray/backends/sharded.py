@@ -119,7 +119,7 @@ def fit_sharded(job: Job) -> ShardedFitted:
             f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
     tokenizer = load_tokenizer(job.model_path)
-    tokens = tokenise(data, tokenizer, job.cache)
+    tokens = tokenise(data.prompted(recipe.prompt), tokenizer, job.cache)
     resources = settled(job.model_path, recipe, tokens, job.resources, device, gang)
     config = zero_config(recipe, int(resources.zero), resources.offload)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", gang.rank))

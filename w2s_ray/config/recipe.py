@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
 
+from w2s_ray.core.dataset import PLAIN
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import build
 from w2s_ray.core.seeds import stream
@@ -52,8 +53,16 @@ class Recipe(Frozen):
     l2: float = Field(1e-3, ge=0, description="of the linear probe")
     layer: int = Field(-1, description="whose hidden states the head or the linear probe reads; -1 is the last")
     features: float = Field(1.0, gt=0, le=1, description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed")
+    prompt: str = Field(PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)")
     bucket: int = Field(16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches")
     seed: int = 0
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_has_the_text(cls, prompt: str) -> str:
+        if "{text}" not in prompt:
+            raise ValueError(f"{prompt!r} has no {{text}}, so that all rows would read alike; write it where the row's text belongs")
+        return prompt
 
     @field_validator("betas")
     @classmethod

@@ -6,7 +6,7 @@ Shapes: N rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
@@ -23,6 +23,8 @@ Kind = Literal["text", "pair", "preference"]
 COLUMNS: dict[Kind, tuple[str, ...]] = {"text": ("text",), "pair": ("first", "second"), "preference": ("first", "second")}
 
 Texts = npt.NDArray[np.object_]
+
+PLAIN = "{text}"  # the prompt that adds nothing
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ class Dataset:
         inputs = {column: texts[rows] for column, texts in self.inputs.items()}
         sources = None if self.sources is None else self.sources[rows]
         return Dataset.of(self.name, split or self.split, self.kind, self.classes, wanted, sources=sources, **inputs)
+
+    def prompted(self, prompt: str) -> Dataset:
+        """The same rows with a prompt around each text (of a pair around the first): `{text}` stands for it."""
+        if prompt == PLAIN:
+            return self
+        first = COLUMNS[self.kind][0]
+        texts = np.array([prompt.replace("{text}", str(text)) for text in self.inputs[first]], dtype=object)
+        return replace(self, inputs={**self.inputs, first: texts})
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.features import Features
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
@@ -36,7 +36,7 @@ def embed(work: Work) -> JSON:
     from w2s_ray.backends.devices import use_threads
 
     use_threads(work.resources)
-    recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"])
+    recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"], prompt=work.params.get("prompt", PLAIN))
     model_path, data, cache = locate(str(work.hints["model_path"])), Dataset.load(work.input("data").path), cache_folder() / "tokens"
     if work.resources.sharded:
         from w2s_ray.backends.gang import lost_peers

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
@@ -29,7 +29,7 @@ T = TypeVar("T")
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
 # Fields that came later count where they are used, so that what was made before them keeps its key.
-LATER = {"features": 1.0, "layer": -1}
+LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN}
 
 
 def recipe_identity(recipe: Recipe) -> dict[str, Any]:

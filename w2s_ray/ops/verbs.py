@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
-from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
@@ -113,6 +113,7 @@ class Verbs:
             return self.context.ride(model.handle, RiderSpec(EMBED_TRAINED, {"layer": wanted}, {"data": data}))
         base = model if isinstance(model, Learner) else model.learner  # a probe leaves the features as they were
         params = {"model": base.model.identity, "layer": wanted, "pooling": recipe.pooling, "precision": recipe.precision}
+        params |= {} if recipe.prompt == PLAIN else {"prompt": recipe.prompt}
         return self.context.submit(EMBED, params, {"data": data}, resources=base.resources, hints={"model_path": base.model.path})
 
     def put(self, labels: LabelSet) -> Handle:

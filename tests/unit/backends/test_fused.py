@@ -127,7 +127,7 @@ def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path:
 
 
 def test_where_it_does_not_pay_members_are_trained_one_after_another(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2s_ray.backends.fused.WIDEST_ON_CPU", {"full": 4, "lora": 4})
+    monkeypatch.setattr("w2s_ray.backends.fused.MOST_NUMBERS_ON_CPU", 100)
     made = fit_many(jobs(llama, tmp_path / "wide", PLAIN, fuse="auto"))
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
     monkeypatch.undo()
