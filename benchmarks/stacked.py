@@ -79,7 +79,7 @@ def main() -> None:
         started = time.perf_counter()
         alone = [fit(job) for job in made]
         middle = time.perf_counter()
-        together = fit_many(made)
+        together = list(fit_many(made))
         ended = time.perf_counter()
     apart = max(abs(a.log[-1]["loss"] - b.log[-1]["loss"]) for a, b in zip(alone, together, strict=True) if isinstance(b, Fitted))
     print(f"{given.members} members, width {given.width}, {given.layers} layers, {given.rows} rows of {given.length} words, {alone[0].facts['device']}")

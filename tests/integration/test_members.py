@@ -16,7 +16,7 @@ from integration.test_kills import attempts, finish, results, start, timeless
 from studies import FIT, config, run, write_rows
 from toys import ADD
 
-from w2s_ray.core.errors import StepFailed
+from w2s_ray.core.errors import Interrupted, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
@@ -49,6 +49,22 @@ def test_members_share_processes_and_each_fails_for_itself(store_url: str, notes
     assert len({path.read_text() for path in notes.glob("start.*")}) < len(starts)  # a process serves several members
     assert starts.count(bad.key.digest[:12]) == 1  # a mistake is not tried again
     assert starts.count(killed.key.digest[:12]) == 2
+
+
+@pytest.mark.slow
+def test_a_stop_in_the_middle_of_members_ends_their_experiment_and_then_ray(store_url: str, notes: Path) -> None:
+    """A thread of Tune's that asked Ray for something after its end would take this process with it."""
+    import ray
+
+    with Context(open_store(store_url), lambda: on_ray(store_url)) as ctx:
+        running = [ctx.submit(ADD, {"number": n, "slow": 60}, {}, resources=Resources(cpus=0.5), hints=MANY) for n in range(4)]
+        while not list(notes.glob("start.*")):
+            time.sleep(0.1)
+        ctx.interrupt()
+        with pytest.raises(Interrupted):
+            running[0].record()
+    assert not ray.is_initialized()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("w2s-members")]
 
 
 LONGER = {"epochs": 30, "lr": 0.01, "batch": 16, "pooling": "mean"}

@@ -9,7 +9,7 @@ Shapes: M members that are not done, B rows of the longest batch, T tokens, K cl
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,39 +17,57 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
-from w2s_ray.backends.batches import Rows
+from w2s_ray.backends.batches import Rows, epoch_batches, id_hashes
 from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, square_mask, training_mode
 from w2s_ray.backends.devices import pick_device
 from w2s_ray.backends.fit import Job, Loop, Prepared, as_tensor, fit, share_frozen
 from w2s_ray.backends.fitted import Fitted
-from w2s_ray.backends.models import shape_of
-from w2s_ray.core.errors import FitError, OutOfMemory, ResourceError
+from w2s_ray.backends.models import load_tokenizer, shape_of
+from w2s_ray.backends.tokens import tokenise
+from w2s_ray.core.errors import FitError, ResourceError
 
 # On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers (tokens times width; benchmarks/ensemble.md).
 MOST_NUMBERS_ON_CPU = 25_000
 MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest row of all members
 
 
-def fit_many(jobs: Sequence[Job]) -> list[Fitted | FitError]:
-    """What `fit` makes of each. Together where there is memory for that, else in two halves."""
-    if len(jobs) == 1:
-        return [_alone(jobs[0])]
+def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | FitError]:
+    """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is memory for it, else in two halves, or one by one."""
+    if len(jobs) < 2 or not (jobs[0].resources.fuse is True or _pays(jobs)):
+        yield from map(_alone, jobs)
+        return
     try:
-        return _fit_together(jobs)
+        made = _fit_together(jobs)
     except (torch.OutOfMemoryError, ResourceError):
+        made = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     half = len(jobs) // 2
-    return fit_many(jobs[:half]) + fit_many(jobs[half:])
+    yield from made or (one for some in (jobs[:half], jobs[half:]) for one in fit_many(some))
 
 
 def _alone(job: Job) -> Fitted | FitError:
     try:
         return fit(job)
-    except OutOfMemory:
-        raise
     except FitError as error:
         return error
+
+
+def _pays(jobs: Sequence[Job]) -> bool:
+    """Whether the stack is faster than one after another."""
+    first = jobs[0]
+    tokenizer, device = load_tokenizer(first.model_path), pick_device(first.resources).type
+    longest, sizes = [], []
+    for job in jobs:
+        tokens, labelled = tokenise(job.data.prompted(job.recipe.prompt), tokenizer, job.cache), job.targets().labelled
+        lengths = tokens.lengths_N[labelled]
+        batches = epoch_batches(id_hashes(tokens.ids[labelled]), lengths, batch=job.recipe.batch, bucket=job.recipe.bucket, seed=job.recipe.seed, epoch=0)
+        longest.append([int(lengths[rows].max()) for rows in batches])
+        sizes.append(lengths.sum() / len(batches))
+    if device == "cpu" and np.mean(sizes) * shape_of(first.model_path).width > MOST_NUMBERS_ON_CPU:
+        return False
+    steps = list(zip(*longest, strict=False))
+    return bool(sum(max(step) * len(step) for step in steps) <= MOST_PADDING[device] * sum(map(sum, steps)))
 
 
 def _fit_together(jobs: Sequence[Job]) -> list[Fitted | FitError]:
@@ -57,23 +75,9 @@ def _fit_together(jobs: Sequence[Job]) -> list[Fitted | FitError]:
     prepared: list[Prepared] = []
     for job in jobs:
         prepared.append(Prepared.of(job, device, prepared[0].classifier if prepared else None, share=1 / len(jobs)))
-    if not (jobs[0].resources.fuse is True or _pays(prepared)):
-        return [_alone(job) for job in jobs]
     together = Together([one.loop for one in prepared], _vectorisable(jobs[0], prepared[0]))
     together.run(jobs)
     return [together.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)]
-
-
-def _pays(prepared: Sequence[Prepared]) -> bool:
-    """Whether the stack is faster than one after another."""
-    first = prepared[0]
-    device = first.loop.training.device.type
-    tokens = sum(int(one.loop.tokens.lengths_N[one.loop.rows].sum()) / one.loop.steps_per_epoch for one in prepared) / len(prepared)
-    if device == "cpu" and tokens * shape_of(first.job.model_path).width > MOST_NUMBERS_ON_CPU:
-        return False
-    longest = [[int(one.loop.tokens.lengths_N[rows].max()) for rows in one.loop.epoch(0)] for one in prepared]
-    padding: float = sum(max(step) * len(step) for step in zip(*longest, strict=False)) / sum(sum(step) for step in zip(*longest, strict=False))
-    return padding <= MOST_PADDING[device]
 
 
 @dataclass

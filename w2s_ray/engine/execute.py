@@ -100,20 +100,22 @@ def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
     runs = [_Execution.of(call, True, Watch()) for call in calls]
     errors: dict[int, BaseException] = {}
     works: dict[int, Work] = {}
+    ended: set[int] = set()
     for n, run in enumerate(runs):
         try:
             works[n] = run.begin()
         except Exception as error:  # noqa: BLE001  (as in `execute`)
             errors[n] = run.judge(error, log)
     try:
-        made = call_entry(calls[0].hints[TOGETHER])(list(works.values()))
-        for n, value in zip(works, made, strict=True):
+        made = call_entry(calls[0].hints[TOGETHER])(list(works.values())) if works else ()
+        for n, value in zip(works, made, strict=True):  # each as soon as it is there
             if isinstance(value, Exception):
                 errors[n] = runs[n].judge(value, log)
             else:
                 runs[n].publish(value)
+            ended.add(n)
     except Exception as error:  # noqa: BLE001  (as in `execute`)
-        errors |= {n: runs[n].judge(error, log) for n in works if n not in errors and not runs[n].published}
+        errors |= {n: runs[n].judge(error, log) for n in works if n not in ended}
     finally:
         for run in runs:
             run.clean()

@@ -6,7 +6,7 @@ Its identity is the model, the recipe, the rows and the labels. Whether weights 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,26 +86,20 @@ def _run(work: Work) -> JSON:
     return _finish(work, _fit(_job(work)))
 
 
-def run_many(works: Sequence[Work]) -> list[JSON | Exception]:
+def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
     """Several fits of one group, by one process; each is finished when it is fitted. What only has to be loaded is not a fit."""
     from w2s_ray.backends.devices import use_threads
     from w2s_ray.backends.fused import fit_many
 
     use_threads(works[0].resources)
-    outcomes: dict[str, JSON | Exception] = {}
-    for work in works:
-        if not _wants_fit(work):
-            outcomes[work.attempt] = caught(lambda work=work: _run(work))  # type: ignore[misc]  # mypy does not infer such a lambda
-    fits = {work.attempt: work for work in works if work.attempt not in outcomes}
-    jobs = {attempt: caught(lambda work=work: _job(work)) for attempt, work in fits.items()}  # type: ignore[misc]
-    outcomes |= {attempt: job for attempt, job in jobs.items() if isinstance(job, Exception)}
-    sound = {attempt: job for attempt, job in jobs.items() if not isinstance(job, Exception)}
-    for attempt, fitted in zip(sound, fit_many(list(sound.values())) if sound else (), strict=True):
-        if isinstance(fitted, Exception):
-            outcomes[attempt] = fitted
+    fits = [_wants_fit(work) for work in works]
+    fitted = fit_many([_job(work) for work, fit in zip(works, fits, strict=True) if fit])
+    for work, fit in zip(works, fits, strict=True):
+        made = next(fitted) if fit else None
+        if isinstance(made, Exception):
+            yield made
         else:
-            outcomes[attempt] = caught(lambda work=fits[attempt], fitted=fitted: _finish(work, fitted))  # type: ignore[misc]
-    return [outcomes[work.attempt] for work in works]
+            yield caught(lambda work=work, made=made: _run(work) if made is None else _finish(work, made))  # type: ignore[misc]  # mypy does not infer such a lambda
 
 
 def caught(make: Callable[[], T]) -> T | Exception:

@@ -68,7 +68,7 @@ def assert_equal(together: Any, alone: Fitted) -> None:
 def test_each_member_is_the_one_that_is_trained_alone(request: pytest.FixtureRequest, tmp_path: Path, kind: str, adapt: str, features: float) -> None:
     model = request.getfixturevalue(kind)
     base = PLAIN.model_copy(update={"adapt": adapt, "head_init": "normal", "features": features})
-    together = fit_many(jobs(model, tmp_path / "together", base))
+    together = list(fit_many(jobs(model, tmp_path / "together", base)))
     for made, job in zip(together, jobs(model, tmp_path / "alone", base), strict=True):
         assert_equal(made, fit(job))
         assert isinstance(made, Fitted)
@@ -77,8 +77,8 @@ def test_each_member_is_the_one_that_is_trained_alone(request: pytest.FixtureReq
 
 def test_a_step_may_be_cut_and_the_base_of_adapters_is_one(llama: str, tmp_path: Path) -> None:
     base = PLAIN.model_copy(update={"adapt": "lora"})
-    whole = fit_many(jobs(llama, tmp_path / "whole", base))
-    cut = fit_many(jobs(llama, tmp_path / "cut", base, micro_tokens=20))
+    whole = list(fit_many(jobs(llama, tmp_path / "whole", base)))
+    cut = list(fit_many(jobs(llama, tmp_path / "cut", base, micro_tokens=20)))
     for one, other in zip(cut, whole, strict=True):
         assert isinstance(other, Fitted)
         assert_equal(one, other)
@@ -95,7 +95,7 @@ def test_one_member_that_fails_does_not_stop_the_others(llama: str, tmp_path: Pa
         wanted[1].recipe.model_copy(update={"lr": 1e30, "clip": None}),
         *[getattr(wanted[1], n) for n in ("resources", "place", "cache")],
     )
-    made = fit_many([wanted[0], bad, *wanted[2:]])
+    made = list(fit_many([wanted[0], bad, *wanted[2:]]))
     assert isinstance(made[1], FitError)
     for n, job in enumerate(jobs(llama, tmp_path / "b", PLAIN)):
         if n != 1:
@@ -117,22 +117,22 @@ def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path:
     monkeypatch.setattr(Together, "_step", step)
     stopped = jobs(llama, tmp_path / "stopped", PLAIN, checkpoint_every_s=1e-9)
     with pytest.raises(KeyboardInterrupt):
-        fit_many(stopped)
+        list(fit_many(stopped))
     assert all((job.place.folder / CHECKPOINT).exists() for job in stopped)  # type: ignore[attr-defined]  # a toy's place
     alone = fit(stopped[0])
     assert alone.facts["resumed"][0]["step"] == 11
-    together = fit_many(stopped[1:])
+    together = list(fit_many(stopped[1:]))
     for made, job in zip([alone, *together], jobs(llama, tmp_path / "whole", PLAIN), strict=True):
         assert_equal(made, fit(job))
 
 
 def test_where_it_does_not_pay_members_are_trained_one_after_another(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("w2s_ray.backends.fused.MOST_NUMBERS_ON_CPU", 100)
-    made = fit_many(jobs(llama, tmp_path / "wide", PLAIN, fuse="auto"))
+    made = list(fit_many(jobs(llama, tmp_path / "wide", PLAIN, fuse="auto")))
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
     monkeypatch.undo()
     monkeypatch.setattr("w2s_ray.backends.fused.MOST_PADDING", {"cpu": 1.0})
-    made = fit_many(jobs(llama, tmp_path / "long", PLAIN, fuse="auto"))
+    made = list(fit_many(jobs(llama, tmp_path / "long", PLAIN, fuse="auto")))
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
 
 
@@ -149,6 +149,6 @@ def test_where_memory_is_short_they_are_trained_in_halves(llama: str, tmp_path: 
         real(self, some)
 
     monkeypatch.setattr(Together, "run", run)
-    made = fit_many(jobs(llama, tmp_path / "a", PLAIN))
+    made = list(fit_many(jobs(llama, tmp_path / "a", PLAIN)))
     assert sizes == [4, 2, 2]
     assert_equal(made[3], fit(jobs(llama, tmp_path / "b", PLAIN)[3]))
