@@ -26,7 +26,8 @@ LOSSES = sorted(available("w2s_ray.losses"))
 
 @pytest.fixture(params=METHODS)
 def raw(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return config({"type": request.param, **PARAMETERS.get(request.param, {})})
+    """Members one by one: in a stack their last digits depend on who is in it (tests/integration/test_ensembles.py)."""
+    return config({"type": request.param, **PARAMETERS.get(request.param, {})}, resources={"weak": {"fuse": False}})
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,25 @@ def test_members_that_are_one_fit_are_refused(tmp_path: Path, method: dict[str, 
     assert "members 1 and 2 of the ensemble are the same fit" in refusal(config(method, train=train), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "method", [{"type": "bagging", "members": 5}, {"type": "random_subspace", "members": 5}, {"type": "bagging", "members": 5, "combine": "stacking"}]
+)
+@pytest.mark.parametrize("adapt", ["full", "lora", "probe"])
+def test_an_ensemble_that_is_stacked_is_the_ensemble_up_to_rounding(tmp_path: Path, method: dict[str, Any], adapt: str) -> None:
+    write_rows(tmp_path)
+    scores = []
+    for fuse in (True, False):
+        raw = config(method, resources={"weak": {"fuse": fuse}})
+        raw["train"] = {**raw["train"], "weak": {**raw["train"]["weak"], "adapt": adapt}}
+        url = str(tmp_path / f"store-{fuse}")
+        (found,) = run(raw, tmp_path, url).scores.values()
+        scores.append([found["labels"]["log_loss"], found["labels"]["ece"], found["floor"]])
+        store = open_store(url)
+        stacked = [record.value["facts"].get("fused") for key in store.finished("probe" if adapt == "probe" else "train") if (record := store.record(key))]
+        assert any(stacked) == fuse
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
 def test_an_ensemble_that_learns_needs_held_out_rows(tmp_path: Path) -> None:
     write_rows(tmp_path)
     raw = config({"type": "bagging", "members": 2, "combine": "stacking"})

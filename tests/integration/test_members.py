@@ -16,7 +16,7 @@ from integration.test_kills import attempts, finish, results, start, timeless
 from studies import FIT, config, run, write_rows
 from toys import ADD
 
-from w2s_ray.core.errors import Interrupted, StepFailed
+from w2s_ray.core.errors import StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
@@ -51,24 +51,9 @@ def test_members_share_processes_and_each_fails_for_itself(store_url: str, notes
     assert starts.count(killed.key.digest[:12]) == 2
 
 
-@pytest.mark.slow
-def test_a_stop_in_the_middle_of_members_ends_their_experiment_and_then_ray(store_url: str, notes: Path) -> None:
-    """A thread of Tune's that asked Ray for something after its end would take this process with it."""
-    import ray
-
-    with Context(open_store(store_url), lambda: on_ray(store_url)) as ctx:
-        running = [ctx.submit(ADD, {"number": n, "slow": 60}, {}, resources=Resources(cpus=0.5), hints=MANY) for n in range(4)]
-        while not list(notes.glob("start.*")):
-            time.sleep(0.1)
-        ctx.interrupt()
-        with pytest.raises(Interrupted):
-            running[0].record()
-    assert not ray.is_initialized()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("w2s-members")]
-
-
 LONGER = {"epochs": 30, "lr": 0.01, "batch": 16, "pooling": "mean"}
 BAG = {"type": "bagging", "members": 6}
+ONE_BY_ONE = {"weak": {"fuse": False}}  # so that some are done and some are not
 
 
 def wait_for_members(store: Path, count: int, alive: Any) -> dict[Path, Any]:
@@ -80,9 +65,24 @@ def wait_for_members(store: Path, count: int, alive: Any) -> dict[Path, Any]:
 
 
 @pytest.mark.slow
+def test_ctrl_c_in_the_middle_of_members_ends_at_once(tmp_path: Path) -> None:
+    """A thread of Tune's that asked Ray for something after its end would take the process with it, and say 1."""
+    write_rows(tmp_path)
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(config(BAG, train={"weak": LONGER | {"epochs": 3000}, "strong": FIT})))
+    running = start(path, "store", "runs")
+    while not list((tmp_path / "store").glob("train/*/a*")):
+        time.sleep(0.2)
+        assert running.poll() is None
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=20) == 130, (tmp_path / "output.txt").read_text()
+
+
+@pytest.mark.slow
 def test_an_ensemble_whose_driver_is_killed_trains_only_what_it_lacks(tmp_path: Path) -> None:
     write_rows(tmp_path)
-    raw = config(BAG, train={"weak": LONGER, "strong": FIT})
+    raw = config(BAG, train={"weak": LONGER, "strong": FIT}, resources=ONE_BY_ONE)
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(raw))
     finish(start(path, "calm", "calm-runs", "--local"), path)
@@ -101,7 +101,7 @@ def test_an_ensemble_loses_a_node_and_is_the_ensemble(tmp_path: Path, monkeypatc
     from ray.cluster_utils import Cluster
 
     write_rows(tmp_path)
-    raw = config(BAG, train={"weak": LONGER, "strong": FIT})
+    raw = config(BAG, train={"weak": LONGER, "strong": FIT}, resources=ONE_BY_ONE)
     calm = run(raw, tmp_path, str(tmp_path / "calm"))
     url = str(tmp_path / "store")
     ran: list[Any] = []

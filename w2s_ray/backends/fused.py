@@ -32,8 +32,11 @@ MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest ro
 
 
 def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | FitError]:
-    """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is memory for it, else in two halves, or one by one."""
-    if len(jobs) < 2 or not (jobs[0].resources.fuse is True or _pays(jobs)):
+    """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is memory for it, else in two halves, or one by one.
+
+    Also one that is left alone is computed in the same way, so that a member's last digits do not tell who was with it.
+    """
+    if not jobs or not (jobs[0].resources.fuse is True or _pays(jobs)):
         yield from map(_alone, jobs)
         return
     try:
@@ -43,7 +46,7 @@ def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | FitError]:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     half = len(jobs) // 2
-    yield from made or (one for some in (jobs[:half], jobs[half:]) for one in fit_many(some))
+    yield from made or (map(_alone, jobs) if len(jobs) == 1 else (one for some in (jobs[:half], jobs[half:]) for one in fit_many(some)))
 
 
 def _alone(job: Job) -> Fitted | FitError:

@@ -95,6 +95,17 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
         raise run.judge(error, log) from None
 
 
+def execute_hand(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
+    """Run what a process was dealt: calls of one group, or a single call of none."""
+    if calls[0].group is not None:
+        return execute_many(calls, log)
+    try:
+        execute(calls[0], log)
+    except Exception as error:  # noqa: BLE001  (whoever dealt it raises it)
+        return [error]
+    return [None]
+
+
 def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
     """Run calls that may be computed together, each to its own record or error. Their step has a function of several works for that, which returns a value or an error for each."""
     runs = [_Execution.of(call, True, Watch()) for call in calls]

@@ -20,7 +20,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.execute import execute
+from w2s_ray.engine.execute import execute_hand
 from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster
@@ -31,7 +31,7 @@ from w2s_ray.runtime.output import captured
 if TYPE_CHECKING:
     from w2s_ray.runtime.members import Members
 
-LEAVE_S = 10.0  # for what Ray Tune and Train still do when all calls have ended or are given up
+LEAVE_S = 60.0  # for what Ray Tune and Train still do when all calls have ended
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
 GB = 2.0**30
 
@@ -83,6 +83,7 @@ class RayExecutor:
         self._experiments: list[Members] = []  # all that there were
         self._gangs: list[threading.Thread] = []
         self._local = True
+        self._stopped = False
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
 
@@ -126,10 +127,10 @@ class RayExecutor:
                 message[1].end(error)
 
     def _leave(self) -> None:
-        """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and Train must be through. One that is not, because
-        the run was stopped in the middle of it, leaves Ray to the end of this process."""
-        threads = [*(experiment.stop() for experiment in self._experiments), *self._gangs]
-        until = time.monotonic() + LEAVE_S
+        """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and Train must be through. After a stop they are
+        in the middle of something that takes its time; then Ray is left to the end of this process."""
+        threads = [*(experiment.thread for experiment in self._experiments), *self._gangs]
+        until = time.monotonic() + (0.0 if self._stopped else LEAVE_S)
         for thread in threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
         if not self._joined and not any(thread.is_alive() for thread in threads):
@@ -274,6 +275,7 @@ class RayExecutor:
         self._open.discard(job)
 
     def _stop(self) -> None:
+        self._stopped = True
         for job in (*self._running, *self._devices.withdraw(), *self._gathered):
             if job.ref is not None:
                 ray.cancel(job.ref, force=True)
@@ -293,12 +295,17 @@ def _elastic(resources: Resources, totals: dict[str, float]) -> dict[str, float]
 
 @ray.remote
 def _run(call: Call) -> None:
-    with captured() as tail:
-        execute(call, tail)
+    _execute(call)
 
 
 @ray.remote(max_calls=1)
 def _run_on_gpu(call: Call) -> None:
     """A process of its own: CUDA_VISIBLE_DEVICES may change between tasks, under a CUDA that was initialised with the old one."""
+    _execute(call)
+
+
+def _execute(call: Call) -> None:
     with captured() as tail:
-        execute(call, tail)
+        (error,) = execute_hand([call], tail)
+    if error is not None:
+        raise error

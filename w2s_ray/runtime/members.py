@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, Stopper, TuneConfig, Tuner, register_trainable
+from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner, register_trainable
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.execute import execute, execute_many, new_attempt
+from w2s_ray.engine.execute import execute_hand, new_attempt
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.runtime.output import captured
@@ -46,7 +46,6 @@ class Members:
     _waiting: deque[tuple[Sequence[Call], Done]] = field(default_factory=deque)
     _running: dict[str, Done] = field(default_factory=dict)  # by trial
     _drained: bool = False
-    _stopped: bool = False
     _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,9 +62,9 @@ class Members:
                 self._thread.start()
             return True
 
-    def stop(self) -> threading.Thread:
-        """Give up what runs, if anything does; the thread to wait for."""
-        self._stopped = True
+    @property
+    def thread(self) -> threading.Thread:
+        """That asks Ray for things until the experiment has ended."""
         assert self._thread is not None, "an experiment begins with its first member"
         return self._thread
 
@@ -81,9 +80,6 @@ class Members:
                 return None
             self._drained = True
             return str(Searcher.FINISHED)
-
-    def stopped(self) -> bool:
-        return self._stopped
 
     def ended(self, trial: str, errors: Sequence[BaseException | None] | BaseException) -> None:
         """One for each of the trial's calls, or one for all."""
@@ -127,7 +123,6 @@ class Members:
                 verbose=0,
                 failure_config=FailureConfig(max_failures=resources.retries),
                 callbacks=[_Report(self.name)],
-                stop=_Stop(self.name),
             ),
         )
 
@@ -140,14 +135,7 @@ def _run_member(config: dict[str, Any]) -> None:
     """In a process of Tune's. A mistake of the step's own is a result, so that Tune does not try it again."""
     calls: Sequence[Call] = config["calls"]
     with captured() as tail:
-        if len(calls) > 1:
-            errors = execute_many(calls, tail)
-        else:
-            errors = [None]
-            try:
-                execute(calls[0], tail)
-            except Exception as error:  # noqa: BLE001  (the driver raises it)
-                errors = [error]
+        errors = execute_hand(calls, tail)
     tune.report({ERRORS: errors})
 
 
@@ -169,19 +157,6 @@ class _Queue(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
-
-
-class _Stop(Stopper):
-    """Asked by Tune in each of its rounds."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return _experiments[self._name].stopped()
 
 
 class _Report(TrialProgressCallback):
