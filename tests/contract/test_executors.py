@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from toys import ADD, TIMES
 
-from w2s_ray.core.errors import Interrupted, ResourceError, StepFailed
+from w2s_ray.core.errors import ConfigError, Interrupted, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
+from w2s_ray.engine.execute import execute_many
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.handle import Handle, RiderSpec
-from w2s_ray.engine.step import GROUP, TOGETHER
+from w2s_ray.engine.step import GROUP, TOGETHER, Call
 from w2s_ray.engine.store import open_store
 
 
@@ -73,6 +74,23 @@ def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, no
         with pytest.raises(StepFailed, match="all is lost"):
             one.record()
     assert len(list(Path(ctx.store.url).glob("add/*/a*"))) == 9  # attempts that failed left no folder
+
+
+def test_what_is_done_of_a_group_is_not_done_again(store_url: str, notes: Path) -> None:
+    """As when a process was lost after it had published some."""
+    key = ADD.key({"number": 1}, {})
+    call = Call(store_url, key, "add", 1, ADD.entry, {"number": 1}, {}, Resources(), "me", {GROUP: "g", TOGETHER: "toys:add_many"})
+    assert execute_many([call]) == [None]
+    assert execute_many([call]) == [None]
+    assert len(list(notes.glob("start.*"))) == 1
+
+
+def test_a_call_of_a_group_that_cannot_begin_says_so() -> None:
+    call = Call("not/absolute", ADD.key({"number": 1}, {}), "add", 1, ADD.entry, {}, {}, Resources(), "me", {GROUP: "g", TOGETHER: "toys:add_many"})
+    executor = InlineExecutor()
+    with pytest.raises(ConfigError, match="not absolute"):
+        executor.launch(call, lambda: None).result(timeout=10)
+    executor.close()
 
 
 def test_a_stop_ends_running_steps(ctx: Context) -> None:

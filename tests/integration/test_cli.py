@@ -261,6 +261,8 @@ def test_a_search_that_cannot_be_is_refused_before_anything_runs(face: Face) -> 
     assert "tune is missing" in face.w2s("tune", face.study()).refusal
     none = {"tune": {"space": {"train.weak.epochs": {"int": [0, 2]}}}}
     assert "at 0 the study is not valid: train.weak.epochs is 0" in face.w2s("tune", face.study(none)).refusal
+    wrong = {"tune": {"space": {"models.weak": {"choice": ["world/nano", "wrold/micro"]}}}}
+    assert "'wrold/micro' is not" in face.w2s("tune", face.study(wrong)).refusal
     assert not (face.folder / "runs").exists()
 
 

@@ -73,6 +73,13 @@ def test_an_ensemble_that_is_stacked_is_the_ensemble_up_to_rounding(tmp_path: Pa
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
+def test_ensembles_of_several_tasks_at_once_are_stacked_each_for_itself(tmp_path: Path) -> None:
+    raw = config({"type": "bagging", "members": 3}, resources={"weak": {"fuse": True}}, grid={"task.data": ["world:topic", "world:topic5"]})
+    raw["task"] |= {"data": "world:topic"}
+    with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
+        assert not [one.traceback for one in run_cells(expand(raw, tmp_path), context) if one.error]
+
+
 def test_an_ensemble_that_learns_needs_held_out_rows(tmp_path: Path) -> None:
     write_rows(tmp_path)
     raw = config({"type": "bagging", "members": 2, "combine": "stacking"})

@@ -165,6 +165,26 @@ def test_oracles_are_stamped(tmp_path: Path) -> None:
         assert "ORACLE" in report(build_results(mine, context, runs, collected.value["summary"], 1.0))
 
 
+def test_a_search_from_an_oracles_recipe_is_an_oracles(tmp_path: Path) -> None:
+    raw = raw_search(tmp_path, {"space": {X: {"log": [1e-3, 1e-1]}}}, tuned={"search": "search/x", "select_on": "gold"})
+    search(raw, tmp_path, in_this_process, 1)
+    assert load_study(tmp_path / "found" / "best.yaml").config.tuned.select_on == "gold"  # type: ignore[union-attr]
+    assert "ORACLE" in (tmp_path / "found" / "search.md").read_text()
+
+
+def test_a_place_that_a_search_chose_is_told_in_full(tmp_path: Path) -> None:
+    raw = raw_search(tmp_path, {"space": {"task.data": {"choice": ["file:rows.jsonl", "file:more.jsonl"]}}, "sampler": "grid"})
+    (tmp_path / "more.jsonl").write_text((tmp_path / "rows.jsonl").read_text())
+    found = search(raw, tmp_path, in_this_process, 2)
+    assert load_study(tmp_path / "found" / "best.yaml").config.task.data == f"file:{tmp_path / found.front[0].params['task.data'].removeprefix('file:')}"
+
+
+def test_a_grid_of_methods_is_searched_whole(tmp_path: Path) -> None:
+    raw = raw_search(tmp_path, {"space": {X: {"log": [1e-3, 1e-1]}}}, grid={"methods.0.loss": ["xent", "logconf"], "methods.0.name": ["a", "b"]})
+    found = search(raw, tmp_path, in_this_process, 1)
+    assert len(found.trials[0].user_attrs["keys"]) == 4
+
+
 def test_a_search_of_the_weak_model_trains_no_student(tmp_path: Path) -> None:
     raw = raw_search(tmp_path, {"space": {"train.weak.lr": {"log": [1e-3, 1e-1]}}, "objective": {"metric": "log_loss", "of": "weak"}, "sampler": "qmc"})
     found = search(raw, tmp_path, in_this_process, 3)
@@ -226,9 +246,13 @@ def test_a_grid_is_tried_once_and_then_done(tmp_path: Path) -> None:
 @pytest.mark.ray
 def test_nothing_is_left_running_where_values_are_not_numbers(tmp_path: Path) -> None:
     """NaN, errors and lost processes; a process that is lost once has its trial again."""
-    raw = raw_search(tmp_path, {"space": LINE, "sampler": "qmc"}, resources={"weak": {"cpus": 0.5}, "strong": {"cpus": 0.5}})
+    space = LINE | {"train.weak.lr": {"log": [1e-3, 1e-2]}}
+    raw = raw_search(
+        tmp_path, {"space": space, "sampler": "random", "first": [{X: 0.29}, {X: 0.31}, {X: 0.7}]}, resources={"weak": {"cpus": 0.5}, "strong": {"cpus": 0.5}}
+    )
     found = search(raw, tmp_path, with_trial("with_holes"), 24)
     assert set(states(found)) == {"COMPLETE", "FAIL"}
+    assert len({trial.params["train.weak.lr"] for trial in found.trials}) == 24  # also of those that `first` left to be drawn
     assert len(found.trials) == 24
     for trial in found.trials:
         x = trial.params[X]

@@ -24,35 +24,40 @@ from w2s_ray.backends.fit import Job, Loop, Prepared, as_tensor, fit, share_froz
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.models import load_tokenizer, shape_of
 from w2s_ray.backends.tokens import tokenise
-from w2s_ray.core.errors import FitError, ResourceError
+from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
 
 # On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers (tokens times width; benchmarks/ensemble.md).
 MOST_NUMBERS_ON_CPU = 25_000
 MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest row of all members
 
 
-def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | FitError]:
+def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | W2SError]:
     """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is memory for it, else in two halves, or one by one.
 
     Also one that is left alone is computed in the same way, so that a member's last digits do not tell who was with it.
     """
-    if not jobs or not (jobs[0].resources.fuse is True or _pays(jobs)):
-        yield from map(_alone, jobs)
-        return
+    half = len(jobs) // 2
     try:
-        made = _fit_together(jobs)
+        together = bool(jobs) and (jobs[0].resources.fuse is True or _pays(jobs))
+        made = _fit_together(jobs) if together else None
+    except InputError:
+        half, made = 0, None  # one has rows that it cannot read: it fails alone
     except (torch.OutOfMemoryError, ResourceError):
-        made = None
+        together, made = True, None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-    half = len(jobs) // 2
-    yield from made or (map(_alone, jobs) if len(jobs) == 1 else (one for some in (jobs[:half], jobs[half:]) for one in fit_many(some)))
+    if made is not None:
+        yield from made
+    elif half and together:
+        yield from (one for some in (jobs[:half], jobs[half:]) for one in fit_many(some))
+    else:
+        yield from map(_alone, jobs)
 
 
-def _alone(job: Job) -> Fitted | FitError:
+def _alone(job: Job) -> Fitted | W2SError:
     try:
         return fit(job)
-    except FitError as error:
+    except W2SError as error:
         return error
 
 
@@ -73,14 +78,20 @@ def _pays(jobs: Sequence[Job]) -> bool:
     return bool(sum(max(step) * len(step) for step in steps) <= MOST_PADDING[device] * sum(map(sum, steps)))
 
 
-def _fit_together(jobs: Sequence[Job]) -> list[Fitted | FitError]:
+def _fit_together(jobs: Sequence[Job]) -> list[Fitted | W2SError]:
     device = pick_device(jobs[0].resources)
     prepared: list[Prepared] = []
     for job in jobs:
         prepared.append(Prepared.of(job, device, prepared[0].classifier if prepared else None, share=1 / len(jobs)))
+    if any(one.loop.resources.activation_checkpointing is True for one in prepared):
+        raise ResourceError("a stack keeps its activations, and there is no room for them")
     together = Together([one.loop for one in prepared], _vectorisable(jobs[0], prepared[0]))
     together.run(jobs)
-    return [together.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)]
+    made: list[Fitted | W2SError] = [together.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)]
+    for one in made:
+        if isinstance(one, Fitted):
+            one.facts["seconds"]["train"] /= len(jobs)
+    return made
 
 
 @dataclass

@@ -83,8 +83,8 @@ def logistic_many(
     members, width, columns = len(targets_MNK), features.shape[1], 1 if targets_MNK.shape[2] == 2 else targets_MNK.shape[2]
     share_MN1 = (weight_MN / weight_MN.sum(axis=1, keepdims=True))[:, :, None]
     mean_MD = weight_MN @ features / weight_MN.sum(axis=1, keepdims=True)
-    scale_MD = np.sqrt(np.maximum(weight_MN @ features**2 / weight_MN.sum(axis=1, keepdims=True) - mean_MD**2, 0.0))
-    scale_MD[scale_MD < 1e-12] = 1.0
+    scale_MD = np.stack([np.sqrt(share_N1[:, 0] @ (features - mean_D) ** 2) for share_N1, mean_D in zip(share_MN1, mean_MD, strict=True)])
+    scale_MD[scale_MD < 1e-12 * max(1.0, float(np.abs(features).max(initial=0.0)))] = 1.0  # a constant on a member's rows
     read_MD1 = np.ones((members, width, 1)) if reads_MD is None else reads_MD[:, :, None].astype(np.float64)
     totals_MN1 = targets_MNK.sum(axis=2, keepdims=True)
     shape = (members, width + 1, columns)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from w2s_ray.cli.live import View
-from w2s_ray.config.load import load_study
+from w2s_ray.config.load import corners, load_study, searched
 from w2s_ray.config.search import SearchSpec
 from w2s_ray.core.errors import Interrupted
 from w2s_ray.engine.context import Context
@@ -38,8 +38,10 @@ def tune_study(
 ) -> None:  # fmt: skip
     """Search, and print what was found."""
     study = load_study(file, sets)
-    check_names(study)
-    check_memory(study)
+    searched(study)
+    for there in (study, *corners(study)):
+        check_names(there)
+        check_memory(there)
     for warning in warnings_of_search(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     store = open_store(url)
@@ -120,7 +122,7 @@ def _print(out: Console, found: Searched, folder: Path) -> None:
         point = found.point(trial)
         table.add_row(str(trial.number), *(f"{value:.4g}" for value in trial.values), *(_shown(point.get(key)) for key in found.spec.space))
     out.print(table)
-    out.print(f"Points were {SELECTED[found.spec.select_on]}.", soft_wrap=True)
+    out.print(f"Points were {SELECTED[found.select_on]}.", soft_wrap=True)
     if len(found.trials) < found.wanted:
         out.print(f"{len(found.trials)} of {found.wanted} trials are made; the same command goes on", soft_wrap=True)
     out.print(f"best: {folder / BEST_FILE}   report: {folder / PAGE}", soft_wrap=True)

@@ -44,6 +44,7 @@ _MUST: dict[str, str] = {
     "too_short": "must have {min_length} or more entries",
     "too_long": "must have {max_length} entries or fewer",
 }
+HELD = {"heldout": "heldout", "weak_labels": "pool_heldout"}  # select_on -> the share of rows that it needs
 SHOWN = 60  # characters of a value in a message
 
 
@@ -131,18 +132,29 @@ def _apart(raw: Any) -> Any:
     return [_apart(value) for value in raw] if isinstance(raw, (list, tuple)) else raw
 
 
-def anchored(raw: Any, base: Path) -> Any:
-    """The raw config with the places of files and folders in full, so that it may lie anywhere."""
-    if isinstance(raw, dict):
-        return {key: anchored(value, base) for key, value in raw.items()}
-    if isinstance(raw, (list, tuple)):
-        return [anchored(value, base) for value in raw]
-    if not isinstance(raw, str):
-        return raw
-    kind, colon, place = raw.rpartition(":")
+def anchored(raw: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The raw config with the places of its files and folders in full, so that it may lie anywhere."""
+    full: dict[str, Any] = _apart(raw)
+    for section, names in (("task", ("data", "test_data", "pool_data")), ("models", ("weak", "strong"))):
+        for name in names:
+            if name in full.get(section, {}):
+                full[section][name] = _in_full(full[section][name], base)
+            if (key := f"{section}.{name}") in full.get("grid", {}):
+                full["grid"][key] = [_in_full(value, base) for value in full["grid"][key]]
+    for method in full["methods"]:
+        if isinstance(method, dict) and "models" in method:
+            method["models"] = [_in_full(name, base) for name in method["models"]]
+    return full
+
+
+def _in_full(name: Any, base: Path) -> Any:
+    """`file:rows.jsonl` and folders of models; other names mean the same everywhere."""
+    kind, colon, place = str(name).rpartition(":")
+    if kind == "file":
+        return f"file:{(base / Path(place).expanduser()).resolve()}"
     if kind in ("", "path", "untrained", "untrained:path") and (base / Path(place).expanduser() / "config.json").is_file():
         return f"{kind}{colon}{(base / Path(place).expanduser()).resolve()}"
-    return f"file:{(base / Path(place).expanduser()).resolve()}" if kind == "file" else raw
+    return name
 
 
 def searched(study: Study) -> SearchSpec:
@@ -159,10 +171,19 @@ def searched(study: Study) -> SearchSpec:
     for point in spec.corners():
         *_, (key, value) = point.items()
         try:
-            expand(at_point(untuned, point), study.base)
+            there = expand(at_point(untuned, point), study.base)
         except ConfigError as error:
             raise ConfigError(f"tune.space.{key}: at {value!r} the study is not valid: {error}") from None
+        if spec.select_on != "gold" and any(not getattr(cell.config.task, HELD[spec.select_on]) for cell in there.cells):
+            raise ConfigError(f"tune.space.{key}: at {value!r} there are no rows to judge by (task.{HELD[spec.select_on]} is 0); keep it above 0")
     return spec
+
+
+def corners(study: Study) -> list[Study]:
+    """The study at points that are valid only if all are: each end of each range."""
+    spec = study.config.tune
+    untuned = {key: value for key, value in study.raw.items() if key != "tune"}
+    return [] if spec is None else [expand(at_point(untuned, point), study.base) for point in spec.corners()]
 
 
 def resolved(config: StudyConfig) -> str:

@@ -156,6 +156,9 @@ class SearchSpec(Frozen):
             for key, drawn in self.space.items():
                 if drawn.values is None:
                     raise ValueError(f"space.{key}: a grid has no end here; use choice or int, or another sampler")
+        for n, point in enumerate(self.first if self.sampler == "grid" else ()):
+            if point not in list(self.grid()):
+                raise ValueError(f"first.{n}: {point} is no whole point of the grid; name every field that it has")
         for n, point in enumerate(self.first):
             for key, value in point.items():
                 if key not in self.space:

@@ -246,12 +246,16 @@ class Context:
                 node.repairs += 1
                 self._repair_now(Key.parse(error.key), error.attempt)
             else:
-                error = error or self._collect(node, riders)
+                if error is None or self._all_there(node, riders):  # a process may be lost after its work was done
+                    error = self._collect(node, riders)
                 if error is not None:
                     self._fail(node, riders, self._recorded(node, error))
         except Exception as fault:  # noqa: BLE001  (as in _pump)
             self._fail(node, riders, fault)
         self._pump(node)
+
+    def _all_there(self, node: Node, riders: tuple[Node, ...]) -> bool:
+        return all(made.future.done() or self.store.has(made.key) for made in (*riders, node))
 
     def _collect(self, node: Node, riders: tuple[Node, ...]) -> BaseException | None:
         """Resolve a finished call's results; an error when it did not make what was asked."""

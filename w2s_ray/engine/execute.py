@@ -114,17 +114,20 @@ def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
     ended: set[int] = set()
     for n, run in enumerate(runs):
         try:
-            works[n] = run.begin()
+            if not run.done():  # by a process that was lost after it
+                works[n] = run.begin()
         except Exception as error:  # noqa: BLE001  (as in `execute`)
             errors[n] = run.judge(error, log)
     try:
         made = call_entry(calls[0].hints[TOGETHER])(list(works.values())) if works else ()
         for n, value in zip(works, made, strict=True):  # each as soon as it is there
-            if isinstance(value, Exception):
-                errors[n] = runs[n].judge(value, log)
-            else:
-                runs[n].publish(value)
             ended.add(n)
+            try:
+                if isinstance(value, Exception):
+                    raise value
+                runs[n].publish(value)
+            except Exception as error:  # noqa: BLE001  (as in `execute`; the others go on)
+                errors[n] = runs[n].judge(error, log)
     except Exception as error:  # noqa: BLE001  (as in `execute`)
         errors |= {n: runs[n].judge(error, log) for n in works if n not in ended}
     finally:
@@ -150,6 +153,10 @@ class _Execution:
     def of(call: Call, leads: bool, watch: Watch) -> _Execution:
         # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
         return _Execution(call, replace(open_store(call.store), _records={}), new_attempt(), leads, watch)
+
+    def done(self) -> bool:
+        """Whether all is there."""
+        return all(self.store.has(key) for key in (self.call.key, *(rider.key for rider in self.call.riders)))
 
     def begin(self) -> Work:
         call, store = self.call, self.store

@@ -57,14 +57,20 @@ class InlineExecutor:
             time.sleep(GATHER_S)
         with self._lock:
             waiting = [(call, started, future) for call, started, future in self._gathered.pop(group, []) if future.set_running_or_notify_cancel()]
-        for _, started, _ in waiting:
-            started()
-        if waiting:
-            for (_, _, future), error in zip(waiting, execute_many([call for call, _, _ in waiting]), strict=True):
-                future.set_exception(error) if error is not None else future.set_result(None)
+        errors: list[BaseException | None]
+        try:
+            for _, started, _ in waiting:
+                started()
+            errors = execute_many([call for call, _, _ in waiting]) if waiting else []
+        except BaseException as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
+            errors = [error] * len(waiting)
+        for (_, _, future), found in zip(waiting, errors, strict=True):
+            future.set_exception(found) if found is not None else future.set_result(None)
 
     def close(self, now: bool = False) -> None:
         self._pool.shutdown(wait=not now, cancel_futures=now)
         if now:
-            for _, _, future in [entry for entries in self._gathered.values() for entry in entries]:
+            with self._lock:
+                left = [future for entries in self._gathered.values() for _, _, future in entries]
+            for future in left:
                 future.cancel()

@@ -39,16 +39,16 @@ def recipe_identity(recipe: Recipe) -> dict[str, Any]:
     return fields | ({"seed": recipe.seed} if recipe.features < 1 else {})  # a probe is solved, so nothing else of it is random
 
 
-# What fits that are computed together have in common; rows, labels, seeds and schedules are each one's own.
+# What fits that are computed together have in common, beside the data set; which of its rows count, labels, seeds and schedules are each one's own.
 COMMON = ("adapt", "lora", "precision", "pooling", "layer")
 
 
-def group_of(model: str, recipe: Recipe, resources: Resources) -> str | None:
+def group_of(model: str, recipe: Recipe, resources: Resources, rows: str, teachers: int) -> str | None:
     """Fits of one group may be stacked; None for one that must be alone."""
     plain = recipe.adapt != "probe" and getattr(recipe.loss, "type", "") == "xent" and not recipe.dropout and recipe.lora.dropout == 0
     if not plain or resources.sharded or resources.fuse is False or resources.activation_checkpointing is True:
         return None
-    return digest([model, recipe.model_dump(mode="json", include=set(COMMON)), recipe.features < 1])
+    return digest([model, recipe.model_dump(mode="json", include=set(COMMON)), recipe.features < 1, rows, teachers])
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
@@ -95,11 +95,15 @@ def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
     fits = [_wants_fit(work) for work in works]
     fitted = fit_many([_job(work) for work, fit in zip(works, fits, strict=True) if fit])
     for work, fit in zip(works, fits, strict=True):
-        made = next(fitted) if fit else None
-        if isinstance(made, Exception):
-            yield made
-        else:
-            yield caught(lambda work=work, made=made: _run(work) if made is None else _finish(work, made))  # type: ignore[misc]  # mypy does not infer such a lambda
+        yield caught(lambda work=work, fit=fit: _finish_next(work, fitted) if fit else _run(work))  # type: ignore[misc]  # mypy does not infer such a lambda
+
+
+def _finish_next(work: Work, fitted: Iterator[Fitted | Exception]) -> JSON:
+    """In a function of its own: the model is let go before the next one is fitted."""
+    made = next(fitted)
+    if isinstance(made, Exception):
+        raise made
+    return _finish(work, made)
 
 
 def caught(make: Callable[[], T]) -> T | Exception:

@@ -145,7 +145,9 @@ def _many(learner: Learner, inputs: dict[str, Any]) -> dict[str, Any]:
     if learner.recipe.adapt == "probe":
         group, together = None if learner.resources.fuse is False else inputs["features"].key.digest, "w2s_ray.ops.embed:probe_many"
     else:
-        group, together = group_of(learner.model.identity, learner.recipe, learner.resources), "w2s_ray.ops.train:run_many"
+        teachers = 1 if isinstance(inputs["labels"], Handle) else len(inputs["labels"])
+        group = group_of(learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers)
+        together = "w2s_ray.ops.train:run_many"
     return {"one_of_many": True} | ({GROUP: group, TOGETHER: together} if group else {})
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.load import as_yaml
-from w2s_ray.config.search import Point, SearchSpec
+from w2s_ray.config.search import Point, SearchSpec, SelectOn
 from w2s_ray.reports.wording import SELECTED
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Searched:
     key: str
     study: optuna.Study
     wanted: int
+    select_on: SelectOn
 
     @cached_property
     def trials(self) -> list[FrozenTrial]:
@@ -115,8 +116,8 @@ def write_search(folder: Path, found: Searched, recipes: Mapping[int, dict[str, 
 def _recipe(found: Searched, number: int, recipe: dict[str, Any]) -> str:
     trial = next(trial for trial in found.front if trial.number == number)
     values = ", ".join(f"{objective.label} {value:.4g}" for objective, value in zip(found.spec.objective, trial.values, strict=True))
-    stamp = {"name": f"{recipe['name']}-tuned", "tuned": {"search": found.key, "select_on": found.spec.select_on}}
-    return f"# Trial {number} of {len(found.trials)}: {values}; {SELECTED[found.spec.select_on]}.\n{as_yaml(_plain({**recipe, **stamp}))}"
+    stamp = {"name": f"{recipe['name']}-tuned", "tuned": {"search": found.key, "select_on": found.select_on}}
+    return f"# Trial {number} of {len(found.trials)}: {values}; {SELECTED[found.select_on]}.\n{as_yaml(_plain({**recipe, **stamp}))}"
 
 
 def _plain(value: Any) -> Any:
@@ -139,7 +140,7 @@ def trial_rows(found: Searched) -> list[dict[str, Any]]:
             | {key: _cell(point.get(key)) for key in found.spec.space}
             | {
                 "seconds": seconds,
-                "select_on": found.spec.select_on,
+                "select_on": found.select_on,
                 "error": trial.user_attrs.get("error", ""),
                 "keys": json.dumps(trial.user_attrs.get("keys", [])),
             }
@@ -170,8 +171,8 @@ def page(found: Searched, folder: Path) -> str:
     made = found.study.user_attrs
     head = [
         "# Search",
-        f"Points were {SELECTED[spec.select_on]}.",
-        f"{len(found.trials)} of {found.wanted} trials ({states}), suggested by {made['sampler']} of Optuna {made['optuna']}; `{found.key}`.",
+        f"Points were {SELECTED[found.select_on]}.",
+        f"{len(found.trials)} trials ({states}), {found.wanted} asked for, suggested by {made['sampler']} of Optuna {made['optuna']}; `{found.key}`.",
         "## Best" if len(spec.objective) == 1 else "## Pareto front",
     ]
     header = ["trial", *(objective.label for objective in spec.objective), *spec.space]

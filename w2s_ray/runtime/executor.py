@@ -138,7 +138,7 @@ class RayExecutor:
 
     def _serve(self) -> None:
         draining = False
-        while not (draining and not self._running):
+        while not (draining and not self._running and not self._gathered):
             try:
                 what, job = self._inbox.get(timeout=GATHER_S if self._gathered else REFRESH_S)
             except queue.Empty:
@@ -186,8 +186,8 @@ class RayExecutor:
             places = max(1, min((int(totals[name] / amount) for name, amount in demand.items() if amount), default=1))
             hands = [jobs[n::places] for n in range(min(places, len(jobs)))]
             dealt += [_together(hand) for hand in hands]
-            self._open -= set(jobs)
         self._open |= set(dealt)
+        self._open -= {job for jobs in groups.values() for job in jobs}
         return dealt
 
     def _accept(self, job: _Job) -> None:

@@ -56,6 +56,7 @@ class Search:
     steps: int  # reports of a whole trial
     trials: int
     demand: Resources  # of one trial
+    roles: tuple[Resources, ...]  # what runs in a trial, one after the other
     told: Told
     until: float = math.inf  # of time.monotonic(): no trial begins later
     concurrency: int = 0  # 0: as many as the devices hold
@@ -88,20 +89,23 @@ def run_search(search: Search, address: str | None, verbose: bool) -> None:
     finally:
         if not search.stopped.is_set():
             ray.shutdown()
-        _searches.pop(search.name, None)
+            _searches.pop(search.name, None)
 
 
 def _concurrency(search: Search, local: bool) -> int:
     """Trials at once: Tune does not see what the gangs of a trial hold, so it must be counted."""
-    demand, have = search.demand, cluster.totals()
-    each = {"CPU": demand.cpus, "GPU": demand.gpus, "memory": demand.memory_gb * GB}
-    room = min((int(have[name] / (amount * demand.fewest)) for name, amount in each.items() if amount), default=1)
-    if room < 1 and local:
-        wanted = " and ".join(
-            f"{amount * demand.fewest:g} {name} (there are {have[name]:g})" for name, amount in each.items() if amount * demand.fewest > have[name]
-        )
-        raise ResourceError(f"a trial asks for {wanted}; lower `resources`, or give a larger cluster with --address")
-    return min(search.concurrency or max(1, room), max(1, room))
+    have = cluster.totals()
+    wanted = [
+        (name, amount * role.fewest)
+        for role in search.roles
+        for name, amount in (("CPU", role.cpus), ("GPU", role.gpus), ("memory", role.memory_gb * GB))
+        if amount
+    ]
+    lacking = [f"{amount:g} {name} (there are {have[name]:g})" for name, amount in wanted if amount > have[name]]
+    if lacking and local:
+        raise ResourceError(f"a trial asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
+    room = max(1, min(int(have[name] / amount) for name, amount in wanted))
+    return min(search.concurrency or room, room)
 
 
 def _experiment(search: Search, concurrency: int) -> None:
@@ -216,7 +220,8 @@ class _Suggestions(OptunaSearch):
             self._ot_trials[trial_id] = optuna.trial.Trial(study, known)
         else:
             # A sampler of the trial's own, so that a search that is begun again draws as one that was not.
-            study.sampler = search.sampler(len(study.get_trials(deepcopy=False)))
+            queued = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+            study.sampler = search.sampler(queued[0].number if queued else len(study.get_trials(deepcopy=False)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that it takes more than a second, as a Gaussian process does
             suggested: Any = super().suggest(trial_id)

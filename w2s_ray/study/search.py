@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from w2s_ray.config.load import Study, anchored, at_point, searched
-from w2s_ray.config.search import SearchSpec
+from w2s_ray.config.load import Study, anchored, at_point, corners, searched
+from w2s_ray.config.search import SearchSpec, SelectOn
 from w2s_ray.core.errors import FitError
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
@@ -61,6 +61,12 @@ class Searching:
     def journal(self) -> Key:
         return JOURNALS.key(self.params, {})
 
+    @property
+    def select_on(self) -> SelectOn:
+        """What its points were selected on, or those of the search before it whose recipe it starts from, if those were an oracle's."""
+        before = self.study.config.tuned
+        return before.select_on if before is not None and before.select_on == "gold" else self.spec.select_on
+
     def result(self, trials: int) -> Key:
         """Of so many trials."""
         return SEARCH.key({**self.params, "trials": trials}, {})
@@ -77,7 +83,10 @@ def plan_search(study: Study, context: Context) -> Searching:
     rows = [setting.prepared(cell) for cell in cells]
     for one in rows:
         one.record()
-    models = {name: setting.model(name).identity for cell in cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)}
+    everywhere = [cell for there in (study, *corners(study)) for cell in there.cells]
+    models = {
+        name: setting.model(name).identity for cell in everywhere for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)
+    }
     tune = spec.model_dump(mode="json", exclude={"trials", "space"}) | {"space": [[key, drawn.model_dump(mode="json")] for key, drawn in spec.space.items()]}
     config = study.config.model_dump(mode="json", exclude={"name", "hypothesis", "seeds", "resources", "tune", "tuned"})
     return Searching(
@@ -110,16 +119,17 @@ def run_plan(
                 told(trial)
 
             launch(_experiment(searching, study, wanted, timeout_s, concurrency, noted))
-        found = Searched(spec, str(key), study, wanted)
+        found = Searched(spec, str(key), study, wanted, searching.select_on)
         if not found.complete:
             reasons = [str(trial.user_attrs.get("error")) for trial in found.trials if trial.state.is_finished()]
             if reasons:
-                raise FitError(f"none of {len(reasons)} trials has a value; the first said: {reasons[0]}")
+                raise FitError(
+                    f"none of {len(reasons)} trials has a value; mend the cause and give more --trials, or another tune.seed to begin anew; the first said: {reasons[0]}"
+                )
         else:
-            raw = anchored(searching.trials.raw, searching.study.base)
-            recipes = {number: at_point(raw, point) for number, point in found.recipes.items()}
+            recipes = {number: anchored(at_point(searching.trials.raw, point), searching.study.base) for number, point in found.recipes.items()}
             write_search(folder, found, recipes)
-            if len(found.trials) >= wanted and not found.running:
+            if len(found.trials) == wanted and not found.running:
                 put_content(store, key, SEARCH.version, {**searching.params, "trials": trials}, lambda out: _copy(folder, journal.path, out), found.value)
     return found
 
@@ -142,6 +152,7 @@ def _experiment(searching: Searching, study: optuna.Study, trials: int, timeout_
         steps=len(searching.trials.seeds),
         trials=trials,
         demand=_demand(searching),
+        roles=_roles(searching),
         told=told,
         until=time.monotonic() + (float("inf") if timeout_s is None else timeout_s),
         concurrency=concurrency,
@@ -151,13 +162,17 @@ def _experiment(searching: Searching, study: optuna.Study, trials: int, timeout_
 
 def _demand(searching: Searching) -> Resources:
     """What a trial holds while it runs: the more demanding of its two roles, for they come one after the other."""
-    weak, strong = searching.study.config.resources.weak, searching.study.config.resources.strong
-    if searching.spec.of_weak_alone or weak.sharded:
-        return weak
-    if strong.sharded:
-        return strong
-    most = {name: max(getattr(weak, name), getattr(strong, name)) for name in ("cpus", "gpus", "memory_gb", "retries")}
+    roles = _roles(searching)
+    sharded = [role for role in roles if role.sharded]
+    if sharded:
+        return sharded[0]
+    most = {name: max(getattr(role, name) for role in roles) for name in ("cpus", "gpus", "memory_gb", "retries")}
     return replace(Resources(), **most)
+
+
+def _roles(searching: Searching) -> tuple[Resources, ...]:
+    resources = searching.study.config.resources
+    return (resources.weak,) if searching.spec.of_weak_alone else (resources.weak, resources.strong)
 
 
 def _sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
@@ -235,5 +250,7 @@ def _journal(store: Store, key: Key) -> Iterator[_Journal]:
         if end < len(whole):
             os.truncate(path, end)
     journal = _Journal(path, place)
-    yield journal
-    journal.sync()
+    try:
+        yield journal
+    finally:
+        journal.sync()

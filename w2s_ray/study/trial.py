@@ -62,8 +62,7 @@ def study_at(trials: Trials, point: Point) -> Study:
 
 def cells_of(study: Study, seed: int) -> list[Cell]:
     """One a grid point. A search of the weak model alone has no use for methods, so the first stands for all."""
-    first = study.config.methods[0].label  # type: ignore[attr-defined]  # plug-ins are MethodParams
-    return [cell for cell in study.cells if cell.seed == seed and cell.method.label == first]
+    return [cell for cell in study.cells if cell.seed == seed and cell.method is cell.config.methods[0]]
 
 
 def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float], dict[str, str]]:

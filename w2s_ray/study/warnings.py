@@ -20,7 +20,9 @@ def warnings_of_search(study: Study) -> Iterator[str]:
     """The same of a search, which makes no table with intervals."""
     yield from _of_models(study)
     if study.config.tune and study.config.tune.select_on == "gold":
-        yield f"tune.select_on: gold. {SELECTED['gold']}"
+        yield f"tune.select_on: gold; all that comes of it is marked as an {SELECTED['gold']}"
+    if study.config.tuned and study.config.tuned.select_on == "gold":
+        yield "tuned: the recipe that this search starts from was selected on gold labels of the test rows, so what comes of it keeps that mark"
 
 
 def _of_models(study: Study) -> Iterator[str]:

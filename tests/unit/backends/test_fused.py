@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from w2s_ray.backends.fit import Job, fit
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.fused import Together, fit_many
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.errors import FitError
+from w2s_ray.core.errors import DataError, FitError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 
@@ -100,6 +101,14 @@ def test_one_member_that_fails_does_not_stop_the_others(llama: str, tmp_path: Pa
     for n, job in enumerate(jobs(llama, tmp_path / "b", PLAIN)):
         if n != 1:
             assert_equal(made[n], fit(job))
+
+
+def test_one_member_with_rows_that_are_too_long_fails_alone(llama: str, tmp_path: Path) -> None:
+    wanted = jobs(llama, tmp_path / "a", PLAIN)
+    long = replace(wanted[2], recipe=wanted[2].recipe.model_copy(update={"prompt": "w1 " * 300 + "{text}"}))
+    made = list(fit_many([*wanted[:2], long]))
+    assert isinstance(made[2], DataError)
+    assert all(isinstance(one, Fitted) for one in made[:2])
 
 
 def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

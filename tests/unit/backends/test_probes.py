@@ -61,6 +61,20 @@ def test_probes_that_are_solved_together_are_those_that_are_solved_alone(classes
         assert not one.probe.weight_DC[unread].any()
 
 
+def test_a_feature_that_is_constant_on_a_members_rows_says_nothing() -> None:
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(200, 4))
+    array[:100, 0], array[:100, 1] = 1.7, 12.3
+    truth = rng.integers(0, 2, 200)
+    ids = [f"r{n:03d}" for n in range(200)]
+    features, half = Features.of(ids, array.astype(np.float32), layer=-1), np.arange(200) < 100
+    labels = [[LabelSet.of(ids, np.eye(2)[truth], weight_N=weight)] for weight in (half.astype(float), np.ones(200))]
+    recipes = [Recipe(adapt="probe", l2=1e-3)] * 2
+    member, _ = fit_probes(features, labels, recipes)
+    alone = fit_probe(Features.of(ids[:100], array[:100].astype(np.float32), layer=-1), [LabelSet.of(ids[:100], np.eye(2)[truth[:100]])], recipes[0])
+    assert np.allclose(member.predict(features).probs_NK, alone.predict(features).probs_NK, atol=1e-5)
+
+
 def test_soft_labels_and_weights_are_shares_of_rows() -> None:
     features, truth = blobs(60, 4, 3)
     rng = np.random.default_rng(1)

@@ -39,6 +39,7 @@ def spec(space: dict[str, Any], **more: Any) -> SearchSpec:
         ({"train.strong.lr": {"uniform": [0, 1], "when": {"a": 1}}}, {}, "does not stand above it"),
         ({"a": {"choice": [1, 2]}, "b": {"int": [1, 2], "when": {"a": 3}}}, {}, "which it never is"),
         ({"a": {"uniform": [0, 1]}}, {"sampler": "grid"}, "a grid has no end"),
+        ({"a": {"int": [1, 2]}, "b": {"int": [1, 2]}}, {"sampler": "grid", "first": [{"a": 1}]}, "no whole point of the grid"),
         ({"a": {"int": [1, 2]}}, {"first": [{"b": 1}]}, "first.0: 'b' is not in the space"),
         ({"a": {"int": [1, 2]}}, {"first": [{"a": 3}]}, "first.0.a is 3"),
         ({"a": {"int": [1, 2]}}, {"first": [{"a": 1.5}]}, "first.0.a is 1.5"),
@@ -62,6 +63,7 @@ def test_a_bad_space_is_refused(space: dict[str, Any], more: dict[str, Any], fau
         ({"lr": {"uniform": [0, 1]}}, {}, "'lr' cannot vary"),
         ({"seeds": {"choice": [[1], [2]]}}, {}, "'seeds' cannot vary"),
         ({"methods.0.loss": {"choice": ["xent", "logcnof"]}}, {}, "at 'logcnof' the study is not valid: .*did you mean 'logconf'"),
+        ({"task.heldout": {"uniform": [0, 0.2]}}, {}, "no rows to judge by"),
         ({"train.strong.lr": {"uniform": [0.1, 1]}}, {"select_on": "weak_labels"}, "set task.pool_heldout"),
     ],
 )
@@ -105,13 +107,18 @@ def test_a_grid_holds_every_point_once() -> None:
 def test_places_are_told_in_full(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
-    raw = {"task": {"data": "file:rows.jsonl"}, "models": {"weak": "model", "strong": "untrained:model"}, "hypothesis": "a model: good", "x": ["world/nano", 1]}
-    assert anchored(raw, tmp_path) == {
-        "task": {"data": f"file:{tmp_path}/rows.jsonl"},
+    mix = {"type": "model_mix", "models": ["model", "world/nano"], "recipes": [{"prompt": f"model {'long ' * 100}{{text}}"}]}
+    raw = {
+        "name": "model", "hypothesis": f"~90 % {'of what follows ' * 100}", "task": {"data": "file:rows.jsonl", "test_data": "world:topic"},
+        "models": {"weak": "model", "strong": "untrained:model"}, "methods": ["naive", mix], "grid": {"models.strong": ["model", "world/mini"], "task.seed": [1]},
+    }  # fmt: skip
+    told = raw | {
+        "task": {"data": f"file:{tmp_path}/rows.jsonl", "test_data": "world:topic"},
         "models": {"weak": f"{tmp_path}/model", "strong": f"untrained:{tmp_path}/model"},
-        "hypothesis": "a model: good",
-        "x": ["world/nano", 1],
+        "methods": ["naive", mix | {"models": [f"{tmp_path}/model", "world/nano"]}],
+        "grid": {"models.strong": [f"{tmp_path}/model", "world/mini"], "task.seed": [1]},
     }
+    assert anchored(raw, tmp_path) == told
 
 
 def test_an_anchor_in_a_yaml_does_not_tie_keys_together(tmp_path: Path) -> None:
