@@ -83,9 +83,9 @@ def states(found: Searched) -> Counter[str]:
 def test_the_best_recipe_is_a_study_and_its_models_are_there(tmp_path: Path) -> None:
     """Trials share the weak teacher; the best one's study trains nothing but its ceiling."""
     raw = raw_search(tmp_path, {"space": {X: {"log": [1e-4, 1e-1]}, "train.strong.epochs": {"choice": [1, 2]}}, "first": [{X: 0.01}], "seeds": [0, 1]})
-    found = search(raw, tmp_path, in_this_process, 4)
+    found = search(raw, tmp_path, in_this_process, 3)
     store = open_store(str(tmp_path / "store"))
-    assert len(list(store.finished("train"))) == 2 * (1 + 4)
+    assert len(list(store.finished("train"))) == 2 * (1 + 3)
     assert found.trials[0].params[X] == 0.01
     best = load_study(tmp_path / "found" / "best.yaml")
     assert best.config.train.strong.lr == found.front[0].params[X]
@@ -98,7 +98,7 @@ def test_the_best_recipe_is_a_study_and_its_models_are_there(tmp_path: Path) -> 
     assert Counter(key.step for key in context.executed)["train"] == 1  # the ceiling of seed 0
     assert not [key for key in store.finished("predict") if store.record(key).value.get("refit")]  # type: ignore[union-attr]
     rows = trial_rows(tmp_path)
-    assert [row["state"] for row in rows] == ["complete"] * 4
+    assert [row["state"] for row in rows] == ["complete"] * 3
     assert [float(row["student accuracy"]) for row in rows] == [trial.values[0] for trial in found.trials]
     assert sum(row["best"] == "True" for row in rows) == 1
     assert max(float(row["student accuracy"]) for row in rows) == found.front[0].values[0]
@@ -127,7 +127,7 @@ def test_the_objective_sees_no_gold_of_pool_or_test(tmp_path: Path) -> None:
             raw["task"]["pool_heldout"] = 0.2
             if flip:
                 _turn_over(folder, raw, ("pool", "test", "pool_heldout"))
-            values[select_on, flip] = [trial.values for trial in search(raw, folder, in_this_process, 2).trials]
+            values[select_on, flip] = [trial.values for trial in search(raw, folder, in_this_process, 1).trials]
     for select_on in ("heldout", "weak_labels"):
         assert values[select_on, False] == values[select_on, True]
     assert values["gold", False] != values["gold", True]
@@ -214,8 +214,8 @@ def test_every_sampler_draws_as_if_it_had_not_been_stopped(tmp_path: Path, sampl
     write_rows(tmp_path / "a")
     whole = search(raw, tmp_path / "a", some(15), 15)
     write_rows(tmp_path / "b")
-    for _ in range(5):
-        found = search(raw, tmp_path / "b", some(3), 15)
+    for count in (7, 8):
+        found = search(raw, tmp_path / "b", some(count), 15)
     assert [trial.params for trial in found.trials] == [trial.params for trial in whole.trials]
     assert len({str(trial.params) for trial in found.trials}) == 15
 
