@@ -66,3 +66,27 @@ class Patient(Watch):
 def train_patiently(work: Work) -> JSON:
     """A fit that does not end before all its processes have come."""
     return train.run(replace(work, watch=Patient(work)) if work.resources.sharded else work)
+
+
+class Slow(Watch):
+    """Takes its time with each step, and says when it has begun."""
+
+    def __init__(self, work: Work) -> None:
+        self._watch, self._sign = work.watch, work.place.scratch / "training"
+
+    def beat(self) -> None:
+        self._sign.touch()
+        time.sleep(0.3)
+        self._watch.beat()
+
+    def rest(self) -> None:
+        self._watch.rest()
+
+    def leaving(self) -> bool:
+        return self._watch.leaving()
+
+
+def train_slowly(work: Work) -> JSON:
+    """A fit that is under way for a while, unless it goes on from a checkpoint."""
+    slow = work.resources.sharded and work.place.fetch("gang.json") is None
+    return train.run(replace(work, watch=Slow(work)) if slow else work)
