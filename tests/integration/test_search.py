@@ -316,10 +316,12 @@ def test_sharded_trials_that_are_pruned_give_their_processes_back(tmp_path: Path
     """Each student takes the whole machine, so a process that is not given back stops all that follows."""
     from w2s_ray.runtime.search import run_search
 
-    tune = {"space": {X: {"choice": [1e-5, 3e-2]}}, "pruner": "asha", "seeds": [0, 1], "reduction": 2, "first": [{X: 3e-2}, {X: 1e-5}, {X: 1e-5}, {X: 3e-2}]}
+    # Whichever of the first two is better, one of the last two is behind.
+    first = [{X: 3e-2}, {X: 1e-5}, {X: 2.9e-2}]
+    tune = {"space": {X: {"log": [1e-5, 3e-2]}}, "objective": "log_loss", "pruner": "asha", "seeds": [0, 1], "reduction": 2, "first": first}
     raw = raw_search(tmp_path, tune, resources={"strong": {"workers": 2, "zero": 1}})
-    found = search(raw, tmp_path, lambda search: run_search(search, None, False), 4)
-    assert len(found.trials) == 4
+    found = search(raw, tmp_path, lambda search: run_search(search, None, False), 3)
+    assert len(found.trials) == 3
     assert not found.running
     assert states(found)["FAIL"] == 0
     assert states(found)["PRUNED"] >= 1
