@@ -140,9 +140,7 @@ def test_what_is_asked_for_is_not_changed() -> None:
 MEASURED = [
     ("full", 1, "auto", "none"),
     ("lora", 1, "auto", "none"),
-    ("full", 2, 0, "none"),
     ("full", 2, 1, "none"),
-    ("full", 2, 2, "none"),
     ("full", 2, 3, "none"),
     ("full", 2, 3, "optimizer"),
     ("lora", 2, 3, "none"),
