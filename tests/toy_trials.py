@@ -30,7 +30,7 @@ def two_objectives(trials: Any, point: dict[str, Any], report: Callable[..., Non
 
 
 def slow(trials: Any, point: dict[str, Any], report: Callable[..., None], executor: Any) -> None:
-    time.sleep(1.5)
+    time.sleep(3)
     report(1, [point["train.strong.lr"]], {"keys": []})
 
 

@@ -170,7 +170,7 @@ def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pyte
                 time.sleep(0.1)
                 assert study.is_alive()
             cluster.add_node(num_cpus=1)
-        study.join(timeout=270)
+        study.join(timeout=450)
         assert ran
     finally:
         ray.shutdown()
@@ -209,7 +209,7 @@ def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_
             time.sleep(0.1)
             assert study.is_alive()
         cluster.remove_node(leaving, allow_graceful=False)
-        study.join(timeout=270)
+        study.join(timeout=450)
         assert ran
     finally:
         ray.shutdown()

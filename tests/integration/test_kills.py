@@ -38,7 +38,7 @@ def start(path: Path, store: str, runs: str, *options: str) -> subprocess.Popen[
 
 
 def finish(process: subprocess.Popen[bytes], path: Path) -> None:
-    assert process.wait(timeout=240) == 0, (path.parent / "output.txt").read_text()
+    assert process.wait(timeout=400) == 0, (path.parent / "output.txt").read_text()
 
 
 def results(path: Path, runs: str) -> dict[str, Any]:
