@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,20 @@ def on_ray(store: str) -> Any:
     from w2s_ray.runtime.executor import RayExecutor
 
     return RayExecutor(store)
+
+
+def beside(work: Callable[[], Any]) -> Future[Any]:
+    """`work`, in a thread of its own."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    pool.shutdown(wait=False)
+    return future
+
+
+def wait(study: Future[Any]) -> None:
+    """A moment, in which the study must go on; else why it did not."""
+    time.sleep(0.1)
+    assert not study.done(), study.result()
 
 
 def assert_like(one: list[Any], other: list[Any]) -> None:
@@ -159,23 +175,19 @@ def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(verbs, "TRAIN", replace(verbs.TRAIN, entry="gang_steps:train_patiently"))
     url = str(tmp_path / "grown")
     resources = {"strong": {"workers": [1, 3], "zero": 2, "cpus": 1, "checkpoint_every_steps": 2, "checkpoint_every_s": 1.0}}
-    ran: list[Any] = []
-    study = threading.Thread(target=lambda: ran.append(run(config("naive", resources=resources), tmp_path, url, lambda: on_ray(url))))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     try:
-        study.start()
+        study = beside(lambda: run(config("naive", resources=resources), tmp_path, url, lambda: on_ray(url)))
         for workers in (1, 2):
             while workers not in _checkpoints(Path(url)):
-                time.sleep(0.1)
-                assert study.is_alive()
+                wait(study)
             cluster.add_node(num_cpus=1)
-        study.join(timeout=450)
-        assert ran
+        ran = study.result(timeout=450)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert_like(ran[0].students["naive 0"], alone.students["naive 0"])
+    assert_like(ran.students["naive 0"], alone.students["naive 0"])
     store = open_store(url)
     facts = [store.open(key).record.value["facts"] for key in store.finished("train")]
     assert [2, 3] in [[entry["workers"] for entry in fact["resumed"]] for fact in facts]
@@ -183,7 +195,7 @@ def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is due by the clock. The machine is taken when its notice has run out, and a third one has room."""
+    """None is due by the clock. The machine is taken as soon as there is one, long before its notice has run out, and a third one has room."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -191,26 +203,21 @@ def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_
     monkeypatch.setattr(verbs, "TRAIN", replace(verbs.TRAIN, entry="gang_steps:train_slowly"))
     url = str(tmp_path / "store")
     resources = {"strong": {"workers": 2, "zero": 1, "cpus": 1, "checkpoint_every_s": 1e6}}
-    ran: list[Any] = []
-    study = threading.Thread(target=lambda: ran.append(run(config("naive", train=LONGER, resources=resources), tmp_path, url, lambda: on_ray(url))))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     leaving = cluster.add_node(num_cpus=1)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     try:
-        study.start()
+        study = beside(lambda: run(config("naive", train=LONGER, resources=resources), tmp_path, url, lambda: on_ray(url)))
         while not list(Path(url).glob("train/*/work/training")):
-            time.sleep(0.1)
-            assert study.is_alive()
-        notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "the test", "--deadline-remaining-seconds", "15"]
+            wait(study)
+        notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "the test", "--deadline-remaining-seconds", "120"]
         ray_command = [str(Path(sys.executable).parent / "ray"), "drain-node", "--address", cluster.address, "--node-id", leaving.node_id, *notice]
         subprocess.run(ray_command, check=True, capture_output=True)
         cluster.add_node(num_cpus=1)
         while not _checkpoints(Path(url)):
-            time.sleep(0.1)
-            assert study.is_alive()
+            wait(study)
         cluster.remove_node(leaving, allow_graceful=False)
-        study.join(timeout=450)
-        assert ran
+        study.result(timeout=450)
     finally:
         ray.shutdown()
         cluster.shutdown()
