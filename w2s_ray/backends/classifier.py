@@ -1,6 +1,10 @@
-"""A backbone with a linear head on one pooled hidden state.
+"""A backbone with a linear head on one pooled hidden state: the classes of a row, or what each of two texts is worth.
 
-Shapes: B rows, T tokens, D width, K classes.
+A preference is the model of Bradley & Terry (1952, doi 10.2307/2334029): P(first is better) = sigmoid(r(first) - r(second)), where r is a head of one output on each text. So the
+logits of a row are its two worths, their softmax is that probability, and cross-entropy is the loss of reward modelling (Ouyang et al. 2022, arXiv 2203.02155, eq. 1), with soft
+labels where the preference is soft.
+
+Shapes: B rows, Q sequences (one a row, of a preference two), T tokens, D width, K classes.
 """
 
 from __future__ import annotations
@@ -15,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from w2s_ray.backends.devices import Autocast
-from w2s_ray.backends.models import Backbone, load_backbone, quiet
+from w2s_ray.backends.models import Backbone, is_causal, load_backbone, quiet
 from w2s_ray.backends.tokens import Int64s, Tokens
 from w2s_ray.config.recipe import Lora, Recipe
+from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.seeds import derive_seed, stream
 
@@ -28,19 +33,20 @@ HEAD_STD = 0.02  # of `head_init: normal`; the usual initializer_range of transf
 
 @dataclass(frozen=True)
 class Padded:
-    """Rows on the device, padded on the right."""
+    """Sequences on the device, padded on the right."""
 
-    ids_BT: Tensor
-    lengths_B: Tensor
-    second_B: Tensor
+    ids_QT: Tensor
+    lengths_Q: Tensor
+    second_Q: Tensor
     full: bool  # no row is shorter than T
 
     @staticmethod
     def of(tokens: Tokens, rows: Int64s, fill: int, device: torch.device) -> Padded:
-        lengths = tokens.lengths_N[rows]
-        arrays = (tokens.padded(rows, fill), lengths, tokens.second_N[rows])
-        ids_BT, lengths_B, second_B = (_to(array, device) for array in arrays)
-        return Padded(ids_BT, lengths_B, second_B, full=bool(lengths.min() == lengths.max()))
+        sequences = tokens.sequences(rows)
+        lengths = tokens.lengths_Q[sequences]
+        arrays = (tokens.padded(sequences, fill), lengths, tokens.second_Q[sequences])
+        ids_QT, lengths_Q, second_Q = (_to(array, device) for array in arrays)
+        return Padded(ids_QT, lengths_Q, second_Q, full=bool(lengths.min() == lengths.max()))
 
 
 def _to(array: Int64s, device: torch.device) -> Tensor:
@@ -51,8 +57,9 @@ def _to(array: Int64s, device: torch.device) -> Tensor:
 class Classifier(nn.Module):
     """logits = W pooled(hidden states). The head has no bias and computes in fp32 (openai/weak-to-strong `weak_to_strong/model.py`)."""
 
-    def __init__(self, backbone: Backbone, head: nn.Linear, recipe: Recipe, autocast: Autocast = nullcontext) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Linear, recipe: Recipe, autocast: Autocast = nullcontext, *, kind: Kind = "text") -> None:
         super().__init__()
+        self.kind = kind
         self.backbone = backbone.model
         self.head = head
         self.pooling, self.layer = recipe.pooling, recipe.layer
@@ -63,29 +70,42 @@ class Classifier(nn.Module):
         self.mask = _real
 
     def forward(self, batch: Padded) -> Tensor:
-        pooled_BD = self.pooled(batch, self.layer)
-        logits_BK: Tensor = self.head(pooled_BD if self.reads is None else pooled_BD * self.reads)
-        return logits_BK
+        pooled_QD = self.pooled(batch, self.layer)
+        values_QK: Tensor = self.head(pooled_QD if self.reads is None else pooled_QD * self.reads)
+        return values_QK.view(-1, 2) if self.kind == "preference" else values_QK
+
+    def ask_causal(self) -> None:
+        """Whether padding needs a mask; asked of weights that are spread, once they can be used."""
+        self.causal = is_causal(self.backbone)
+
+    def predicted(self, batch: Padded, *, together: bool = False) -> Tensor:
+        """Class probabilities."""
+        return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
+
+    def features(self, batch: Padded, layer: int = -1) -> Tensor:
+        """One vector a row; of a preference the second text's less the first one's, so that a linear model of it is Bradley and Terry's."""
+        pooled_QD = self.pooled(batch, layer)
+        return pooled_QD[1::2] - pooled_QD[::2] if self.kind == "preference" else pooled_QD
 
     def pooled(self, batch: Padded, layer: int = -1) -> Tensor:
-        """pooled_BD in fp32, of one layer: -1 is the last, 0 the embeddings."""
+        """pooled_QD in fp32, of one layer: -1 is the last, 0 the embeddings."""
         with self.autocast():
-            hidden_BTD = self._hidden(batch, layer)
+            hidden_QTD = self._hidden(batch, layer)
         if self.pooling == "last":
-            rows_B = torch.arange(len(batch.lengths_B), device=hidden_BTD.device)
-            return hidden_BTD[rows_B, batch.lengths_B - 1].float()
+            rows_Q = torch.arange(len(batch.lengths_Q), device=hidden_QTD.device)
+            return hidden_QTD[rows_Q, batch.lengths_Q - 1].float()
         if batch.full:
-            return hidden_BTD.float().mean(dim=1)
-        real_BT1 = _real(batch)[:, :, None]
-        return (hidden_BTD.float() * real_BT1).sum(dim=1) / batch.lengths_B[:, None]
+            return hidden_QTD.float().mean(dim=1)
+        real_QT1 = _real(batch)[:, :, None]
+        return (hidden_QTD.float() * real_QT1).sum(dim=1) / batch.lengths_Q[:, None]
 
     def _hidden(self, batch: Padded, layer: int) -> Tensor:
-        inputs: dict[str, Any] = {"input_ids": batch.ids_BT}
+        inputs: dict[str, Any] = {"input_ids": batch.ids_QT}
         if not (self.causal or batch.full):
             # A causal model needs no mask for right padding: real tokens come first. Without one, attention keeps its fast causal kernel.
             inputs["attention_mask"] = self.mask(batch)
         if self.segments:
-            inputs["token_type_ids"] = (torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device) >= batch.second_B[:, None]).long()
+            inputs["token_type_ids"] = (torch.arange(batch.ids_QT.shape[1], device=batch.ids_QT.device) >= batch.second_Q[:, None]).long()
         if self.causal:
             inputs["use_cache"] = False
         if layer == -1:
@@ -99,19 +119,26 @@ class Classifier(nn.Module):
 
 
 def square_mask(batch: Padded) -> Tensor:
-    """The mask [B, 1, T, T] that attention adds. Models take it as it is; of one with two dimensions they ask whether it masks anything, which cannot be vectorised."""
-    real_BT = _real(batch)
+    """The mask [Q, 1, T, T] that attention adds. Models take it as it is; of one with two dimensions they ask whether it masks anything, which cannot be vectorised."""
+    real_QT = _real(batch)
     lowest = torch.finfo(torch.float32).min
-    hidden_B11T = (1.0 - real_BT.float())[:, None, None, :] * lowest
-    return hidden_B11T.expand(-1, 1, real_BT.shape[1], -1)
+    hidden_Q11T = (1.0 - real_QT.float())[:, None, None, :] * lowest
+    return hidden_Q11T.expand(-1, 1, real_QT.shape[1], -1)
 
 
 def _real(batch: Padded) -> Tensor:
-    return (torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device) < batch.lengths_B[:, None]).long()
+    return (torch.arange(batch.ids_QT.shape[1], device=batch.ids_QT.device) < batch.lengths_Q[:, None]).long()
 
 
 def build_classifier(
-    model_path: str, recipe: Recipe, num_classes: int, autocast: Autocast = nullcontext, *, ask_causal: bool = True, attention: str = "sdpa"
+    model_path: str,
+    recipe: Recipe,
+    num_classes: int,
+    autocast: Autocast = nullcontext,
+    *,
+    kind: Kind = "text",
+    ask_causal: bool = True,
+    attention: str = "sdpa",
 ) -> Classifier:
     """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed."""
     frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
@@ -119,7 +146,7 @@ def build_classifier(
     width = int(backbone.model.config.get_text_config().hidden_size)
     if recipe.adapt == "lora":
         backbone = Backbone(add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments)
-    return Classifier(backbone, _head(width, num_classes, recipe), recipe, autocast)
+    return Classifier(backbone, _head(width, 1 if kind == "preference" else num_classes, recipe), recipe, autocast, kind=kind)
 
 
 def _read_mask(recipe: Recipe, width: int) -> Tensor | None:

@@ -13,6 +13,7 @@ from w2s_ray.backends.models import load_backbone, load_tokenizer, pad_id
 from w2s_ray.backends.tokens import tokenise
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import DataError
 from w2s_ray.core.features import Features
 from w2s_ray.core.resources import Resources
 
@@ -26,6 +27,14 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
     tokens = tokenise(data.prompted(recipe.prompt), tokenizer, cache)
     tokens.check_lengths(backbone.positions, model_path)
     no_head = torch.nn.Linear(1, 1)
-    classifier = Classifier(backbone, no_head, recipe, cast).to(device)
-    array_ND = inference.features(classifier, recipe.layer, tokens, pad_id(tokenizer), resources.tokens_at_once, device)
-    return Features.of(tokens.ids, array_ND, layer=recipe.layer).align(data.ids)
+    check_vectors(data)
+    classifier = Classifier(backbone, no_head, recipe, cast, kind=data.kind).to(device)
+    classifier.eval()
+    array_ND = inference.over_rows(lambda batch: classifier.features(batch, recipe.layer), tokens, pad_id(tokenizer), resources.tokens_at_once, device)
+    return Features.of(tokens.ids, array_ND, layer=recipe.layer, signed=data.kind == "preference").align(data.ids)
+
+
+def check_vectors(data: Dataset) -> None:
+    """Refuse rows that no single vector stands for."""
+    if data.kind == "choice":
+        raise DataError(f"{data.name} has rows of kind choice, whose candidates are read apart, so a row has no vector of its own; use task.format: choices")

@@ -16,21 +16,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from w2s_ray.backends.answerer import AnswerSurprise
 from w2s_ray.backends.batches import Hashes, Rows, epoch_batches, id_hashes, micro_batches, num_batches
 from w2s_ray.backends.checkpoint import CheckpointPlace, Training, restore_checkpoint, save_checkpoint
-from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, training_mode
-from w2s_ray.backends.devices import autocast, device_name, peak_memory_mb, pick_device, synchronise
+from w2s_ray.backends.classifier import Padded, training_mode
+from w2s_ray.backends.devices import Autocast, autocast, device_name, peak_memory_mb, pick_device, synchronise
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.gang import ALONE, Gang
 from w2s_ray.backends.gradients import Micro, step_loss
 from w2s_ray.backends.models import load_tokenizer, pad_id, shape_of
 from w2s_ray.backends.optimizer import build_adamw, clip, lr_factor, set_lr
 from w2s_ray.backends.placement import halving, out_of_memory, settled
+from w2s_ray.backends.readers import SAID, Reader, build_reader
 from w2s_ray.backends.speed import utilisation
 from w2s_ray.backends.targets import Targets, join
-from w2s_ray.backends.tokens import Tokens, tokenise
+from w2s_ray.backends.tokens import Tokens, tokenise, tokenise_answered
 from w2s_ray.blocks.losses.contract import LossFn
 from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import FitError, Interrupted
 from w2s_ray.core.ids import content_digest
@@ -50,7 +53,7 @@ class Job:
     """What is fitted, and where that may run."""
 
     data: Dataset
-    labels: Sequence[LabelSet]
+    labels: Sequence[LabelSet | Answers]
     model_path: str
     recipe: Recipe
     resources: Resources
@@ -68,9 +71,22 @@ class Job:
         """The rows' labels, by all teachers."""
         return join(self.data.ids, self.labels, self.data.num_classes)
 
+    def tokens(self, tokenizer: Any) -> Tokens:
+        """What is read; of a generation the teachers' answers too."""
+        data = self.data.prompted(self.recipe.prompt)
+        if data.kind == "generation":
+            return tokenise_answered(data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer)
+        return tokenise(data, tokenizer, self.cache)
+
     def loss_fn(self) -> LossFn:
+        if self.data.kind == "generation":
+            return AnswerSurprise()
         made: LossFn = self.recipe.loss.build(len(self.labels), self.data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
         return made
+
+    def reader(self, cast: Autocast, *, ask_causal: bool = True) -> Reader:
+        """The model before the first step."""
+        return build_reader(self.model_path, self.recipe, self.data.kind, self.data.num_classes, cast, teachers=len(self.labels), ask_causal=ask_causal)
 
 
 def fit(job: Job) -> Fitted:
@@ -92,40 +108,38 @@ class Prepared:
     """A fit that is about to begin."""
 
     job: Job
-    classifier: Classifier
+    reader: Reader
     tokenizer: Any
     loop: Loop
     clock: Clock
 
     @staticmethod
-    def of(job: Job, device: torch.device, base: Classifier | None = None, share: float = 1.0) -> Prepared:
+    def of(job: Job, device: torch.device, base: Reader | None = None, share: float = 1.0) -> Prepared:
         """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory this fit has a share."""
         recipe = job.recipe
         cast = autocast(device, recipe.precision)
         targets = job.targets()
         clock = Clock(device)
         tokenizer = load_tokenizer(job.model_path)
-        tokens = tokenise(job.data.prompted(recipe.prompt), tokenizer, job.cache)
-        resources = settled(job.model_path, recipe, tokens, job.resources, device, share=share)
+        tokens = job.tokens(tokenizer)
+        resources = settled(job.model_path, recipe, tokens, job.resources, device, share=share, speaks=job.data.kind in SAID)
         clock.lap("tokenise")
-        classifier = build_classifier(job.model_path, recipe, job.data.num_classes, cast)
+        reader = job.reader(cast)
         if base is not None:
-            share_frozen(classifier, base)
-        classifier.to(device)
-        tokens.check_lengths(classifier.positions, job.model_path)
+            share_frozen(reader, base)
+        reader.to(device)
+        tokens.check_lengths(reader.positions, job.model_path)
         clock.lap("load")
-        training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing is True)
-        loop = Loop.build(classifier, job.loss_fn(), tokens, targets, recipe, resources, pad_id(tokenizer), device)
-        return Prepared(job, classifier, tokenizer, loop, clock)
+        training_mode(reader, recipe, activation_checkpointing=resources.activation_checkpointing is True)
+        loop = Loop.build(reader, job.loss_fn(), tokens, targets, recipe, resources, pad_id(tokenizer), device)
+        return Prepared(job, reader, tokenizer, loop, clock)
 
     def fitted(self, facts: dict[str, Any]) -> Fitted:
         """After the last step."""
         self.clock.lap("train")
         loop, job = self.loop, self.job
         facts = loop.facts(job.model_path) | {"seconds": self.clock.seconds} | facts
-        return Fitted(
-            self.classifier, self.tokenizer, job.recipe, job.data.classes, loop.training.device, loop.resources, job.cache, log=loop.log(), facts=facts
-        )
+        return Fitted(self.reader, self.tokenizer, job.recipe, job.data.classes, loop.training.device, loop.resources, job.cache, log=loop.log(), facts=facts)
 
 
 def share_frozen(model: nn.Module, base: nn.Module) -> None:
@@ -273,10 +287,9 @@ class Loop:
         """What goes through the model, of all processes."""
         counters = self.training.counters
         for rows in parts:
-            lengths = self.tokens.lengths_N[rows]
             counters["rows"] += len(rows)
-            counters["tokens"] += int(lengths.sum())
-            counters["padded"] += len(rows) * int(lengths.max())
+            counters["tokens"] += int(self.tokens.real_N[rows].sum())
+            counters["padded"] += len(rows) * int(self.tokens.lengths_N[rows].max())
 
     def _micro(self, rows: Rows, whole: float) -> Micro:
         device = self.training.device

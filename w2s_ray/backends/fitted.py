@@ -5,6 +5,7 @@ Shapes: N rows, D features, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import torch
 
 from w2s_ray.backends import inference
-from w2s_ray.backends.classifier import Classifier, build_classifier
+from w2s_ray.backends.classifier import Padded
 from w2s_ray.backends.devices import autocast, pick_device
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
+from w2s_ray.backends.language_model import texts_of
 from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
+from w2s_ray.backends.readers import Reader, build_reader
 from w2s_ray.backends.tokens import Tokens, tokenise
 from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import DataError, ModelError
 from w2s_ray.core.features import Features
@@ -31,7 +35,7 @@ HEAD_FILE = "head.safetensors"
 class Fitted:
     """A finetuned transformer: all its weights, or adapters beside a base model."""
 
-    classifier: Classifier
+    reader: Reader
     tokenizer: Any
     recipe: Recipe
     classes: tuple[str, ...]
@@ -41,22 +45,36 @@ class Fitted:
     log: list[dict[str, float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def predict(self, data: Dataset) -> LabelSet:
-        check_classes(data, self.classes)
+    def predict(self, data: Dataset) -> LabelSet | Answers:
+        """Class probabilities, or of a generation the answers."""
+        self._check(data)
         tokens = self._tokens(data)
-        probs_NK = self._classify(tokens)
-        return LabelSet.of(tokens.ids, probs_NK.reshape(len(tokens), len(self.classes))).align(data.ids)
+        said_NX = self._predicted(tokens)
+        if data.kind == "generation":
+            said_NX = said_NX.reshape(len(tokens), -1)
+            return Answers.of(tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1]).align(data.ids)
+        return LabelSet.of(tokens.ids, said_NX.reshape(len(tokens), len(self.classes))).align(data.ids)
 
     def embed(self, data: Dataset, layer: int = -1) -> Features:
         tokens = self._tokens(data)
         array_ND = self._features(tokens, layer)
-        return Features.of(tokens.ids, array_ND, layer=layer).align(data.ids)
+        return Features.of(tokens.ids, array_ND, layer=layer, signed=data.kind == "preference").align(data.ids)
 
-    def _classify(self, tokens: Tokens) -> inference.Floats32:
-        return inference.classify(self.classifier, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
+    def _check(self, data: Dataset) -> None:
+        if data.kind != self.reader.kind:
+            raise DataError(f"this model was trained on rows of kind {self.reader.kind!r}, and {data.name} has rows of kind {data.kind!r}")
+        if data.num_classes != len(self.classes):
+            raise DataError(f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of {data.name} have {data.num_classes}")
+
+    def _predicted(self, tokens: Tokens) -> inference.Floats32:
+        return self._over_rows(self.reader.predicted, tokens)
 
     def _features(self, tokens: Tokens, layer: int) -> inference.Floats32:
-        return inference.features(self.classifier, layer, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
+        return self._over_rows(lambda batch: self.reader.features(batch, layer), tokens)
+
+    def _over_rows(self, compute: Callable[[Padded], torch.Tensor], tokens: Tokens) -> inference.Floats32:
+        self.reader.eval()
+        return inference.over_rows(compute, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
 
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""
@@ -64,23 +82,19 @@ class Fitted:
 
         folder.mkdir(parents=True, exist_ok=True)
         if self.recipe.adapt == "lora":
-            save_adapter(self.classifier.backbone, folder)
+            save_adapter(self.reader.backbone, folder)
         else:
             with quiet():
-                self.classifier.backbone.save_pretrained(folder, safe_serialization=True)
+                self.reader.backbone.save_pretrained(folder, safe_serialization=True)
                 self.tokenizer.save_pretrained(folder)
-        save_file({"weight": self.classifier.head.weight.detach().cpu().contiguous()}, folder / HEAD_FILE)
-        write_fit_file(folder, self.recipe, self.classes)
+        if self.reader.head is not None:
+            save_file({"weight": self.reader.head.weight.detach().cpu().contiguous()}, folder / HEAD_FILE)
+        write_fit_file(folder, self.recipe, self.classes, self.reader.kind)
 
     def _tokens(self, data: Dataset) -> Tokens:
         tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
-        tokens.check_lengths(self.classifier.positions, "this model")
+        tokens.check_lengths(self.reader.positions, "this model")
         return tokens
-
-
-def check_classes(data: Dataset, classes: tuple[str, ...]) -> None:
-    if data.num_classes != len(classes):
-        raise DataError(f"this model tells {len(classes)} classes apart ({', '.join(classes)}), the rows of {data.name} have {data.num_classes}")
 
 
 def load_fitted(folder: Path, base_path: str, resources: Resources | None = None, cache: Path | None = None) -> Fitted:
@@ -88,15 +102,16 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
     from safetensors.torch import load_file
 
     resources = resources or Resources()
-    recipe, classes = read_fit_file(folder)
+    recipe, classes, kind = read_fit_file(folder)
     device = pick_device(resources)
     home = base_path if recipe.adapt == "lora" else str(folder)
-    classifier = build_classifier(home, recipe, len(classes), autocast(device, recipe.precision))
+    reader = build_reader(home, recipe, kind, len(classes), autocast(device, recipe.precision))
     if recipe.adapt == "lora":
-        load_adapter(classifier.backbone, folder)
-    with torch.no_grad():
-        classifier.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
-    return Fitted(classifier.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
+        load_adapter(reader.backbone, folder)
+    if reader.head is not None:
+        with torch.no_grad():
+            reader.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
+    return Fitted(reader.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
 
 
 def save_adapter(model: Any, folder: Path, tensors: dict[str, torch.Tensor] | None = None) -> None:

@@ -28,6 +28,7 @@ from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
 
 # On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers (tokens times width; benchmarks/ensemble.md).
 MOST_NUMBERS_ON_CPU = 25_000
+STACKED = ("text", "pair")  # what is read as one sequence a row, by a classifier
 MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest row of all members
 
 
@@ -38,7 +39,7 @@ def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | W2SError]:
     """
     half = len(jobs) // 2
     try:
-        together = bool(jobs) and (jobs[0].resources.fuse is True or _pays(jobs))
+        together = bool(jobs) and jobs[0].data.kind in STACKED and (jobs[0].resources.fuse is True or _pays(jobs))
         made = _fit_together(jobs) if together else None
     except InputError:
         half, made = 0, None  # one has rows that it cannot read: it fails alone
@@ -82,7 +83,7 @@ def _fit_together(jobs: Sequence[Job]) -> list[Fitted | W2SError]:
     device = pick_device(jobs[0].resources)
     prepared: list[Prepared] = []
     for job in jobs:
-        prepared.append(Prepared.of(job, device, prepared[0].classifier if prepared else None, share=1 / len(jobs)))
+        prepared.append(Prepared.of(job, device, prepared[0].reader if prepared else None, share=1 / len(jobs)))
     if any(one.loop.resources.activation_checkpointing is True for one in prepared):
         raise ResourceError("a stack keeps its activations, and there is no room for them")
     together = Together([one.loop for one in prepared], _vectorisable(jobs[0], prepared[0]))
@@ -191,7 +192,7 @@ class Together:
                 loop.count([each])
                 padded = loop.tokens.padded(each, loop.fill)
                 ids[m, : len(each), : padded.shape[1]] = padded
-                lengths[m, : len(each)], second[m, : len(each)] = loop.tokens.lengths_N[each], loop.tokens.second_N[each]
+                lengths[m, : len(each)], second[m, : len(each)] = loop.tokens.lengths_N[each], loop.tokens.second_Q[each]
                 targets[m, : len(each)], weights[m, : len(each)] = loop.targets.probs_NMK[each], loop.targets.weight_N[each]
         shares = weights.sum(axis=1) / whole
         whole_numbers = [torch.from_numpy(array).to(device, non_blocking=True) for array in (ids, lengths, second)]
@@ -200,9 +201,9 @@ class Together:
 
 def _vectorisable(job: Job, first: Prepared) -> Classifier:
     """The same model with attention in plain operations: the fast kernels have no rule for a dimension more."""
-    model = build_classifier(job.model_path, job.recipe, job.data.num_classes, first.classifier.autocast, attention="eager")
+    model = build_classifier(job.model_path, job.recipe, job.data.num_classes, first.reader.autocast, kind=job.data.kind, attention="eager")
     model.mask = square_mask
-    share_frozen(model, first.classifier)
+    share_frozen(model, first.reader)
     training_mode(model, job.recipe, activation_checkpointing=False)
     return model.to(first.loop.training.device)
 

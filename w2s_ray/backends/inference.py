@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from w2s_ray.backends.classifier import Classifier, Padded
+from w2s_ray.backends.classifier import Padded
 from w2s_ray.backends.tokens import Int64s, Tokens
 
 Floats32 = npt.NDArray[np.float32]
@@ -28,18 +28,6 @@ def over_rows(compute: Callable[[Padded], Tensor], tokens: Tokens, fill: int, ma
                 out = np.empty((len(tokens), values.shape[1]), dtype=np.float32)
             out[rows] = values
     return np.empty((0, 0), dtype=np.float32) if out is None else out
-
-
-def classify(classifier: Classifier, tokens: Tokens, fill: int, max_tokens: int, device: torch.device) -> Floats32:
-    """Class probabilities [N, K]."""
-    classifier.eval()
-    return over_rows(lambda batch: classifier(batch).softmax(dim=-1), tokens, fill, max_tokens, device)
-
-
-def features(classifier: Classifier, layer: int, tokens: Tokens, fill: int, max_tokens: int, device: torch.device) -> Floats32:
-    """Pooled hidden states [N, D] of one layer."""
-    classifier.eval()
-    return over_rows(lambda batch: classifier.pooled(batch, layer), tokens, fill, max_tokens, device)
 
 
 def length_batches(lengths_N: Int64s, rows: Int64s, max_tokens: int) -> list[Int64s]:

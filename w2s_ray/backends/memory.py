@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from w2s_ray.config.recipe import Recipe
@@ -59,6 +59,7 @@ class Shape:
     vocab: int
     gated: bool  # an MLP of three matrices
     parameters: int  # without a language-model head
+    tied: bool = True  # that head is the embedding
 
     @staticmethod
     def of(config: Mapping[str, Any], parameters: int | None = None) -> Shape:
@@ -72,7 +73,12 @@ class Shape:
         gated = config.get("model_type") not in _UNGATED
         layer = width * (2 * heads * head_width + 2 * key_width) + (3 if gated else 2) * width * ffn
         counted = found["vocab"] * width + found["layers"] * layer
-        return Shape(width, found["layers"], heads, key_width, ffn, found["vocab"], gated, parameters or counted)
+        tied = bool(config.get("tie_word_embeddings", True))
+        return Shape(width, found["layers"], heads, key_width, ffn, found["vocab"], gated, parameters or counted, tied)
+
+    def speaking(self) -> Shape:
+        """With the head of a language model."""
+        return self if self.tied else replace(self, parameters=self.parameters + self.vocab * self.width, tied=True)
 
     def trained(self, recipe: Recipe) -> int:
         """How many parameters learn."""
@@ -124,8 +130,13 @@ class Way:
         return " + ".join(f"{name} {size / GB:.1f}" for name, size in self.parts.items() if size >= 0.05 * GB) or "less than 0.1"
 
 
-def ways(shape: Shape, recipe: Recipe, resources: Resources, workers: int, device_bytes: float, longest: int, *, gpu: bool) -> Iterator[Way]:
-    """Every way that the request allows, the cheapest to run first, each with the most tokens at once that fit, or the fewest that the longest row needs."""
+def ways(
+    shape: Shape, recipe: Recipe, resources: Resources, workers: int, device_bytes: float, longest: int, *, gpu: bool, answered: float = 0.0
+) -> Iterator[Way]:
+    """Every way that the request allows, the cheapest to run first, each with the most tokens at once that fit, or the fewest that the longest row needs.
+
+    `answered` is the share of tokens for which words are predicted: each has fp32 logits of the whole vocabulary, their log-softmax and their gradient.
+    """
     room = device_bytes * (1 - SPARE) - (CONTEXT_GB if gpu else PROCESS_GB) * GB
     stages: tuple[int | None, ...] = (0, 1, 2, 3) if resources.zero == "auto" else (resources.zero,)
     if not resources.sharded:
@@ -139,16 +150,18 @@ def ways(shape: Shape, recipe: Recipe, resources: Resources, workers: int, devic
                 parts, host = _parts(shape, recipe, workers, stage, resources.offload)
                 if not gpu:
                     parts["offloaded"], host = host, 0.0  # the host is the device
-                parts["acts"] = shape.activations(min(max(tokens, longest), of_one_step), recipe, recomputed=recomputed)
+                at_once = min(max(tokens, longest), of_one_step)
+                parts["acts"] = shape.activations(at_once, recipe, recomputed=recomputed)
+                parts["logits"] = 3 * 4.0 * shape.vocab * at_once * answered
                 way = Way(stage, recomputed, tokens, parts, host, room)
                 if way.fits:
                     break
             yield way
 
 
-def settle(shape: Shape, recipe: Recipe, resources: Resources, workers: int, device_bytes: float, longest: int, *, gpu: bool) -> Way:
+def settle(shape: Shape, recipe: Recipe, resources: Resources, workers: int, device_bytes: float, longest: int, *, gpu: bool, answered: float = 0.0) -> Way:
     """The first way that fits with enough tokens at once to keep a device busy, else the first that fits at all; an impossible request is refused with its arithmetic."""
-    allowed = list(ways(shape, recipe, resources, workers, device_bytes, longest, gpu=gpu))
+    allowed = list(ways(shape, recipe, resources, workers, device_bytes, longest, gpu=gpu, answered=answered))
     fitting = [way for way in allowed if way.fits]
     enough = min(GOOD_TOKENS, -(-recipe.batch // workers) * longest)
     busy = [way for way in fitting if way.micro_tokens >= enough]

@@ -50,7 +50,7 @@ def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attent
     return Backbone(model, ask_causal and is_causal(model), positions_of(model), getattr(model.config, "type_vocab_size", 0) > 1)
 
 
-def load_causal(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Any:
+def load_causal(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True) -> Any:
     """A decoder with its language-model head, in eval mode."""
     from transformers import AutoModelForCausalLM
 
@@ -59,7 +59,7 @@ def load_causal(model_path: str, *, dtype: torch.dtype = torch.float32, attentio
             model_path,
             lambda name, options: AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options),
         )
-    if not is_causal(model.base_model):
+    if ask_causal and not is_causal(model.base_model):
         raise ModelError(f"{model_path} reads both ways ({model.config.model_type}), so it has no next word; name a causal language model")
     _fuse_kernels(model)
     model.warn_if_padding_and_no_attention_mask = _no_warning

@@ -20,11 +20,14 @@ from w2s_ray.core.resources import Resources
 T = TypeVar("T")
 
 
-def settled(model_path: str, recipe: Recipe, tokens: Tokens, resources: Resources, device: torch.device, gang: Gang = ALONE, share: float = 1.0) -> Resources:
-    """The request without `auto`. All processes of a gang settle alike, on the smallest of their devices."""
+def settled(
+    model_path: str, recipe: Recipe, tokens: Tokens, resources: Resources, device: torch.device, gang: Gang = ALONE, *, share: float = 1.0, speaks: bool = False
+) -> Resources:
+    """The request without `auto`; a model that `speaks` predicts words. All processes of a gang settle alike, on the smallest of their devices."""
     longest = int(tokens.lengths_N.max(initial=1))
     smallest = gang.least(share * device_bytes(resources, device), device)
-    way = settle(shape_of(model_path), recipe, resources, gang.size, smallest, longest, gpu=device.type == "cuda")
+    shape, answered = shape_of(model_path), tokens.answer_share if speaks else 0.0
+    way = settle(shape.speaking() if speaks else shape, recipe, resources, gang.size, smallest, longest, gpu=device.type == "cuda", answered=answered)
     return as_resources(resources, way)
 
 

@@ -149,7 +149,11 @@ def fit_probes(features: Features, labels: Sequence[Sequence[LabelSet]], recipes
         reads_MD[m, recipe.read_features(array_ND.shape[1])] = True
     weight_MN = np.stack([each.weight_N for each in targets])
     l2_M = np.array([recipe.l2 for recipe in recipes])
-    probes = logistic_many(array_ND[used], targets_MNK[:, used], l2_M, weight_MN[:, used], reads_MD)
+    array_ND, targets_MNK, weight_MN = array_ND[used], targets_MNK[:, used], weight_MN[:, used]
+    if features.signed:  # each pair both ways round: which text stands first tells nothing, so the solution has neither a mean nor a bias
+        array_ND = np.concatenate([array_ND, -array_ND])
+        targets_MNK, weight_MN = np.concatenate([targets_MNK, targets_MNK[:, :, ::-1]], axis=1), np.concatenate([weight_MN, weight_MN], axis=1)
+    probes = logistic_many(array_ND, targets_MNK, l2_M, weight_MN, reads_MD)
     seconds = (time.monotonic() - started) / len(probes)
     facts = {"fused": len(probes)} if len(probes) > 1 else {}
     return [FittedProbe(probe, facts={"rows": len(each.labelled), "seconds": {"train": seconds}, **facts}) for probe, each in zip(probes, targets, strict=True)]

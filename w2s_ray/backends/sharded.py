@@ -20,23 +20,25 @@ from torch import Tensor
 
 from w2s_ray.backends.batches import Rows
 from w2s_ray.backends.checkpoint import CheckpointPlace
-from w2s_ray.backends.classifier import Padded, build_classifier, training_mode
+from w2s_ray.backends.classifier import Padded, training_mode
 from w2s_ray.backends.devices import autocast
+from w2s_ray.backends.embed import check_vectors
 from w2s_ray.backends.fit import Job, Loop, as_tensor, check_finite
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.fitted import HEAD_FILE, Fitted, load_adapter, save_adapter
 from w2s_ray.backends.gang import join_gang, own_device
 from w2s_ray.backends.gradients import Micro
 from w2s_ray.backends.inference import Floats32, length_batches
-from w2s_ray.backends.models import is_causal, load_tokenizer, pad_id, quiet, shape_of
+from w2s_ray.backends.models import load_tokenizer, pad_id, quiet, shape_of
 from w2s_ray.backends.optimizer import build_adamw
 from w2s_ray.backends.pieces import restore_pieces, save_pieces
 from w2s_ray.backends.placement import device_bytes, settled
-from w2s_ray.backends.tokens import Tokens, tokenise
+from w2s_ray.backends.readers import SAID, build_reader
+from w2s_ray.backends.tokens import Tokens
 from w2s_ray.backends.zero import Sharded, full_shape, loading, zero_config
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.dataset import Dataset, Kind
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.resources import Resources
@@ -119,47 +121,52 @@ def fit_sharded(job: Job) -> ShardedFitted:
             f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
     tokenizer = load_tokenizer(job.model_path)
-    tokens = tokenise(data.prompted(recipe.prompt), tokenizer, job.cache)
-    resources = settled(job.model_path, recipe, tokens, job.resources, device, gang)
+    tokens = job.tokens(tokenizer)
+    resources = settled(job.model_path, recipe, tokens, job.resources, device, gang, speaks=data.kind in SAID)
     config = zero_config(recipe, int(resources.zero), resources.offload)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", gang.rank))
     with loading(config):
-        classifier = build_classifier(job.model_path, recipe, data.num_classes, autocast(device, recipe.precision), ask_causal=False).to(device)
-    tokens.check_lengths(classifier.positions, job.model_path)
-    training_mode(classifier, recipe, activation_checkpointing=resources.activation_checkpointing is True)
-    loop = Loop.build(classifier, _whole_batch(loss_fn), tokens, targets, recipe, resources, pad_id(tokenizer), device)
-    sharded = Sharded.start(classifier, loop.training.optimizer, config, gang)
-    classifier.causal = is_causal(classifier.backbone)  # a forward pass, which under stage 3 needs DeepSpeed's hooks
+        reader = job.reader(autocast(device, recipe.precision), ask_causal=False).to(device)
+    tokens.check_lengths(reader.positions, job.model_path)
+    training_mode(reader, recipe, activation_checkpointing=resources.activation_checkpointing is True)
+    loop = Loop.build(reader, _whole_batch(loss_fn), tokens, targets, recipe, resources, pad_id(tokenizer), device)
+    sharded = Sharded.start(reader, loop.training.optimizer, config, gang)
+    reader.ask_causal()  # a forward pass, which under stage 3 needs DeepSpeed's hooks
     loop.training.optimizer = sharded.optimizer
     gang_loop = ShardedLoop(**{**vars(loop), "model": sharded.engine, "gang": gang, "watch": job.watch}, sharded=sharded)
     loaded = time.monotonic()
     gang_loop.run(job.place, job.digest, job.progress)
     facts = gang_loop.facts(job.model_path) | {"seconds": {"load": loaded - started, "train": time.monotonic() - loaded}}
     log = gang_loop.log()
-    return ShardedFitted(classifier, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch, log=log, facts=facts)
+    return ShardedFitted(reader, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch, log=log, facts=facts)
 
 
 def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path | None = None, watch: Watch | None = None) -> ShardedFitted:
     """What `save` wrote, spread over the gang again, to predict and embed."""
     from safetensors.torch import load_file
 
-    recipe, classes = read_fit_file(folder)
-    fitted = _at_rest(base_path if recipe.adapt == "lora" else str(folder), recipe, classes, resources, cache, watch)
+    recipe, classes, kind = read_fit_file(folder)
+    fitted = _at_rest(base_path if recipe.adapt == "lora" else str(folder), recipe, kind, classes, resources, cache, watch)
     if recipe.adapt == "lora":
-        with fitted.sharded.all_at_once(fitted.classifier.backbone):
-            load_adapter(fitted.classifier.backbone, folder)
-    with fitted.sharded.all_at_once(fitted.classifier.head), torch.no_grad():
-        fitted.classifier.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
+        with fitted.sharded.all_at_once(fitted.reader.backbone):
+            load_adapter(fitted.reader.backbone, folder)
+    if fitted.reader.head is not None:
+        with fitted.sharded.all_at_once(fitted.reader.head), torch.no_grad():
+            fitted.reader.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
     return fitted
 
 
 def embed_sharded(model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path, watch: Watch | None = None) -> Features:
     """`embed_base` by all processes of the gang, each with its share of the rows."""
-    fitted = _at_rest(model_path, recipe.model_copy(update={"adapt": "probe"}), data.classes, resources, cache, watch)
+    check_vectors(data)
+    kind: Kind = "text" if data.kind == "generation" else data.kind
+    fitted = _at_rest(model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes, resources, cache, watch)
     return fitted.embed(data, recipe.layer)
 
 
-def _at_rest(model_path: str, recipe: Recipe, classes: tuple[str, ...], resources: Resources, cache: Path | None, watch: Watch | None) -> ShardedFitted:
+def _at_rest(
+    model_path: str, recipe: Recipe, kind: Kind, classes: tuple[str, ...], resources: Resources, cache: Path | None, watch: Watch | None
+) -> ShardedFitted:
     """A model that is not trained: whole in each process, or spread where that is asked for or one device is too small."""
     device = own_device(resources)
     gang = join_gang(device)
@@ -169,13 +176,15 @@ def _at_rest(model_path: str, recipe: Recipe, classes: tuple[str, ...], resource
         stage = 0 if shape.at_rest(recipe) < 0.7 * gang.least(device_bytes(resources, device), device) else 3
     config = zero_config(recipe, stage, "none")
     with loading(config):
-        classifier = build_classifier(model_path, recipe, len(classes), autocast(device, recipe.precision), ask_causal=False)
-    for parameter in classifier.backbone.parameters():
+        reader = build_reader(model_path, recipe, kind, len(classes), autocast(device, recipe.precision), ask_causal=False)
+    for parameter in reader.backbone.parameters():
         parameter.requires_grad_(False)
-    classifier = classifier.to(device)
-    sharded = Sharded.start(classifier, build_adamw(classifier.head.named_parameters(), recipe), config, gang)
-    classifier.causal = is_causal(classifier.backbone)
-    return ShardedFitted(classifier, load_tokenizer(model_path), recipe, classes, device, resources, cache, sharded=sharded, watch=watch or Watch())
+    last = [(name, p) for name, p in reader.named_parameters()][-1:]  # DeepSpeed wants something that could be trained; nothing is
+    last[0][1].requires_grad_(True)
+    reader = reader.to(device)
+    sharded = Sharded.start(reader, build_adamw(last, recipe), config, gang)
+    reader.ask_causal()
+    return ShardedFitted(reader, load_tokenizer(model_path), recipe, classes, device, resources, cache, sharded=sharded, watch=watch or Watch())
 
 
 def _whole_batch(loss_fn: LossFn) -> LossFn:
@@ -207,22 +216,25 @@ class ShardedFitted(Fitted):
     sharded: Sharded = field(kw_only=True)
     watch: Watch = field(kw_only=True)
 
-    def _classify(self, tokens: Tokens) -> Floats32:
-        return self._over_rows(lambda batch: self.classifier(batch).softmax(dim=-1), tokens, len(self.classes))
+    def _predicted(self, tokens: Tokens) -> Floats32:
+        width = self.recipe.answer_tokens + 1 if self.reader.kind == "generation" else len(self.classes)
+        return self._spread(lambda batch: self.reader.predicted(batch, together=True), tokens, width)
 
     def _features(self, tokens: Tokens, layer: int) -> Floats32:
-        width = int(self.classifier.backbone.config.get_text_config().hidden_size)
-        return self._over_rows(lambda batch: self.classifier.pooled(batch, layer), tokens, width)
+        width = int(self.reader.backbone.config.get_text_config().hidden_size)
+        return self._spread(lambda batch: self.reader.features(batch, layer), tokens, width)
 
     def save(self, folder: Path) -> None:
         """The same files as one device writes. The leader alone holds weights of others, no more at a time than one file has."""
         from safetensors.torch import save_file
 
-        backbone, leads = self.classifier.backbone, self.sharded.gang.leads
-        head = self.sharded.whole(self.classifier.head.weight)
+        backbone, leads = self.reader.backbone, self.sharded.gang.leads
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
-            save_file({"weight": head.contiguous()}, folder / HEAD_FILE)
+        if self.reader.head is not None:
+            head = self.sharded.whole(self.reader.head.weight)
+            if leads:
+                save_file({"weight": head.contiguous()}, folder / HEAD_FILE)
         if self.recipe.adapt == "lora":
             adapters = {name: self.sharded.whole(p) for name, p in backbone.named_parameters() if p.requires_grad}
             if leads:
@@ -230,7 +242,7 @@ class ShardedFitted(Fitted):
         else:
             self._write_weights(folder)
         if leads:
-            write_fit_file(folder, self.recipe, self.classes)
+            write_fit_file(folder, self.recipe, self.classes, self.reader.kind)
         self.sharded.gang.wait()
         self.watch.rest()
 
@@ -238,7 +250,7 @@ class ShardedFitted(Fitted):
         """Hugging Face's files, one at a time: numbered ones with an index where there are several."""
         from safetensors.torch import save_file
 
-        backbone, leads = self.classifier.backbone, self.sharded.gang.leads
+        backbone, leads = self.reader.backbone, self.sharded.gang.leads
         files = files_of({name: 4 * full_shape(p).numel() for name, p in backbone.named_parameters()}, SHARD_GB * 2**30)
         named = dict(backbone.named_parameters())
         for file, names in files.items():
@@ -259,10 +271,10 @@ class ShardedFitted(Fitted):
                 backbone.config.save_pretrained(folder)
                 self.tokenizer.save_pretrained(folder)
 
-    def _over_rows(self, compute: Callable[[Padded], Tensor], tokens: Tokens, width: int) -> Floats32:
+    def _spread(self, compute: Callable[[Padded], Tensor], tokens: Tokens, width: int) -> Floats32:
         """compute(batch) of every row, each by one process, added up over the gang; all make as many passes, for under stage 3 each pass is made by all."""
         gang = self.sharded.gang
-        self.classifier.eval()
+        self.reader.eval()
         everyone = np.arange(len(tokens))
         dealt = [length_batches(tokens.lengths_N, part, self.resources.tokens_at_once) for part in deal(everyone, tokens.lengths_N, gang.size)]
         mine = dealt[gang.rank]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats, LabelSet
@@ -31,12 +32,16 @@ class Targets:
         return probs
 
 
-def join(ids: Ids, labels: Sequence[LabelSet], num_classes: int) -> Targets:
-    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that speak."""
+def join(ids: Ids, labels: Sequence[LabelSet | Answers], num_classes: int) -> Targets:
+    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that speak. Answers, whose texts are among the tokens, are one class: said."""
     if not labels:
         raise DataError("no labels; a fit needs at least one teacher")
     for teacher in labels:
-        if teacher.num_classes != num_classes:
+        if isinstance(teacher, Answers) == (num_classes > 0):
+            raise DataError(
+                f"the labels of {teacher.source or 'a teacher'} are {'texts' if num_classes else 'classes'}; labels and rows must be of the same task"
+            )
+        if isinstance(teacher, LabelSet) and teacher.num_classes != num_classes:
             raise DataError(
                 f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes where {num_classes} are wanted; labels and rows must be of the same task"
             )
@@ -47,4 +52,5 @@ def join(ids: Ids, labels: Sequence[LabelSet], num_classes: int) -> Targets:
     labelled = np.flatnonzero(weight_N > 0)
     if not len(labelled):
         raise DataError(f"none of the {len(ids)} rows has a label with a weight above 0; there is nothing to learn from")
-    return Targets(LabelSet.stack(aligned), weight_N, labelled)
+    classes = [teacher for teacher in aligned if isinstance(teacher, LabelSet)]
+    return Targets(LabelSet.stack(classes) if classes else np.where(mask_NM, 1.0, np.nan)[:, :, None], weight_N, labelled)

@@ -1,12 +1,16 @@
 """Rows as token ids: made once for a dataset and a tokenizer, then read from a memory-mapped cache.
 
-Shapes: N rows in the order of their ids, B rows of a batch, T tokens.
+A row is one sequence of tokens, or several that are read apart: the two texts of a preference, the candidates of a choice.
+
+Shapes: N rows in the order of their ids, Q sequences (those of the first row, those of the second, …), B rows of a batch, T tokens.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,59 +19,82 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import DataError
+from w2s_ray.core.errors import DataError, ModelError
 from w2s_ray.core.ids import Ids, content_digest
 
 Int64s = npt.NDArray[np.int64]
 
-FORMAT = 1  # of the cached files and of how a row becomes tokens; raise it when either changes
+FORMAT = 2  # of the cached files and of how a row becomes tokens; raise it when either changes
 _CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of all rows, one after another. `second_N` is where the second text of a pair starts; without one it is the row's length."""
+    """Token ids of all sequences, one after another. `second_Q` is where the second text of a pair or an answer starts; without one it is the sequence's length."""
 
     ids: Ids
     flat: npt.NDArray[np.int32]
     offsets: Int64s
-    second_N: Int64s
+    second_Q: Int64s
+    per_row: int = 1
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
-    def lengths_N(self) -> Int64s:
+    def lengths_Q(self) -> Int64s:
         return np.diff(self.offsets)
 
-    def padded(self, rows: Int64s, fill: int) -> Int64s:
-        """ids_BT of these rows, padded on the right to the longest."""
-        lengths = self.lengths_N[rows]
-        ids_BT = np.full((len(rows), int(lengths.max())), fill, dtype=np.int64)
-        for out, start, length in zip(ids_BT, self.offsets[rows].tolist(), lengths.tolist(), strict=True):
+    @cached_property
+    def lengths_N(self) -> Int64s:
+        """What a row takes when its sequences are padded to its longest."""
+        padded_N: Int64s = self.per_row * self.lengths_Q.reshape(-1, self.per_row).max(axis=1)
+        return padded_N
+
+    @cached_property
+    def real_N(self) -> Int64s:
+        """Tokens of each row."""
+        real_N: Int64s = self.lengths_Q.reshape(-1, self.per_row).sum(axis=1)
+        return real_N
+
+    @property
+    def answer_share(self) -> float:
+        """How much of a sequence is answer, at most: for so many tokens words are predicted."""
+        return float((1 - self.second_Q / self.lengths_Q).max(initial=0.0))
+
+    def sequences(self, rows: Int64s) -> Int64s:
+        """Those of these rows."""
+        return (rows[:, None] * self.per_row + np.arange(self.per_row)).ravel()
+
+    def padded(self, sequences: Int64s, fill: int) -> Int64s:
+        """ids_QT of these sequences, padded on the right to the longest."""
+        lengths = self.lengths_Q[sequences]
+        ids_QT = np.full((len(sequences), int(lengths.max())), fill, dtype=np.int64)
+        for out, start, length in zip(ids_QT, self.offsets[sequences].tolist(), lengths.tolist(), strict=True):
             out[:length] = self.flat[start : start + length]
-        return ids_BT
+        return ids_QT
 
     def check_lengths(self, limit: int | None, model: str) -> None:
         """Refuse what the model cannot read. Cutting here would give weak and strong models different rows."""
         if limit is None or not len(self):
             return
-        longest = int(self.lengths_N.argmax())
-        if self.lengths_N[longest] > limit:
-            count = int((self.lengths_N > limit).sum())
+        longest = int(self.lengths_Q.argmax())
+        if self.lengths_Q[longest] > limit:
+            count = int((self.lengths_Q.reshape(-1, self.per_row).max(axis=1) > limit).sum())
             raise DataError(
-                f"{count} rows are longer than the {limit} tokens that {model} reads; the longest is id {str(self.ids[longest])!r} with {self.lengths_N[longest]} tokens: "
+                f"{count} rows are longer than the {limit} tokens that {model} reads; the longest is id {str(self.ids[longest // self.per_row])!r} with {self.lengths_Q[longest]} tokens: "
                 f"set task.max_words (about {limit // 2} is safe for English), which cuts the rows alike for all models"
             )
 
 
 def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens:
-    """Tokens of the dataset, in the order of the ids. Writers may race: they write the same bytes and replace whole files."""
+    """Tokens of the dataset, in the order of the ids; of a generation its prompts. Writers may race: they write the same bytes and replace whole files."""
     order = np.argsort(data.ids, kind="stable")
-    ids = data.ids[order]
+    ids, per_row = data.ids[order], sequences_of(data)
     if cache is None:
-        return _tokens(ids, *_encode(data, tokenizer, order))
+        return _tokens(ids, *_encode(data, tokenizer, order), per_row)
     stem = content_digest([str(FORMAT), data.digest, tokenizer_digest(tokenizer)])[:32]
     flat_path, index_path = cache / f"{stem}.tokens.npy", cache / f"{stem}.index.npy"
     if not (flat_path.is_file() and index_path.is_file()):
@@ -75,7 +102,63 @@ def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens
         flat, index = _encode(data, tokenizer, order)
         _write(index_path, index)
         _write(flat_path, flat)
-    return _tokens(ids, np.load(flat_path, mmap_mode="r", allow_pickle=False), np.load(index_path, mmap_mode="r", allow_pickle=False))
+    return _tokens(ids, np.load(flat_path, mmap_mode="r", allow_pickle=False), np.load(index_path, mmap_mode="r", allow_pickle=False), per_row)
+
+
+def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any) -> Tokens:
+    """Prompts with what each teacher answers and the token that ends it, so that who learns it learns to stop; a teacher that abstains leaves the prompt alone."""
+    order = np.argsort(data.ids, kind="stable")
+    ids, end = data.ids[order], end_id(tokenizer)
+    said = [teacher.align(ids) for teacher in teachers]
+    prompts = [text for text in data.inputs["prompt"][order] for _ in said]
+    answers = [str(answers.texts_N[n]) if answers.mask_N[n] else "" for n in range(len(ids)) for answers in said]
+    rows, second = continued(prompts, answers, tokenizer)
+    rows = [np.append(row, end).astype(np.int32) if answer else row for row, answer in zip(rows, answers, strict=True)]
+    return _tokens(ids, *_flat(rows, second), len(said))
+
+
+def sequences_of(data: Dataset) -> int:
+    """How many sequences a row is read as."""
+    if data.kind == "preference":
+        return 2
+    return data.num_classes if data.kind == "choice" else 1
+
+
+def end_id(tokenizer: Any) -> int:
+    """What ends an answer: the token for the end, or for want of one that for the beginning of what comes next."""
+    for candidate in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        if candidate is not None:
+            return int(candidate)
+    raise ModelError("the tokenizer has neither a token for the end of a text nor one for its beginning, so an answer has no end; use another model")
+
+
+def continued(prompts: Sequence[str], answers: Sequence[str], tokenizer: Any) -> tuple[list[npt.NDArray[np.int32]], list[int]]:
+    """Tokens of each prompt with its answer, and where the answer starts: a word may be cut in another way at the seam, so it starts where the prompt's own tokens end
+    or first differ."""
+    whole = _ids([f"{prompt} {answer}" if answer else prompt for prompt, answer in zip(prompts, answers, strict=True)], tokenizer)
+    distinct = list(dict.fromkeys(prompts))
+    alone = dict(zip(distinct, _ids(distinct, tokenizer), strict=True))
+    starts = [_common(row, alone[prompt]) for row, prompt in zip(whole, prompts, strict=True)]
+    for row, start, prompt, answer in zip(whole, starts, prompts, answers, strict=True):
+        if answer and start >= len(row):
+            raise DataError(f"the answer {answer[:40]!r} adds no token to the prompt that ends with {prompt[-40:]!r}; mend or drop the row")
+    return whole, starts
+
+
+def _common(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> int:
+    """Length of the longest common beginning."""
+    both = min(len(one), len(other))
+    differ = np.flatnonzero(one[:both] != other[:both])
+    return int(differ[0]) if len(differ) else both
+
+
+def _ids(texts: Sequence[str], tokenizer: Any) -> list[npt.NDArray[np.int32]]:
+    rows: list[npt.NDArray[np.int32]] = []
+    for start in range(0, len(texts), _CHUNK_ROWS):
+        chunk = list(texts[start : start + _CHUNK_ROWS])
+        encoded = tokenizer(chunk, padding=False, truncation=False, return_attention_mask=False, return_token_type_ids=False, verbose=False)
+        rows += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
+    return rows
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -88,36 +171,48 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def _encode(data: Dataset, tokenizer: Any, order: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int32], Int64s]:
-    columns = (
-        [column[order].tolist() for column in data.inputs.values()]
-        if data.kind == "text"
-        else [data.inputs["first"][order].tolist(), data.inputs["second"][order].tolist()]
-    )
-    if len(columns) == 2 and tokenizer.num_special_tokens_to_add(pair=True) == tokenizer.num_special_tokens_to_add(pair=False):
-        columns[0] = [f"{text}\n" for text in columns[0]]  # this tokenizer puts nothing between the texts of a pair
+    columns = {column: texts[order].tolist() for column, texts in data.inputs.items()}
+    if data.kind == "pair":
+        return _flat(*_pairs(columns["first"], columns["second"], tokenizer))
+    if data.kind == "choice":
+        offered = [json.loads(choices) for choices in columns["choices"]]
+        prompts = [prompt for prompt, choices in zip(columns["prompt"], offered, strict=True) for _ in choices]
+        return _flat(*continued(prompts, [choice for choices in offered for choice in choices], tokenizer))
+    rows = _ids([text for texts in zip(*columns.values(), strict=True) for text in texts], tokenizer)
+    return _flat(rows, [len(row) for row in rows])
+
+
+def _pairs(first: list[str], second: list[str], tokenizer: Any) -> tuple[list[npt.NDArray[np.int32]], list[int]]:
+    """Two texts as one sequence, and where the second begins, where the tokenizer says so."""
+    if tokenizer.num_special_tokens_to_add(pair=True) == tokenizer.num_special_tokens_to_add(pair=False):
+        first = [f"{text}\n" for text in first]  # this tokenizer puts nothing between the texts of a pair
     rows: list[npt.NDArray[np.int32]] = []
-    second: list[int] = []
-    for start in range(0, len(order), _CHUNK_ROWS):
-        chunk = [column[start : start + _CHUNK_ROWS] for column in columns]
-        encoded = tokenizer(*chunk, padding=False, truncation=False, return_attention_mask=False, return_token_type_ids=len(columns) == 2, verbose=False)
+    starts: list[int] = []
+    for start in range(0, len(first), _CHUNK_ROWS):
+        chunk = first[start : start + _CHUNK_ROWS], second[start : start + _CHUNK_ROWS]
+        encoded = tokenizer(*chunk, padding=False, truncation=False, return_attention_mask=False, return_token_type_ids=True, verbose=False)
         rows += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
         types = encoded.get("token_type_ids") or [[]] * len(chunk[0])
-        second += [t.index(1) if 1 in t else len(row) for t, row in zip(types, rows[start:], strict=True)]
+        starts += [t.index(1) if 1 in t else len(row) for t, row in zip(types, rows[start:], strict=True)]
+    return rows, starts
+
+
+def _flat(rows: Sequence[npt.NDArray[np.int32]], second: Sequence[int]) -> tuple[npt.NDArray[np.int32], Int64s]:
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
     flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
     return flat, np.stack([offsets, np.array([*second, 0], dtype=np.int64)])
 
 
-def _tokens(ids: Ids, flat: npt.NDArray[np.int32], index: Int64s) -> Tokens:
-    offsets, second_N = np.asarray(index[0]), np.asarray(index[1][:-1])
-    if len(offsets) != len(ids) + 1 or offsets[-1] != len(flat):
+def _tokens(ids: Ids, flat: npt.NDArray[np.int32], index: Int64s, per_row: int) -> Tokens:
+    offsets, second_Q = np.asarray(index[0]), np.asarray(index[1][:-1])
+    if len(offsets) != per_row * len(ids) + 1 or offsets[-1] != len(flat):
         raise DataError(
-            f"the token cache holds {len(offsets) - 1} rows and {len(flat)} tokens where {len(ids)} rows and {offsets[-1]} tokens belong; delete the cache folder"
+            f"the token cache holds {len(offsets) - 1} sequences and {len(flat)} tokens where {per_row * len(ids)} sequences and {offsets[-1]} tokens belong; delete the cache folder"
         )
     empty = np.flatnonzero(np.diff(offsets) == 0)
     if len(empty):
-        raise DataError(f"{len(empty)} rows have no tokens, the first is id {str(ids[empty[0]])!r}; drop empty texts from the source")
-    return Tokens(ids, flat, offsets, second_N)
+        raise DataError(f"{len(empty)} rows have no tokens, the first is id {str(ids[empty[0] // per_row])!r}; drop empty texts from the source")
+    return Tokens(ids, flat, offsets, second_Q, per_row)
 
 
 def _write(path: Path, array: npt.NDArray[Any]) -> None:

@@ -54,6 +54,7 @@ class Recipe(Frozen):
     layer: int = Field(-1, description="whose hidden states the head or the linear probe reads; -1 is the last")
     features: float = Field(1.0, gt=0, le=1, description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed")
     prompt: str = Field(PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)")
+    answer_tokens: int = Field(16, ge=1, description="most tokens of an answer that the model generates itself")
     bucket: int = Field(16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches")
     seed: int = 0
 

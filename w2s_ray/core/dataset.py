@@ -5,6 +5,7 @@ Shapes: N rows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,10 +18,25 @@ import numpy.typing as npt
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
 
-Kind = Literal["text", "pair", "preference"]
+Kind = Literal["text", "pair", "preference", "choice", "generation"]
 
-# The input columns of each kind. A `pair` is read as one sequence of two segments; a `preference` asks which of two texts is better.
-COLUMNS: dict[Kind, tuple[str, ...]] = {"text": ("text",), "pair": ("first", "second"), "preference": ("first", "second")}
+# The input columns of each kind. A `pair` is read as one sequence of two segments. A `preference` asks which of two texts is better, and each is read apart. A
+# `choice` asks which of some answers follows its prompt (a JSON list of texts, as many in each row); a `generation` asks for the answer itself, so it has no classes.
+COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "text": ("text",),
+    "pair": ("first", "second"),
+    "preference": ("first", "second"),
+    "choice": ("prompt", "choices"),
+    "generation": ("prompt",),
+}
+# Which of them a recipe's prompt goes around.
+PROMPTED: dict[Kind, tuple[str, ...]] = {
+    "text": ("text",),
+    "pair": ("first",),
+    "preference": ("first", "second"),
+    "choice": ("prompt",),
+    "generation": ("prompt",),
+}
 
 Texts = npt.NDArray[np.object_]
 
@@ -53,10 +69,10 @@ class Dataset:
         sources: Sequence[str] | Texts | None = None,
         **inputs: Sequence[str] | Texts,
     ) -> Dataset:
-        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes; a source for every row or for none."""
+        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes (of a generation none); a source for every row or for none."""
         if set(inputs) != set(COLUMNS[kind]):
             raise DataError(f"a {kind} dataset has the columns {', '.join(COLUMNS[kind])}; got {', '.join(sorted(inputs))}")
-        if len(classes) < 2:
+        if len(classes) < 2 and kind != "generation":
             raise DataError(f"a dataset needs at least two classes, got {list(classes)}")
         checked = as_ids(ids)
         columns = {column: _texts(column, texts, len(checked)) for column, texts in inputs.items()}
@@ -96,9 +112,13 @@ class Dataset:
         """The same rows with a prompt around each text (of a pair around the first): `{text}` stands for it."""
         if prompt == PLAIN:
             return self
-        first = COLUMNS[self.kind][0]
-        texts = np.array([prompt.replace("{text}", str(text)) for text in self.inputs[first]], dtype=object)
-        return replace(self, inputs={**self.inputs, first: texts})
+        around = {c: np.array([prompt.replace("{text}", str(text)) for text in self.inputs[c]], dtype=object) for c in PROMPTED[self.kind]}
+        return replace(self, inputs={**self.inputs, **around})
+
+    @property
+    def candidates(self) -> list[tuple[str, ...]]:
+        """The answers that each row of a choice offers."""
+        return [tuple(json.loads(choices)) for choices in self.inputs["choices"]]
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa
@@ -118,7 +138,8 @@ class Dataset:
         kind = cast(Kind, meta["kind"])  # written by `save` alone
         inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in COLUMNS[kind]}
         sources = table["source"].to_numpy(zero_copy_only=False) if "source" in table.column_names else None
-        return Dataset.of(meta["name"], meta["split"], kind, tuple(meta["classes"].split("\x1f")), table["id"].to_pylist(), sources=sources, **inputs)
+        classes = tuple(filter(None, meta["classes"].split("\x1f")))
+        return Dataset.of(meta["name"], meta["split"], kind, classes, table["id"].to_pylist(), sources=sources, **inputs)
 
 
 def _texts(column: str, texts: Sequence[str] | Texts, num_rows: int) -> Texts:

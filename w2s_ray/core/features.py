@@ -20,19 +20,20 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Features:
-    """Float32 vectors with ids. `model` is the key of what made them."""
+    """Float32 vectors with ids. `model` is the key of what made them. `signed`: each is the second text's less the first one's, so that its opposite stands for the opposite class."""
 
     ids: Ids
     array_ND: Array
     model: str
     layer: int
+    signed: bool = False
 
     @staticmethod
-    def of(ids: Sequence[str] | Ids, array_ND: npt.NDArray[np.floating], *, model: str = "", layer: int = -1) -> Features:
+    def of(ids: Sequence[str] | Ids, array_ND: npt.NDArray[np.floating], *, model: str = "", layer: int = -1, signed: bool = False) -> Features:
         checked = as_ids(ids)
         if array_ND.ndim != 2 or len(array_ND) != len(checked):
             raise DataError(f"features must be [rows, features]; got shape {array_ND.shape} for {len(checked)} ids")
-        return Features(checked, np.asarray(array_ND, dtype=np.float32), model, layer)
+        return Features(checked, np.asarray(array_ND, dtype=np.float32), model, layer, signed)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,7 +41,7 @@ class Features:
     def align(self, ids: Sequence[str] | Ids) -> Features:
         """The vectors of these ids, in this order; an id without a row is an error."""
         wanted = as_ids(ids)
-        return Features.of(wanted, self.array_ND[positions(self.ids, wanted)], model=self.model, layer=self.layer)
+        return Features.of(wanted, self.array_ND[positions(self.ids, wanted)], model=self.model, layer=self.layer, signed=self.signed)
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa
@@ -48,7 +49,7 @@ class Features:
 
         np.save(folder / "features.npy", self.array_ND)
         table = pa.table({"id": pa.array(self.ids.tolist(), pa.string())})
-        pq.write_table(table.replace_schema_metadata({"model": self.model, "layer": str(self.layer)}), folder / "ids.parquet")
+        pq.write_table(table.replace_schema_metadata({"model": self.model, "layer": str(self.layer), "signed": str(int(self.signed))}), folder / "ids.parquet")
 
     @staticmethod
     def load(folder: Path) -> Features:
@@ -57,4 +58,5 @@ class Features:
         table = pq.read_table(folder / "ids.parquet")
         meta = table.schema.metadata or {}
         array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-        return Features.of(table["id"].to_pylist(), array, model=meta.get(b"model", b"").decode(), layer=int(meta.get(b"layer", b"-1")))
+        known = {"model": meta.get(b"model", b"").decode(), "layer": int(meta.get(b"layer", b"-1")), "signed": meta.get(b"signed") == b"1"}
+        return Features.of(table["id"].to_pylist(), array, **known)

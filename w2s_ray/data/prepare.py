@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from w2s_ray.config.task import TaskSpec
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import COLUMNS, Dataset
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.labels import LabelSet
@@ -37,7 +39,7 @@ class Prepared:
     """
 
     splits: dict[str, Dataset]
-    gold: dict[str, LabelSet]
+    gold: dict[str, LabelSet | Answers]
     slices: dict[str, dict[str, list[str]]]
     facts: dict[str, Any]
 
@@ -83,7 +85,13 @@ def _format_named_like(data: str) -> str:
 
 
 def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
-    """The classes in the order of their index; every row's label is one of them."""
+    """The classes in the order of their index; every row's label is one of them. An answer that is generated has none, one that is chosen has its place."""
+    if fmt.kind == "generation":
+        if spec.classes or spec.balance:
+            raise ConfigError(f"task.{'classes' if spec.classes else 'balance'}: answers that are generated have no classes; leave it out")
+        return ()
+    if fmt.kind == "choice":
+        return _places(parts)
     fixed = tuple(map(class_name, spec.classes)) if spec.classes else None
     if fixed and fmt.classes and fixed != fmt.classes:
         raise ConfigError(f"task.classes: {list(fixed)} cannot be set, because the format has the classes {list(fmt.classes)}; leave task.classes out")
@@ -98,6 +106,20 @@ def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[
                     f"mend the row, or add it to task.classes"
                 )
     return classes
+
+
+def _places(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
+    """One class for each candidate: all rows have as many."""
+    most = 0
+    for name, rows in parts:
+        for row in rows:
+            offered = len(json.loads(row.inputs[1]))
+            if most and offered != most:
+                raise DataError(
+                    f"{name} row {row.number}: it has {offered} choices where rows before have {most}; give all rows as many, or use format: choices or question"
+                )
+            most = offered
+    return tuple(map(str, range(most)))
 
 
 def _found(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
@@ -153,14 +175,19 @@ def _describe(by_split: Mapping[str, Sequence[Row]], caps: Mapping[str, int | No
 def _build(by_split: Mapping[str, Sequence[Row]], spec: TaskSpec, fmt: Format, classes: tuple[str, ...], facts: dict[str, Any]) -> Prepared:
     datasets, gold, slices = {}, {}, {}
     truncated = {}
+    lengthy = 1 if fmt.kind == "choice" else len(COLUMNS[fmt.kind])  # a list of candidates is not cut
     for name, rows in by_split.items():
         ids = [row.id for row in rows]
-        texts = [tuple(cut(text, spec.max_words, spec.max_chars, fmt.keeps) for text in row.inputs) for row in rows]
+        texts = [tuple(cut(text, spec.max_words, spec.max_chars, fmt.keeps) if n < lengthy else text for n, text in enumerate(row.inputs)) for row in rows]
         truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
         inputs = {column: [text[i] for text in texts] for i, column in enumerate(COLUMNS[fmt.kind])}
         sources = [row.source for row in rows] if any(row.source for row in rows) else None
         datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, sources=sources, **inputs)
-        gold[name] = LabelSet.hard(ids, [classes.index(row.label) for row in rows], len(classes), source="gold")
+        gold[name] = (
+            LabelSet.hard(ids, [classes.index(row.label) for row in rows], len(classes), source="gold")
+            if classes
+            else Answers.of(ids, [row.label for row in rows], source="gold")
+        )
         slices[name] = _slices(rows)
     return Prepared(datasets, gold, slices, facts | {"truncated": truncated})
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats, LabelSet
@@ -84,21 +85,23 @@ def _no_rows() -> Metric:
     return Metric(None, 0, "there are no gold rows to score")
 
 
-def scored_ids(gold: LabelSet) -> Ids:
+def scored_ids(gold: LabelSet | Answers) -> Ids:
     """The ids that every metric is computed on: the gold rows that have a label, in gold's order."""
     return gold.ids[gold.mask_N]
 
 
-def correctness(predicted: LabelSet, gold: LabelSet) -> Bools:
+def correctness(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> Bools:
     """Which of `scored_ids(gold)` are predicted right, in that order; an id without a prediction is an error."""
     predicted, gold = _join(predicted, gold)
-    right_N: Bools = predicted.hard_N == gold.hard_N
+    right_N: Bools = (predicted.hard_N == gold.hard_N).astype(np.bool_)
     return right_N
 
 
-def score(predicted: LabelSet, gold: LabelSet) -> dict[str, Any]:
-    """All metrics of `predicted` on gold's rows. `reasons` says of each None why; predictions of rows beyond gold's are not looked at."""
+def score(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Any]:
+    """All metrics of `predicted` on gold's rows. `reasons` says of each None why; predictions of rows beyond gold's are not looked at. The accuracy of answers is exact match."""
     predicted, gold = _join(predicted, gold)
+    if isinstance(predicted, Answers) or isinstance(gold, Answers):
+        return _score_answers(predicted, gold)
     probs_NK, hard_N, gold_N = predicted.probs_NK, predicted.hard_N, gold.hard_N
     metrics = {
         "accuracy": accuracy(hard_N, gold_N),
@@ -113,6 +116,15 @@ def score(predicted: LabelSet, gold: LabelSet) -> dict[str, Any]:
     return {**values, "n": len(gold_N), "abstained": int((hard_N < 0).sum()), "reasons": reasons}
 
 
+def _score_answers(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Any]:
+    right_N = (predicted.hard_N == gold.hard_N).astype(np.bool_)
+    exact = _over_rows(right_N)
+    undefined = ("auroc", "log_loss", "ece", "positive_rate", "gold_positive_rate")
+    reasons = dict.fromkeys(undefined, "answers are texts, which have no classes") | ({} if len(gold) else {"accuracy": exact.reason})
+    values: dict[str, Any] = {"accuracy": exact.value, **dict.fromkeys(undefined)}
+    return {**values, "n": len(gold), "abstained": int((~predicted.mask_N).sum()), "reasons": reasons}
+
+
 def _positive_rate(classes_N: Classes, num_classes: int) -> Metric:
     """Share of rows in class 1."""
     if num_classes != 2:
@@ -120,7 +132,7 @@ def _positive_rate(classes_N: Classes, num_classes: int) -> Metric:
     return _over_rows(classes_N == 1)
 
 
-def agreement(student: LabelSet, weak: LabelSet, gold: LabelSet) -> dict[str, Mapping[str, Any]]:
+def agreement(student: LabelSet | Answers, weak: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Mapping[str, Any]]:
     """How often the student says what the weak teacher says, on all rows and where the teacher is right or wrong (Burns et al. 2023, § 5.1).
 
     A student that imitates agrees on both; one that outgrows its teacher agrees less where the teacher is wrong. Rows on which the teacher abstains
@@ -129,9 +141,9 @@ def agreement(student: LabelSet, weak: LabelSet, gold: LabelSet) -> dict[str, Ma
     answered = weak.align(scored_ids(gold))
     spoken = answered.ids[answered.mask_N]
     student_N, weak_N, gold_N = (labels.align(spoken).hard_N for labels in (student, weak, gold))
-    right_N = weak_N == gold_N
+    right_N = (weak_N == gold_N).astype(np.bool_)
     rows = {"all": np.ones_like(right_N), "weak_right": right_N, "weak_wrong": ~right_N}
-    return {name: _share((student_N == weak_N)[chosen_N], name) for name, chosen_N in rows.items()}
+    return {name: _share((student_N == weak_N).astype(np.bool_)[chosen_N], name) for name, chosen_N in rows.items()}
 
 
 def _share(values_N: Bools, rows: str) -> dict[str, Any]:
@@ -140,8 +152,10 @@ def _share(values_N: Bools, rows: str) -> dict[str, Any]:
     return {"agreement": float(values_N.mean()), "n": len(values_N)}
 
 
-def _join(predicted: LabelSet, gold: LabelSet) -> tuple[LabelSet, LabelSet]:
-    if predicted.num_classes != gold.num_classes:
+def _join(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> tuple[LabelSet | Answers, LabelSet | Answers]:
+    if isinstance(predicted, Answers) != isinstance(gold, Answers):
+        raise DataError("one of predictions and gold is texts and the other one classes; both must be of the same task")
+    if isinstance(predicted, LabelSet) and isinstance(gold, LabelSet) and predicted.num_classes != gold.num_classes:
         raise DataError(f"predictions have {predicted.num_classes} classes and gold has {gold.num_classes}; both must be of the same task")
     ids = scored_ids(gold)
     return predicted.align(ids), gold.align(ids)

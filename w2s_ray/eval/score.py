@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.execute import Work
@@ -21,6 +22,8 @@ from w2s_ray.eval.summary import ARMS, CellScore, summarise
 
 PREDICTIONS = "predictions.parquet"
 CELLS = "cells.parquet"
+
+Labels = LabelSet | Answers
 
 
 def _student_slug(params: Params, inputs: Inputs) -> str:
@@ -71,10 +74,10 @@ def run_collect(work: Work) -> JSON:
     return {"summary": summarise(cells, min_errors=work.params["gap_se"])}
 
 
-def _labels(work: Work, name: str) -> LabelSet:
+def _labels(work: Work, name: str) -> Labels:
     artifact = work.inputs[name]
     assert isinstance(artifact, Artifact)
-    return LabelSet.load(artifact.path)
+    return load_labels(artifact.path)
 
 
 def _on_slice(ids: Ids, members: set[str], right: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def _on_slice(ids: Ids, members: set[str], right: dict[str, Any]) -> dict[str, A
     return {"n": int(chosen.sum()), **{arm: float(hits[chosen].mean()) if chosen.any() else None for arm, hits in right.items()}}
 
 
-def _write_predictions(path: Path, gold: LabelSet, arms: dict[str, LabelSet], pool_gold: LabelSet, labels: LabelSet) -> None:
+def _write_predictions(path: Path, gold: Labels, arms: dict[str, Labels], pool_gold: Labels, labels: Labels) -> None:
     """The arms on the test rows, and the labels that the student learned from on the pool's."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -92,13 +95,15 @@ def _write_predictions(path: Path, gold: LabelSet, arms: dict[str, LabelSet], po
     pq.write_table(pa.concat_tables(tables, promote_options="default"), path)
 
 
-def _columns(split: str, gold: LabelSet, said: dict[str, LabelSet]) -> dict[str, Any]:
-    """Gold, and class and probabilities of each who said something; -1 where one abstains."""
+def _columns(split: str, gold: Labels, said: dict[str, Labels]) -> dict[str, Any]:
+    """Gold, and what each said of whom it is known: class (-1 where one abstains) and probabilities, or the text."""
     ids = scored_ids(gold)
     columns: dict[str, Any] = {"split": [split] * len(ids), "id": ids.tolist(), "gold": gold.align(ids).hard_N}
     for who, labels in said.items():
         aligned = labels.align(ids)
-        columns |= {f"{who}_p{k}": aligned.probs_NK[:, k] for k in range(labels.num_classes)} | {f"{who}_class": aligned.hard_N}
+        if isinstance(aligned, LabelSet):
+            columns |= {f"{who}_p{k}": aligned.probs_NK[:, k] for k in range(aligned.num_classes)}
+        columns[f"{who}_class" if isinstance(aligned, LabelSet) else f"{who}_text"] = aligned.hard_N
     return columns
 
 
@@ -106,8 +111,9 @@ def _cell_score(names: dict[str, Any], table: Any) -> CellScore:
     import pyarrow.compute as pc
 
     table = table.filter(pc.equal(table["split"], "test"))
+    what = "class" if f"{ARMS[0]}_class" in table.column_names else "text"
     gold_N = table["gold"].to_numpy()
-    right = {f"{arm}_N": table[f"{arm}_class"].to_numpy() == gold_N for arm in ARMS}
+    right = {f"{arm}_N": (table[f"{arm}_{what}"].to_numpy() == gold_N).astype(bool) for arm in ARMS}
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
     return CellScore(names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, **right)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.features import Features
+from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
@@ -27,8 +29,8 @@ def _probe_slug(params: Params, inputs: Inputs) -> str:
     return f"{str(params['model']).split('@')[0]}-probe"
 
 
-EMBED = Step("embed", 1, "w2s_ray.ops.embed:embed", _embed_slug)
-PROBE = Step("probe", 1, "w2s_ray.ops.embed:probe", _probe_slug)
+EMBED = Step("embed", 2, "w2s_ray.ops.embed:embed", _embed_slug)
+PROBE = Step("probe", 2, "w2s_ray.ops.embed:probe", _probe_slug)
 
 
 def embed(work: Work) -> JSON:
@@ -48,7 +50,7 @@ def embed(work: Work) -> JSON:
         from w2s_ray.backends.embed import embed_base
 
         features = embed_base(model_path, data, recipe, work.resources, cache)
-    Features(features.ids, features.array_ND, work.call.key.full, features.layer).save(work.out)
+    replace(features, model=work.call.key.full).save(work.out)
     return {"rows": len(features), "features": int(features.array_ND.shape[1])}
 
 
@@ -65,8 +67,13 @@ def probe_many(works: Sequence[Work]) -> list[JSON | Exception]:
     from w2s_ray.backends.probes import fit_probes
 
     features = Features.load(works[0].input("features").path)
-    fitted = fit_probes(features, [label_sets(work) for work in works], [Recipe.model_validate(work.params["recipe"]) for work in works])
+    fitted = fit_probes(features, [class_labels(work) for work in works], [Recipe.model_validate(work.params["recipe"]) for work in works])
     return [caught(lambda work=work, probe=probe: _finish(work, probe)) for work, probe in zip(works, fitted, strict=True)]  # type: ignore[misc]  # mypy does not infer such a lambda
+
+
+def class_labels(work: Work) -> list[LabelSet]:
+    """What a probe can learn."""
+    return [labels for labels in label_sets(work) if isinstance(labels, LabelSet)]
 
 
 def _finish(work: Work, fitted: FittedProbe) -> JSON:

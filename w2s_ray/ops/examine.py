@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.task import TaskSpec
+from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 
 PROBED = ("topic", "topic5", "negation", "contrast")
@@ -56,8 +57,9 @@ def probe_accuracy(folder: Path, task: str, resources: Resources) -> dict[str, f
 
     rows = prepare(TaskSpec(data=f"world:{task}", labelled=ROWS, pool=2, test=ROWS, heldout=0, seed=HELD_OUT_SEED), folder)
     features = {split: embed_base(str(folder), rows.splits[split], Recipe(), resources, None) for split in ("labelled", "test")}
-    gold = rows.gold["test"]
-    said = fit_probe(features["labelled"], [rows.gold["labelled"]], Recipe(l2=1e-3)).predict(features["test"]).align(gold.ids)
+    known, gold = rows.gold["labelled"], rows.gold["test"]
+    assert isinstance(known, LabelSet) and isinstance(gold, LabelSet), "the tasks that are probed have classes"
+    said = fit_probe(features["labelled"], [known], Recipe(l2=1e-3)).predict(features["test"]).align(gold.ids)
     right = dict(zip(gold.ids.tolist(), (said.hard_N == gold.hard_N).tolist(), strict=True))
     kinds = {"all": list(right), **rows.slices["test"]}
     return {kind: _rounded(np.mean([right[i] for i in ids])) for kind, ids in kinds.items()}

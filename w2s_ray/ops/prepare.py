@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.config.task import TaskSpec
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.context import Context
@@ -47,8 +48,9 @@ def dataset_key(data: Dataset) -> Key:
     return make_key("dataset", CONTENT_VERSION, f"{data.kind}-{len(data)}", {"digest": data.digest}, {})
 
 
-def labels_key(labels: LabelSet, step: str = "labels") -> Key:
-    return make_key(step, CONTENT_VERSION, f"{len(labels)}x{labels.num_classes}", {"digest": labels.digest}, {})
+def labels_key(labels: LabelSet | Answers, step: str = "labels") -> Key:
+    what = labels.num_classes if isinstance(labels, LabelSet) else "answers"
+    return make_key(step, CONTENT_VERSION, f"{len(labels)}x{what}", {"digest": labels.digest}, {})
 
 
 def run(work: Work) -> JSON:

@@ -52,7 +52,7 @@ class Task:
     labels: Handle
     pool: Handle
     test: Handle
-    num_classes: int
+    num_classes: int  # 0 where answers are generated
     heldout: Handle | None = None
     heldout_labels: Handle | None = None
     pool_heldout: Handle | None = None  # rows of the pool that no student trains on

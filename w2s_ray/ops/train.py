@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
@@ -29,7 +30,7 @@ T = TypeVar("T")
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
 # Fields that came later count where they are used, so that what was made before them keeps its key.
-LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN}
+LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN, "answer_tokens": 16}
 
 
 def recipe_identity(recipe: Recipe) -> dict[str, Any]:
@@ -60,9 +61,9 @@ def _owner_slug(params: Params, inputs: Inputs) -> str:
     return owner.slug if isinstance(owner, Key) else ""
 
 
-TRAIN = Step("train", 1, "w2s_ray.ops.train:run", _slug)
+TRAIN = Step("train", 2, "w2s_ray.ops.train:run", _slug)
 PREDICT = Step("predict", 1, "", _owner_slug)  # rides on `train` or `probe`; has no function of its own
-EMBED_TRAINED = Step("embed-trained", 1, "", _owner_slug)
+EMBED_TRAINED = Step("embed-trained", 2, "", _owner_slug)
 
 
 def run(work: Work) -> JSON:
@@ -179,10 +180,10 @@ def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
         work.put_rider(rider, fitted.embed(data, rider.params["layer"]).save, value)
 
 
-def label_sets(work: Work) -> list[LabelSet]:
+def label_sets(work: Work) -> list[LabelSet | Answers]:
     """The labels of one teacher or of several."""
     labels = work.inputs["labels"]
-    return [LabelSet.load(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+    return [load_labels(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 
 def supervision(work: Work) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
+from w2s_ray.core.answers import load_labels
 from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
@@ -123,8 +124,11 @@ class Verbs:
         return self.context.adopt(key)
 
     def labels(self, handle: Handle) -> LabelSet:
-        """Look into labels or predictions; waits for them."""
-        return LabelSet.load(handle.artifact().path)
+        """Look into labels or predictions of classes; waits for them."""
+        found = load_labels(handle.artifact().path)
+        if isinstance(found, LabelSet):
+            return found
+        raise ConfigError("the labels are generated texts where class probabilities are wanted; use a task whose answers are chosen (task.format: choice)")
 
     def features(self, handle: Handle) -> Features:
         """Look into features; waits for them."""

@@ -63,7 +63,7 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
     fitted = fit_sharded(Job(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch))
     probs, features = fitted.predict(data).probs_NK, fitted.embed(data).array_ND
     fitted.save(folder / "saved")
-    parts = [int(getattr(p, "ds_tensor", p).numel()) for p in fitted.classifier.parameters()]
+    parts = [int(getattr(p, "ds_tensor", p).numel()) for p in fitted.reader.parameters()]
     more: dict[str, Any] = {}
     if settings.get("load"):
         loaded = load_sharded(folder / "saved", model, resources, folder / "cache")

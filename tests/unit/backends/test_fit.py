@@ -187,10 +187,10 @@ def test_it_learns_and_what_is_saved_predicts_the_same(adapt: Any, classes: int,
 
 def test_lora_trains_adapters_and_the_head_alone(gpt2: str, place: Place, tmp_path: Path) -> None:
     fitted = run(gpt2, place, Recipe(adapt="lora", lr=1e-2, epochs=1))
-    trained = {name for name, p in fitted.classifier.named_parameters() if p.requires_grad}
+    trained = {name for name, p in fitted.reader.named_parameters() if p.requires_grad}
     assert trained
     assert all("lora_" in name or name == "head.weight" for name in trained)
-    before, after = load_fitted_base(gpt2), fitted.classifier.backbone.state_dict()
+    before, after = load_fitted_base(gpt2), fitted.reader.backbone.state_dict()
     assert all(torch.equal(value, after[f"base_model.model.{name}"]) for name, value in before.items() if f"base_model.model.{name}" in after)
     fitted.save(tmp_path / "saved")
     assert gpt2 not in "".join(path.read_text(errors="ignore") for path in (tmp_path / "saved").iterdir())
@@ -211,7 +211,7 @@ def test_where_memory_runs_out_the_fit_goes_on_with_half_as_many_tokens_at_once(
     forward = Classifier.forward
 
     def small(self: Classifier, batch: Padded) -> torch.Tensor:
-        if batch.ids_BT.numel() > 90:
+        if batch.ids_QT.numel() > 90:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(self, batch)
 
@@ -253,7 +253,7 @@ def test_bf16_is_near_fp32_or_refused(llama: str, tmp_path: Path) -> None:
     half, full = run(llama, places[0], recipe), run(llama, places[1], recipe.model_copy(update={"precision": "fp32"}))
     assert losses(half) != losses(full)
     assert losses(half) == pytest.approx(losses(full), abs=0.02)
-    assert all(p.dtype == torch.float32 for p in half.classifier.parameters())
+    assert all(p.dtype == torch.float32 for p in half.reader.parameters())
 
 
 def test_a_gpu_that_is_not_there_is_refused(llama: str, place: Place) -> None:
@@ -387,6 +387,6 @@ def test_a_head_on_a_share_of_the_dimensions_or_on_another_layer_is_saved_and_re
         assert np.abs(said[name] - said["all"]).max() > 1e-3
         fitted[name].save(tmp_path / name / "saved")
         np.testing.assert_allclose(load_fitted(tmp_path / name / "saved", llama).predict(data).probs_NK, said[name], atol=1e-6)
-    head = fitted["half"].classifier.head
+    head = fitted["half"].reader.head
     read = fitted["half"].recipe.read_features(head.in_features)
     assert not np.delete(head.weight.detach().numpy(), read, axis=1).any()  # no gradient reaches the others

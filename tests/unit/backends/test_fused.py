@@ -83,7 +83,7 @@ def test_a_step_may_be_cut_and_the_base_of_adapters_is_one(llama: str, tmp_path:
     for one, other in zip(cut, whole, strict=True):
         assert isinstance(other, Fitted)
         assert_equal(one, other)
-    frozen = [[p.data_ptr() for p in made.classifier.parameters() if not p.requires_grad] for made in whole if isinstance(made, Fitted)]
+    frozen = [[p.data_ptr() for p in made.reader.parameters() if not p.requires_grad] for made in whole if isinstance(made, Fitted)]
     assert all(each == frozen[0] for each in frozen)
 
 

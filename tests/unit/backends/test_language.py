@@ -221,7 +221,7 @@ def test_all_one_word_candidates_share_one(llama: str) -> None:
 
 
 def test_an_empty_candidate_is_refused(llama: str) -> None:
-    with pytest.raises(DataError, match="a candidate adds no token to its prompt"):
+    with pytest.raises(DataError, match="adds no token to the prompt"):
         loaded(llama).likelihoods(["w1", "w2"], [["w3", "w4"], ["w3", " "]])
 
 

@@ -96,7 +96,7 @@ def test_layers_are_hidden_states(llama: str) -> None:
     batch = Padded.of(tokens, np.arange(3), 0, CPU)
     with torch.no_grad():
         embedded = classifier.pooled(batch, 0)
-        last_ids = batch.ids_BT[torch.arange(3), batch.lengths_B - 1]
+        last_ids = batch.ids_QT[torch.arange(3), batch.lengths_Q - 1]
         assert torch.equal(embedded, classifier.backbone.get_input_embeddings()(last_ids))
         assert torch.allclose(classifier.pooled(batch, 2), classifier.pooled(batch, -1))
     with pytest.raises(ConfigError, match=r"layer is 3, .* 0 \(embeddings\) to 2"):
@@ -118,7 +118,7 @@ def test_an_encoder_tells_the_texts_of_a_pair_apart(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]").save_pretrained(tmp_path)
     tokens = tokenise(Dataset.of("t", "x", "pair", ("n", "y"), ["1", "2"], first=["a a", "b"], second=["b", "a b a"]), load_tokenizer(str(tmp_path)))
-    assert tokens.second_N.tolist() == [4, 3]
+    assert tokens.second_Q.tolist() == [4, 3]
     classifier = build_classifier(str(tmp_path), Recipe(), 2).eval()
     with torch.no_grad():
         pooled = classifier.pooled(Padded.of(tokens, np.arange(2), 0, CPU))

@@ -94,7 +94,7 @@ def test_two_processes_make_the_fit_of_one(tmp_path: Path, model: Path, cases: l
         assert np.ptp(one["losses"]) > 0.05  # it learned something, so that equal losses say something
         loaded = load_fitted(saved, str(model))
         np.testing.assert_allclose(loaded.predict(data).probs_NK, one["probs"], rtol=0, atol=1e-5)
-        total = sum(p.numel() for p in loaded.classifier.parameters())
+        total = sum(p.numel() for p in loaded.reader.parameters())
         if case[1] == 3:  # each process holds half of every weight; each tensor's halves are rounded up
             assert total / 2 <= gang["parts"].sum() <= total / 2 + len(gang["parts"])
         else:

@@ -25,16 +25,17 @@ class Choices(Frozen):
     test_split: ClassVar[str] = "test"
 
     def content(self, row: Row) -> tuple[str, ...]:
-        return (text_of(row, "question"), *_options(row))
+        return (text_of(row, "question"), *options_of(row))
 
     def example(self, row: Row, draw: Draw) -> Example:
-        options = _options(row)
-        right = _right(row["answer"], options)
+        options = options_of(row)
+        right = right_option(row["answer"], options)
         answer, label = candidate(draw, right, [option for option in options if option != right])
         return Example((f"Q: {text_of(row, 'question')} A: {answer}",), label)
 
 
-def _options(row: Row) -> list[str]:
+def options_of(row: Row) -> list[str]:
+    """The choices, as a list of texts."""
     options = row["choices"]
     if isinstance(options, dict):
         options = options.get("text")  # the layout of ARC and OpenBookQA: {"text": […], "label": ["A", …]}
@@ -44,7 +45,7 @@ def _options(row: Row) -> list[str]:
     return [text_of({"choices": str(option) if isinstance(option, int | float) else option}, "choices") for option in options]
 
 
-def _right(answer: object, options: list[str]) -> str:
+def right_option(answer: object, options: list[str]) -> str:
     """The right option, by its index from 0, its letter or its text; what could be two of them is refused."""
     spelled = str(answer).strip()
     index = int(spelled) if spelled.isdecimal() and not isinstance(answer, bool) else -1

@@ -1,0 +1,114 @@
+"""`Answers`: one text a row, gold or said by a model, with ids, abstentions and weights: the labels of a generation task.
+
+Shapes: N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from w2s_ray.core.dataset import Texts
+from w2s_ray.core.errors import DataError
+from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
+from w2s_ray.core.labels import Floats, LabelSet
+
+ANSWERS_FILE = "answers.parquet"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is said of each row. `log_p_N` is how likely its source holds the whole text to be, in nats; 0 where that is not known, as of gold."""
+
+    ids: Ids
+    texts_N: Texts
+    mask_N: npt.NDArray[np.bool_]  # False: the source abstains
+    weight_N: Floats
+    log_p_N: Floats
+    source: str = ""
+
+    @staticmethod
+    def of(
+        ids: Sequence[str] | Ids,
+        texts: Sequence[str] | Texts,
+        *,
+        mask_N: npt.ArrayLike | None = None,
+        weight_N: npt.ArrayLike | None = None,
+        log_p_N: npt.ArrayLike | None = None,
+        source: str = "",
+    ) -> Answers:
+        """Build and check. A blank text abstains, for there is nothing in it to learn."""
+        checked = as_ids(ids)
+        texts_N = np.asarray(texts, dtype=object)
+        mask = np.ones(len(checked), dtype=np.bool_) if mask_N is None else np.array(mask_N, dtype=np.bool_)
+        weight = np.ones(len(checked)) if weight_N is None else np.array(weight_N, dtype=np.float64)
+        log_p = np.zeros(len(checked)) if log_p_N is None else np.array(log_p_N, dtype=np.float64)
+        for name, array in (("text", texts_N), ("mask", mask), ("weight", weight), ("log_p", log_p)):
+            if array.shape != (len(checked),):
+                raise DataError(f"answers must have one {name} a row; got shape {array.shape} for {len(checked)} ids")
+        if not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise DataError("row weights must be finite and >= 0")
+        mask &= np.array([bool(str(text).strip()) for text in texts_N], dtype=np.bool_)
+        for array in (texts_N, mask, weight, log_p):
+            array.setflags(write=False)
+        return Answers(checked, texts_N, mask, weight, log_p, source)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of ids, texts, mask and weights in the order of the ids. The source and its confidence do not count."""
+        order = np.argsort(self.ids, kind="stable")
+        rows = (str(part) for i in order for part in (self.ids[i], self.texts_N[i], bool(self.mask_N[i])))
+        return content_digest(["answers", *rows, "", np.ascontiguousarray(self.weight_N[order]).tobytes().hex()])
+
+    @property
+    def hard_N(self) -> Texts:
+        """The texts as they are compared, "" where the source abstains."""
+        return np.array([normal(text) if said else "" for text, said in zip(self.texts_N, self.mask_N, strict=True)], dtype=object)
+
+    def align(self, ids: Sequence[str] | Ids) -> Answers:
+        """The answers of these ids, in this order; an id without a row is an error."""
+        wanted = as_ids(ids)
+        rows = positions(self.ids, wanted)
+        return Answers.of(wanted, self.texts_N[rows], mask_N=self.mask_N[rows], weight_N=self.weight_N[rows], log_p_N=self.log_p_N[rows], source=self.source)
+
+    def save(self, folder: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(
+            {
+                "id": pa.array(self.ids.tolist(), pa.string()),
+                "text": pa.array([str(text) for text in self.texts_N], pa.string()),
+                "mask": self.mask_N,
+                "weight": self.weight_N,
+                "log_p": self.log_p_N,
+            }
+        )
+        pq.write_table(table.replace_schema_metadata({"source": self.source}), folder / ANSWERS_FILE)
+
+    @staticmethod
+    def load(folder: Path) -> Answers:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(folder / ANSWERS_FILE)
+        source = (table.schema.metadata or {}).get(b"source", b"").decode()
+        numbers = {f"{name}_N": table[name].to_numpy(zero_copy_only=False) for name in ("mask", "weight", "log_p")}
+        return Answers.of(table["id"].to_pylist(), table["text"].to_pylist(), source=source, **numbers)
+
+
+def normal(text: object) -> str:
+    """The form in which answers are compared: without the spaces around, and with one where there are several."""
+    return " ".join(str(text).split())
+
+
+def load_labels(folder: Path) -> LabelSet | Answers:
+    """What a folder holds of the two."""
+    return Answers.load(folder) if (folder / ANSWERS_FILE).is_file() else LabelSet.load(folder)
