@@ -21,9 +21,16 @@ GROUPS = {
     "w2s_ray.methods": "w2s_ray.methods",
     "w2s_ray.losses": "w2s_ray.blocks.losses",
     "w2s_ray.combiners": "w2s_ray.blocks.combiners",
+    "w2s_ray.cleaners": "w2s_ray.blocks.cleaners",
     "w2s_ray.formats": "w2s_ray.data.formats",
 }
-NOUNS = {"w2s_ray.methods": "method", "w2s_ray.losses": "loss", "w2s_ray.combiners": "combiner", "w2s_ray.formats": "format"}
+NOUNS = {
+    "w2s_ray.methods": "method",
+    "w2s_ray.losses": "loss",
+    "w2s_ray.combiners": "combiner",
+    "w2s_ray.cleaners": "cleaner",
+    "w2s_ray.formats": "format",
+}
 
 
 def type_name(plugin: type[Any]) -> str:

@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 from toy_rows import shuffled, toy
 
 from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.probes import FittedProbe, Probe, fit_probe, fit_probes, logistic, ridge
+from w2s_ray.backends.probes import FittedProbe, fit_probe, fit_probes
+from w2s_ray.blocks.linear import logistic, ridge
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.features import Features
@@ -97,8 +98,8 @@ def test_more_features_than_rows_and_a_saved_probe(tmp_path: Path) -> None:
     features, truth = blobs(20, 50, 2)
     found = logistic(features, np.eye(2)[truth], 1e-2)
     assert (found.predict(features).argmax(1) == truth).all()
-    found.save(tmp_path / "p.safetensors")
-    assert np.array_equal(Probe.load(tmp_path / "p.safetensors").predict(features), found.predict(features))
+    FittedProbe(found).save(tmp_path / "p")
+    assert np.array_equal(FittedProbe.load(tmp_path / "p").probe.predict(features), found.predict(features))
 
 
 @pytest.mark.parametrize("shape", [(80, 6), (20, 50)])
