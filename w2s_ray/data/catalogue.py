@@ -15,17 +15,44 @@ from w2s_ray.data.rows import Row, read_rows
 from w2s_ray.data.sources import SCHEMES, Rows
 from w2s_ray.data.world import TASKS
 
+# The 22 NLP tasks of Burns et al. 2023 (arXiv 2312.09390, appendix on tasks), each by the name of its format.
+BURNS22 = (
+    "anli_r2",
+    "boolq",
+    "cola",
+    "cosmos_qa",
+    "dream",
+    "ethics_deontology",
+    "ethics_justice",
+    "ethics_utilitarianism",
+    "ethics_virtue",
+    "hellaswag",
+    "mc_taco",
+    "multirc",
+    "openbookqa",
+    "paws",
+    "piqa",
+    "quail",
+    "quartz",
+    "sciq",
+    "social_i_qa",
+    "sst2",
+    "twitter_sentiment",
+    "wic",
+)
+
 
 def describe() -> list[tuple[str, str, str]]:
     """(name, "source" or "format", one line) of all there is."""
     named = [(f"world:{name}", "source", task.line) for name, task in TASKS.items()]
     schemes = [(form, "source", line) for form, line in SCHEMES.values() if not form.startswith("world:")]
-    return [*named, *schemes, *((name, "format", _line(fmt)) for name, fmt in available(GROUP).items())]
+    return [*named, *schemes, *((name, "format", _line(name, fmt)) for name, fmt in available(GROUP).items())]
 
 
-def _line(fmt: type[Format]) -> str:
+def _line(name: str, fmt: type[Format]) -> str:
     line = " ".join((fmt.__doc__ or "").split())
-    return f"{line}; made for hub:{fmt.hub}" if fmt.hub else line
+    made_for = f"; made for hub:{fmt.hub}" if fmt.hub else ""
+    return f"{line}{made_for}{'; one of the 22 NLP tasks of Burns et al.' if name in BURNS22 else ''}"
 
 
 def show(task: TaskSpec | str, n: int, base: Path) -> list[dict[str, str]]:

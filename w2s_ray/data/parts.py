@@ -9,7 +9,7 @@ from pathlib import Path
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.seeds import derive_seed
-from w2s_ray.data.formats import Format
+from w2s_ray.data.formats import Format, train_split
 from w2s_ray.data.rows import Columns, resolve_columns
 from w2s_ray.data.sources import Rows, Source, open_source
 from w2s_ray.data.splits import rows_needed
@@ -31,14 +31,14 @@ def open_parts(spec: TaskSpec, fmt: Format, base: Path) -> dict[str, Part]:
     """`train`; `test` where the task names test rows or the source has a split of them; `pool` where the task names pool rows."""
     named = {name for name, data in (("test", spec.test_data), ("pool", spec.pool_data)) if data is not None}
     source = open_source(spec.data, base, num_rows=rows_needed(spec, named), seed=spec.seed)
-    train_split = _pick_split(source, ("train",), "task.data")
-    parts = {"train": _part(source, train_split, fmt, spec)}
+    train = _pick_split(source, (train_split(fmt), "train"), "task.data")
+    parts = {"train": _part(source, train, fmt, spec)}
     if spec.test_data is not None:
         parts["test"] = _open_apart("test", spec.test_data, spec.test, (fmt.test_split, "test"), fmt, spec, base)
-    elif fmt.test_split in source.splits and fmt.test_split != train_split:
+    elif fmt.test_split in source.splits and fmt.test_split != train:
         parts["test"] = _part(source, fmt.test_split, fmt, spec)
     if spec.pool_data is not None:
-        parts["pool"] = _open_apart("pool", spec.pool_data, spec.pool, ("train",), fmt, spec, base)
+        parts["pool"] = _open_apart("pool", spec.pool_data, spec.pool, (train_split(fmt), "train"), fmt, spec, base)
     check_sources(parts.values())
     return parts
 

@@ -79,9 +79,12 @@ def _format_named_like(data: str) -> str:
         return find_task(data.removeprefix("world:"), "task.data")[0].format
     if not data.startswith("hub:"):
         return "text"
-    repo = "/".join(data.removeprefix("hub:").split("@")[0].split("/")[:2])
-    named = [name for name, fmt in available(GROUP).items() if repo.lower() == fmt.hub.lower() or repo.split("/")[-1].lower() == name]
-    return named[0] if named else "text"
+    path = data.removeprefix("hub:").partition("@")[0].lower()
+    repo = "/".join(path.split("/")[:2])
+    own = repo.split("/")[-1].replace("-", "_")
+    named = [name for name, fmt in available(GROUP).items() if fmt.hub.lower() in (path, repo) or name == own]
+    # Of several formats of one dataset, the one that is called like it.
+    return own if own in named else next(iter(named), "text")
 
 
 def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:

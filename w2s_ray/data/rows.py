@@ -10,7 +10,7 @@ from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.ids import content_id
 from w2s_ray.core.plugins import closest
 from w2s_ray.core.seeds import unit_hash
-from w2s_ray.data.formats import Format, text_of
+from w2s_ray.data.formats import Format, SharesPassages, text_of
 from w2s_ray.data.sources import RawRow, Rows
 
 # Columns that every format understands beside its own. Methods see a row's source; its slice is for the scorer alone.
@@ -82,6 +82,8 @@ def _row(number: int, raw: RawRow, fmt: Format, columns: Columns, seed: int) -> 
     if example is None:
         return None
     shared = {column: _name(cells, column) for column in SHARED if column in cells}
+    if isinstance(fmt, SharesPassages) and fmt.group and columns.get("group") == columns[fmt.group]:
+        shared["group"] = fmt.passage(cells)
     unit = f"group {content_id(shared['group'])}" if "group" in shared else f"row {content}"
     return Row(number, shared.get("id", content), content, unit, example.inputs, example.label, shared.get("slice", ""), shared.get("source", ""))
 

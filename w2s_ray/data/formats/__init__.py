@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import DataError
@@ -32,14 +32,14 @@ class Example:
 
 
 class Format(Protocol):
-    """What every format declares."""
+    """What every format declares. One whose train rows are not in the split `train` also says `train_split`."""
 
     kind: ClassVar[Kind]
     columns: ClassVar[tuple[str, ...]]  # that it reads, besides id, group and slice
     classes: ClassVar[tuple[str, ...] | None]  # None: the rows' own labels
     group: ClassVar[str | None]  # the column whose rows belong together unless the task names another
     keeps: ClassVar[Literal["start", "end"]]  # which end of a text survives a cut: the one that the label is about
-    hub: ClassVar[str]  # the dataset that has this layout, "" for generic formats
+    hub: ClassVar[str]  # the dataset that has this layout, ORG/NAME or ORG/NAME/CONFIG; "" for generic formats
     test_split: ClassVar[str]
 
     def content(self, row: Row) -> tuple[str, ...]:
@@ -49,6 +49,20 @@ class Format(Protocol):
     def example(self, row: Row, draw: Draw) -> Example | None:
         """The question and its answer; None where the row has nothing to ask."""
         ...
+
+
+@runtime_checkable
+class SharesPassages(Protocol):
+    """A format whose rows belong together where a part of their group column is the same."""
+
+    def passage(self, row: Row) -> str:
+        """That part."""
+        ...
+
+
+def train_split(fmt: Format) -> str:
+    """The split of its dataset that holds the train rows."""
+    return str(getattr(fmt, "train_split", "train"))
 
 
 def text_of(row: Row, column: str) -> str:

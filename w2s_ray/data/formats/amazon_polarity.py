@@ -10,7 +10,7 @@ from w2s_ray.data.formats import BINARY, Draw, Example, Row, label_of, text_of
 
 
 class AmazonPolarity(Frozen):
-    """Burns et al. 2023: is this review positive? (columns title, content, label)"""
+    """openai/weak-to-strong: is this review positive? (columns title, content, label)"""
 
     type: Literal["amazon_polarity"] = "amazon_polarity"
     kind: ClassVar[Kind] = "text"

@@ -10,7 +10,7 @@ from w2s_ray.data.formats import BINARY, Draw, Example, Row, text_of, yes_no
 
 
 class BoolQ(Frozen):
-    """Burns et al. 2023: is the answer yes? (columns passage, question, answer)"""
+    """openai/weak-to-strong: is the answer yes? (columns passage, question, answer)"""
 
     type: Literal["boolq"] = "boolq"
     kind: ClassVar[Kind] = "text"

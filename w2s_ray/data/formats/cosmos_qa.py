@@ -14,7 +14,7 @@ NONE_OF_THE_ABOVE = "None of the above choices ."
 
 
 class CosmosQA(Frozen):
-    """Burns et al. 2023: is this the answer? "none of the above" is never shown as right (columns context, question, answer0 to 3, label)"""
+    """openai/weak-to-strong: is this the answer? "none of the above" is never shown as right (columns context, question, answer0 to 3, label)"""
 
     type: Literal["cosmos_qa"] = "cosmos_qa"
     kind: ClassVar[Kind] = "text"

@@ -12,7 +12,7 @@ DISTRACTORS = ("distractor1", "distractor2", "distractor3")
 
 
 class SciQ(Frozen):
-    """Burns et al. 2023: is this the answer? (columns question, correct_answer, distractor1 to 3)"""
+    """openai/weak-to-strong: is this the answer? (columns question, correct_answer, distractor1 to 3)"""
 
     type: Literal["sciq"] = "sciq"
     kind: ClassVar[Kind] = "text"
