@@ -50,14 +50,16 @@ class Training:
     losses: list[float] = field(default_factory=list)
     counters: dict[str, float] = field(default_factory=dict)
     resumed: list[dict[str, float]] = field(default_factory=list)  # one entry a time that a checkpoint was continued
+    looks: list[dict[str, float]] = field(default_factory=list)  # at rows that the fit does not learn from: step and score
     saved_at: float = 0.0  # by the wall clock: when the checkpoint that is continued was written
 
     def notes(self) -> dict[str, Any]:
         """What is no tensor, for a checkpoint."""
-        return {"step": self.step, "counters": self.counters, "resumed": self.resumed, "at": time.time()}
+        return {"step": self.step, "counters": self.counters, "resumed": self.resumed, "looks": self.looks, "at": time.time()}
 
     def read_notes(self, notes: Mapping[str, Any]) -> None:
         self.step, self.counters, self.resumed, self.saved_at = notes["step"], notes["counters"], notes["resumed"], notes["at"]
+        self.looks = notes["looks"]
 
 
 def save_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> None:

@@ -28,7 +28,7 @@ from w2s_ray.core.seeds import derive_seed, stream
 
 Pooling = Literal["last", "mean"]
 
-HEAD_STD = 0.02  # of `head_init: normal`; the usual initializer_range of transformers
+HEAD_STD = {"zero": 0.0, "small": 2e-4, "normal": 0.02}  # 0.02 is the usual initializer_range of transformers; EleutherAI/w2s scales it by 0.01 (`w2s/sft.py`)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _read_mask(recipe: Recipe, width: int) -> Tensor | None:
 
 def _head(width: int, num_classes: int, recipe: Recipe) -> nn.Linear:
     head = nn.Linear(width, num_classes, bias=False)
-    values = np.zeros((num_classes, width)) if recipe.head_init == "zero" else stream(recipe.seed, "head").normal(0, HEAD_STD, (num_classes, width))
+    values = stream(recipe.seed, "head").normal(0, 1, (num_classes, width)) * HEAD_STD[recipe.head_init]
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(values))
     return head

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from w2s_ray.backends.answerer import AnswerSurprise
 from w2s_ray.backends.batches import Hashes, Rows, epoch_batches, id_hashes, micro_batches, num_batches
+from w2s_ray.backends.check import Best, Checks, apart, every_steps, judge
 from w2s_ray.backends.checkpoint import CheckpointPlace, Training, restore_checkpoint, save_checkpoint
 from w2s_ray.backends.classifier import Padded, training_mode
 from w2s_ray.backends.devices import Autocast, autocast, device_name, peak_memory_mb, pick_device, synchronise
@@ -36,7 +37,7 @@ from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import FitError, Interrupted
-from w2s_ray.core.ids import content_digest
+from w2s_ray.core.ids import Ids, content_digest
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
@@ -61,15 +62,37 @@ class Job:
     cache: Path
     progress: Progress | None = None
     watch: Watch = field(default_factory=Watch)
+    check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = None  # rows to look at; where the recipe looks and there are none, some of its own
 
     @property
     def digest(self) -> str:
         """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
-        return content_digest([self.data.digest, *(teacher.digest for teacher in self.labels), self.recipe.model_dump_json()])
+        looked_at = [self.check[0].digest, *(teacher.digest for teacher in self.check[1])] if self.check else []
+        return content_digest([self.data.digest, *(teacher.digest for teacher in self.labels), self.recipe.model_dump_json(), *looked_at])
 
     def targets(self) -> Targets:
-        """The rows' labels, by all teachers."""
-        return join(self.data.ids, self.labels, self.data.num_classes)
+        """The rows' labels, by all teachers; rows that are only looked at are not learned from."""
+        targets = join(self.data.ids, self.labels, self.data.num_classes)
+        out = self.looked_at()[2] if self.recipe.check else ()
+        return replace(targets, labelled=targets.labelled[~np.isin(np.sort(self.data.ids)[targets.labelled], out)]) if len(out) else targets
+
+    def looked_at(self) -> tuple[Dataset, Sequence[LabelSet | Answers], Ids]:
+        assert self.recipe.check is not None
+        return apart(self.data, self.labels, self.check, self.recipe.check)
+
+    def checks(self, fitted: Fitted, total: int, activation_checkpointing: bool) -> Checks | None:
+        """How the fit looks at rows that it does not learn from, with a model that is still being trained."""
+        check = self.recipe.check
+        if check is None:
+            return None
+        rows, teachers, _ = self.looked_at()
+
+        def look() -> float:
+            found = judge(check, fitted.predict(rows), teachers)
+            training_mode(fitted.reader, self.recipe, activation_checkpointing=activation_checkpointing)
+            return found
+
+        return Checks(every_steps(check, total), look)
 
     def tokens(self, tokenizer: Any) -> Tokens:
         """What is read; of a generation the teachers' answers too."""
@@ -109,7 +132,7 @@ class Prepared:
 
     job: Job
     reader: Reader
-    tokenizer: Any
+    made: Fitted
     loop: Loop
     clock: Clock
 
@@ -132,14 +155,16 @@ class Prepared:
         clock.lap("load")
         training_mode(reader, recipe, activation_checkpointing=resources.activation_checkpointing is True)
         loop = Loop.build(reader, job.loss_fn(), tokens, targets, recipe, resources, pad_id(tokenizer), device)
-        return Prepared(job, reader, tokenizer, loop, clock)
+        fitted = Fitted(reader, tokenizer, recipe, job.data.classes, device, resources, job.cache)
+        loop.checks = job.checks(fitted, loop.total, resources.activation_checkpointing is True)
+        return Prepared(job, reader, fitted, loop, clock)
 
     def fitted(self, facts: dict[str, Any]) -> Fitted:
         """After the last step."""
         self.clock.lap("train")
         loop, job = self.loop, self.job
         facts = loop.facts(job.model_path) | {"seconds": self.clock.seconds} | facts
-        return Fitted(self.reader, self.tokenizer, job.recipe, job.data.classes, loop.training.device, loop.resources, job.cache, log=loop.log(), facts=facts)
+        return replace(self.made, log=loop.log(), facts=facts)
 
 
 def share_frozen(model: nn.Module, base: nn.Module) -> None:
@@ -165,6 +190,7 @@ class Loop:
     fill: int
     gang: Gang = ALONE
     watch: Watch = field(default_factory=Watch)
+    checks: Checks | None = None
     _batches: tuple[int, list[Rows]] | None = None  # of an epoch
 
     @staticmethod
@@ -222,11 +248,14 @@ class Loop:
                 raise out_of_memory(error, self.tokens, self.resources) from error
             training.step += 1
             self.watch.beat()
+            look = self.checks is not None and self.checks.due(training.step, self.total)
             every = self.resources.checkpoint_every_steps
             due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s or (every > 0 and training.step % every == 0))
-            if len(pending) >= self.most_pending or due or self.done:
+            if len(pending) >= self.most_pending or due or self.done or look:
                 self.note(pending)
                 training.counters["seconds"] += time.monotonic() - started
+                if look:
+                    self._look(place, digest)  # before any checkpoint of this step, which knows all looks up to it
                 started = time.monotonic()
                 try:
                     self._report(progress)
@@ -240,10 +269,35 @@ class Loop:
                 saved = time.monotonic()
         self.watch.rest()
         self.check_weights()
+        if training.looks:
+            self._return_to_best(place, digest)
+
+    def _look(self, place: CheckpointPlace, digest: str) -> None:
+        """Keep what is better than all before."""
+        assert self.checks is not None
+        training = self.training
+        self.watch.rest()
+        found = self.checks.look()
+        better = all(found > look["score"] for look in training.looks)
+        training.looks.append({"step": training.step, "score": found})
+        if better:
+            self.save(Best(place), digest)
+        self.watch.beat()
+
+    def _return_to_best(self, place: CheckpointPlace, digest: str) -> None:
+        """The weights of the best look; what is told of the fit is of all its steps."""
+        training = self.training
+        told = {name: getattr(training, name) for name in ("step", "losses", "counters", "resumed", "looks")}
+        best = max(training.looks, key=lambda look: look["score"])
+        if best["step"] < training.step and not self._restore(Best(place), digest):
+            raise FitError(f"the weights of step {best['step']}, the best look of {len(training.looks)}, are no longer where they were kept; run the fit again")
+        for name, value in told.items():
+            setattr(training, name, value)
 
     def epoch(self, epoch: int) -> list[Rows]:
         lengths = self.tokens.lengths_N[self.rows]
-        batches = epoch_batches(self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=epoch)
+        drawn = epoch if self.recipe.order == "each" else 0
+        batches = epoch_batches(self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=drawn)
         return [self.rows[batch] for batch in batches]
 
     def _step(self, rows: Rows) -> Tensor:
@@ -350,6 +404,7 @@ class Loop:
             "offload": resources.offload,
             "micro_tokens": resources.tokens_at_once,
             "activation_checkpointing": resources.activation_checkpointing is True,
+            **({"looks": self.training.looks} if self.training.looks else {}),
         }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -134,11 +134,12 @@ def fit_sharded(job: Job) -> ShardedFitted:
     reader.ask_causal()  # a forward pass, which under stage 3 needs DeepSpeed's hooks
     loop.training.optimizer = sharded.optimizer
     gang_loop = ShardedLoop(**{**vars(loop), "model": sharded.engine, "gang": gang, "watch": job.watch}, sharded=sharded)
+    fitted = ShardedFitted(reader, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch)
+    gang_loop.checks = job.checks(fitted, gang_loop.total, resources.activation_checkpointing is True)
     loaded = time.monotonic()
     gang_loop.run(job.place, job.digest, job.progress)
     facts = gang_loop.facts(job.model_path) | {"seconds": {"load": loaded - started, "train": time.monotonic() - loaded}}
-    log = gang_loop.log()
-    return ShardedFitted(reader, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch, log=log, facts=facts)
+    return replace(fitted, log=gang_loop.log(), facts=facts)
 
 
 def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path | None = None, watch: Watch | None = None) -> ShardedFitted:

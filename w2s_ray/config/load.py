@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from w2s_ray.config.convention import preset_of, with_its_loss
 from w2s_ray.config.schema import Cell, StudyConfig
 from w2s_ray.config.search import Point, SearchSpec
 from w2s_ray.core.errors import ConfigError
@@ -106,15 +107,21 @@ def parse_value(text: str) -> Any:
 
 def expand(raw: dict[str, Any], base: Path) -> Study:
     """All cells of a raw config, in the order grid point, method, seed."""
-    config = checked(StudyConfig, raw)
+    config = checked(StudyConfig, _conventional(raw))
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))
         chosen = at_point(raw, point)
         where = f" (at the grid point {', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""
-        there = checked(StudyConfig, {k: v for k, v in chosen.items() if k != "grid"}, where)
+        there = checked(StudyConfig, _conventional({k: v for k, v in chosen.items() if k != "grid"}), where)
         cells += [Cell(there, method, seed, point) for method in there.methods for seed in there.seeds]
     return Study(config, tuple(cells), base, raw)
+
+
+def _conventional(raw: dict[str, Any]) -> dict[str, Any]:
+    """The raw config over the defaults of its convention."""
+    whole: dict[str, Any] = _apart(_merged(preset_of(raw), raw))
+    return with_its_loss(whole)
 
 
 def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:

@@ -29,6 +29,16 @@ class Lora(Frozen):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+class Check(Frozen):
+    """Looks at rows that the fit does not learn from; of all looks the best one's weights are kept (early stopping)."""
+
+    every: float = Field(0.1, gt=0, description="below 1 a share of all steps, from 1 on a number of steps")
+    metric: Literal["accuracy", "auroc", "log_loss"] = "accuracy"
+    share: float = Field(
+        0.1, gt=0, lt=1, description="of the fit's own rows, kept out of it and looked at with the labels that it learns from, where none are given"
+    )
+
+
 class Recipe(Frozen):
     """How a model is finetuned."""
 
@@ -48,13 +58,15 @@ class Recipe(Frozen):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the computation; master weights and optimizer state stay fp32")
     pooling: Literal["last", "mean"] = Field("last", description="which hidden states the head reads: the last real token's, or the mean over real tokens")
     dropout: bool = Field(False, description="use the model's own dropout in training (Burns et al.'s code does not)")
-    head_init: Literal["zero", "normal"] = "zero"
+    head_init: Literal["zero", "small", "normal"] = Field("zero", description="normal: of deviation 0.02; small: a hundredth of that")
     lora: Lora = Lora()
     l2: float = Field(1e-3, ge=0, description="of the linear probe")
     layer: int = Field(-1, description="whose hidden states the head or the linear probe reads; -1 is the last")
     features: float = Field(1.0, gt=0, le=1, description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed")
     prompt: str = Field(PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)")
     answer_tokens: int = Field(16, ge=1, description="most tokens of an answer that the model generates itself")
+    order: Literal["each", "once"] = Field("each", description="each: every epoch draws another order of the rows; once: one for all")
+    check: Check | None = Field(None, description="early stopping; null: the last weights are kept")
     bucket: int = Field(16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches")
     seed: int = 0
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, Field, create_model, field_validator, model_validator
 
+from w2s_ray.config.convention import Convention
 from w2s_ray.config.method import Method
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.search import SearchSpec, SelectOn
@@ -68,12 +69,14 @@ class StudyConfig(Frozen):
 
     name: str = Field(description="of the folder below runs/")
     hypothesis: str = Field("", description="what is expected, written before the run; stands above the table")
+    convention: Convention | None = Field(None, description="whose public code's choices are the defaults (docs/how-to/conventions.md)")
     task: TaskSpec
     models: Models
     methods: tuple[Method, ...] = Field(min_length=1)
     train: Recipes = Field(default_factory=Recipes)
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="of training; rows are the same for all (task.seed)")
     ceiling_on: Literal["pool", "labelled"] = Field("pool", description="the gold rows of the ceiling: those that the student sees, or the teacher's")
+    metric: Literal["accuracy", "auroc"] = Field("accuracy", description="what floor, student, ceiling and the gap recovered are measured in")
     gap_se: float = Field(2.0, ge=0, description="PGR is stated only where the ceiling exceeds the floor by so many standard errors")
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="dotted key -> values; all combinations are run")
     resources: Placements = Field(default_factory=Placements)

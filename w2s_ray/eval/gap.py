@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from w2s_ray.core.errors import DataError
-from w2s_ray.eval.metrics import Bools
+from w2s_ray.core.metrics import Bools
 
 MIN_ERRORS = 2.0
 

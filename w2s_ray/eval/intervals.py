@@ -27,8 +27,8 @@ import numpy as np
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats
+from w2s_ray.core.metrics import Bools
 from w2s_ray.core.seeds import stream
-from w2s_ray.eval.metrics import Bools
 
 REPLICATES = 1000
 LEVEL = 0.95

@@ -12,12 +12,12 @@ import numpy as np
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.metrics import agreement, correctness, score, scored_ids
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact
 from w2s_ray.eval.gap import measure_gap
-from w2s_ray.eval.metrics import agreement, correctness, score, scored_ids
 from w2s_ray.eval.summary import ARMS, CellScore, summarise
 
 PREDICTIONS = "predictions.parquet"

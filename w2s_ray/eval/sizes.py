@@ -12,11 +12,11 @@ import numpy as np
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.metrics import score
 from w2s_ray.core.plugins import build
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact
-from w2s_ray.eval.metrics import score
 
 SIZES = Step("ensemble-sizes", 1, "w2s_ray.eval.sizes:run", lambda params, inputs: str(params["combine"]["type"]), inline=True)
 KEPT = ("accuracy", "log_loss", "ece", "auroc")

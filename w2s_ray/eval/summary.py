@@ -16,9 +16,9 @@ import numpy as np
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats
+from w2s_ray.core.metrics import Bools
 from w2s_ray.eval.gap import MIN_ERRORS, Gap, measure_gap
 from w2s_ray.eval.intervals import REPLICATES, mean_interval, pgr_intervals, resample
-from w2s_ray.eval.metrics import Bools
 
 ARMS = ("floor", "student", "ceiling")
 Group = tuple[str, str, str, str]

@@ -30,7 +30,7 @@ T = TypeVar("T")
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
 # Fields that came later count where they are used, so that what was made before them keeps its key.
-LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN, "answer_tokens": 16}
+LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN, "answer_tokens": 16, "order": "each", "check": None}
 
 
 def recipe_identity(recipe: Recipe) -> dict[str, Any]:
@@ -47,6 +47,7 @@ COMMON = ("adapt", "lora", "precision", "pooling", "layer")
 def group_of(model: str, recipe: Recipe, resources: Resources, rows: str, teachers: int) -> str | None:
     """Fits of one group may be stacked; None for one that must be alone."""
     plain = recipe.adapt != "probe" and getattr(recipe.loss, "type", "") == "xent" and not recipe.dropout and recipe.lora.dropout == 0
+    plain = plain and recipe.check is None
     if not plain or resources.sharded or resources.fuse is False or resources.activation_checkpointing is True:
         return None
     return digest([model, recipe.model_dump(mode="json", include=set(COMMON)), recipe.features < 1, rows, teachers])
@@ -128,7 +129,9 @@ def _job(work: Work) -> Job:
 
     recipe = Recipe.model_validate(work.params["recipe"])
     data = Dataset.load(work.input("data").path)
-    return Job(data, label_sets(work), locate(str(work.hints["model_path"])), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch)
+    check = (Dataset.load(work.input("check").path), label_sets(work, "check_labels")) if "check" in work.inputs else None
+    path, cache = locate(str(work.hints["model_path"])), cache_folder() / "tokens"
+    return Job(data, label_sets(work), path, recipe, work.resources, work.place, cache, watch=work.watch, check=check)
 
 
 def _finish(work: Work, fitted: Fitted) -> JSON:
@@ -180,9 +183,9 @@ def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
         work.put_rider(rider, fitted.embed(data, rider.params["layer"]).save, value)
 
 
-def label_sets(work: Work) -> list[LabelSet | Answers]:
+def label_sets(work: Work, name: str = "labels") -> list[LabelSet | Answers]:
     """The labels of one teacher or of several."""
-    labels = work.inputs["labels"]
+    labels = work.inputs[name]
     return [load_labels(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 

@@ -16,12 +16,12 @@ from w2s_ray.config.schema import Cell
 from w2s_ray.config.search import Objective, Point, SearchSpec, SelectOn
 from w2s_ray.core.errors import FitError
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.metrics import score
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor
 from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.store import open_store
 from w2s_ray.eval.gold import Gold
-from w2s_ray.eval.metrics import score
 from w2s_ray.ops.task import Task
 from w2s_ray.ops.verbs import Verbs
 from w2s_ray.study.setting import Setting

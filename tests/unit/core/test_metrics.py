@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from w2s_ray.core.errors import AlignmentError, DataError
 from w2s_ray.core.labels import LabelSet
-from w2s_ray.eval.metrics import SMALLEST, agreement, auroc, correctness, ece, log_loss, score, scored_ids
+from w2s_ray.core.metrics import SMALLEST, agreement, auroc, correctness, ece, log_loss, score, scored_ids
 
 
 def names(n):
