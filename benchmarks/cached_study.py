@@ -51,9 +51,9 @@ def main() -> None:
     study = expand(raw, Path(folder))
     with Context(open_store(f"{folder}/store"), InlineExecutor) as context:
         runs = run_cells(study, context)
-        collected = collect(context, runs, study.config.gap_se)
+        collected = collect(study, context, runs)
         assert collected is not None
-        results = build_results(study, context, runs, collected.value["summary"], 0.0)
+        results = build_results(study, context, runs, collected.value, 0.0)
         write_results(Path(folder) / "runs", study, results, collected)
     print(json.dumps({
         "seconds": time.perf_counter() - started, "executed": len(context.executed), "keys": len(context.executed) + len(context.reused),

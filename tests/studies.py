@@ -72,7 +72,7 @@ def run(raw: dict[str, Any], folder: Path, store_url: str, executor: Callable[[]
     study = expand(raw, folder)
     with Context(open_store(store_url), executor) as context:
         runs = run_cells(study, context)
-        collected = collect(context, runs, study.config.gap_se)
+        collected = collect(study, context, runs)
         assert collected is not None, runs[0].traceback
         collected.record()
         assert not any(one.error for one in runs), [one.traceback for one in runs if one.error]

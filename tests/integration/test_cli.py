@@ -103,6 +103,39 @@ def test_accuracies_follow_from_the_predictions(finished: Face) -> None:
             assert (probs.argmax(axis=1) == rows["gold"].to_numpy()).mean() == pytest.approx(cell[arm], abs=1e-12)
 
 
+def test_methods_are_compared_and_pairs_of_models_tabled(face: Face) -> None:
+    """From the YAML to the files; the numbers follow from the predictions. Another baseline turns the signs and trains nothing."""
+    logconf = {"type": "naive", "name": "logconf", "loss": {"type": "logconf", "aux": 0.5}}
+    changes = {"methods": [logconf, "naive"], "seeds": [0, 1], "grid": {"models.strong": ["world/nano", "world/micro"]}}
+    ended = face.run(changes)
+    assert ended.code == 0, ended.err
+    assert "Accuracy, logconf − naive: " in ended.out
+    folder, results = face.folder / "runs" / "small", face.results()
+    checked = parse(results)
+    assert checked.comparisons is not None
+    assert [(row.method, row.baseline, row.strong, row.num_seeds) for row in checked.comparisons.pairs] == [
+        ("logconf", "naive", strong, 2) for strong in ("world/nano", "world/micro")
+    ]
+    assert [(row.num_groups, row.num_cells) for row in checked.comparisons.overall] == [(2, 4)]
+    table = pq.read_table(folder / "cells.parquet").to_pandas().query("split == 'test'")
+    right = (table["student_class"] == table["gold"]).groupby([table["method"], table["strong"]], observed=True).mean()
+    for row in checked.comparisons.pairs:
+        assert row.difference.mean == pytest.approx(right["logconf", row.strong] - right["naive", row.strong])
+    assert [(entry.method, [pair.strong for pair in entry.pairs]) for entry in checked.sweep] == [
+        (method, ["world/nano", "world/micro"]) for method in ("logconf", "naive")
+    ]
+    assert (folder / "sweep.csv").read_text().count("\n") == 5
+    assert (folder / "sweep.svg").is_file()
+    page = (folder / "report.md").read_text(encoding="utf-8")
+    assert "## Methods compared" in page and "## Weak and strong models" in page
+
+    assert face.run(changes | {"baseline": "logconf"}).code == 0
+    turned = parse(face.results())
+    assert turned.steps.executed == 1 and turned.comparisons is not None, "the tables alone are made again"
+    assert [-row.difference.mean for row in turned.comparisons.pairs] == [row.difference.mean for row in checked.comparisons.pairs]
+    assert "baseline is 'navie' (did you mean 'naive'?)" in face.run(changes | {"baseline": "navie"}).refusal
+
+
 def test_keys_of_the_results_are_in_the_store(finished: Face) -> None:
     for cell in finished.results()["cells"]:
         for role, key in cell["keys"].items():

@@ -160,9 +160,9 @@ def test_oracles_are_stamped(tmp_path: Path) -> None:
     mine = load_study(tmp_path / "mine.yaml")
     with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
         runs = run_cells(mine, context)
-        collected = collect(context, runs, 0.0)
+        collected = collect(mine, context, runs)
         assert collected is not None
-        assert "ORACLE" in report(build_results(mine, context, runs, collected.value["summary"], 1.0))
+        assert "ORACLE" in report(build_results(mine, context, runs, collected.value, 1.0))
 
 
 def test_a_search_from_an_oracles_recipe_is_an_oracles(tmp_path: Path) -> None:

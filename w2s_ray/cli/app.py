@@ -76,9 +76,8 @@ def run(
         _stopping(context.interrupt),
     ):
         cell_runs = run_cells(study, context, view.cell)
-        collected = collect(context, cell_runs, study.config.gap_se)
-        summary = collected.value["summary"] if collected is not None else []
-        results = build_results(study, context, cell_runs, summary, time.perf_counter() - started)
+        collected = collect(study, context, cell_runs)
+        results = build_results(study, context, cell_runs, collected.value if collected is not None else {}, time.perf_counter() - started)
         folder = runs / study.config.name
         write_results(folder, study, results, collected)
     out.print(summary_table(results))

@@ -115,6 +115,7 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
         where = f" (at the grid point {', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""
         there = checked(StudyConfig, _conventional({k: v for k, v in chosen.items() if k != "grid"}), where)
         cells += [Cell(there, method, seed, point) for method in there.methods for seed in there.seeds]
+    _check_baseline(config.baseline, list(dict.fromkeys(str(cell.method.label) for cell in cells)))
     return Study(config, tuple(cells), base, raw)
 
 
@@ -122,6 +123,12 @@ def _conventional(raw: dict[str, Any]) -> dict[str, Any]:
     """The raw config over the defaults of its convention."""
     whole: dict[str, Any] = _apart(_merged(preset_of(raw), raw))
     return with_its_loss(whole)
+
+
+def _check_baseline(baseline: str | None, names: list[str]) -> None:
+    """After the grid, which may be what brings the method in."""
+    if baseline is not None and baseline not in names:
+        raise ConfigError(f"baseline is {baseline!r}{closest(baseline, names)}; it must be the name of a method of the study: {', '.join(names)}")
 
 
 def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:

@@ -73,6 +73,9 @@ class StudyConfig(Frozen):
     task: TaskSpec
     models: Models
     methods: tuple[Method, ...] = Field(min_length=1)
+    baseline: str | None = Field(
+        None, description="name of the method that the others are compared with; default: `naive` if it is the plain one, else the first"
+    )
     train: Recipes = Field(default_factory=Recipes)
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="of training; rows are the same for all (task.seed)")
     ceiling_on: Literal["pool", "labelled"] = Field("pool", description="the gold rows of the ceiling: those that the student sees, or the teacher's")
@@ -159,8 +162,13 @@ class Cell:
 
     @property
     def method_label(self) -> str:
+        return str(self.method.label) + self.suffix
+
+    @property
+    def suffix(self) -> str:
+        """What the grid varies beside task and models: it tells apart the rows of one method."""
         varied = {name: value for name, value in self.point.items() if not name.startswith(("task.", "models."))}
-        return str(self.method.label) + (f" ({', '.join(f'{k}={v}' for k, v in varied.items())})" if varied else "")
+        return f" ({', '.join(f'{k}={v}' for k, v in varied.items())})" if varied else ""
 
     def _with(self, label: str, prefix: str, drop: str) -> str:
         varied = {k.removeprefix(prefix): v for k, v in self.point.items() if k.startswith(prefix) and k != drop}

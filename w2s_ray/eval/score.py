@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from w2s_ray.config.baseline import Pairing
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import LabelSet
@@ -17,8 +18,10 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact
+from w2s_ray.eval.compare import compare
 from w2s_ray.eval.gap import measure_gap
 from w2s_ray.eval.summary import ARMS, CellScore, summarise
+from w2s_ray.eval.sweep import sweep
 
 PREDICTIONS = "predictions.parquet"
 CELLS = "cells.parquet"
@@ -32,7 +35,7 @@ def _student_slug(params: Params, inputs: Inputs) -> str:
 
 
 SCORE = Step("score", 2, "w2s_ray.eval.score:run_score", _student_slug, inline=True)
-COLLECT = Step("collect", 2, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
+COLLECT = Step("collect", 3, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
 
 
 def run_score(work: Work) -> JSON:
@@ -59,7 +62,7 @@ def run_score(work: Work) -> JSON:
 
 
 def run_collect(work: Work) -> JSON:
-    """The summary over seeds, and every prediction of every cell in one file."""
+    """The summary over seeds, methods against the baseline, pairs of models, and every prediction of every cell in one file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -71,7 +74,10 @@ def run_collect(work: Work) -> JSON:
         cells.append(_cell_score(names, table))
         tables.append(_named(names, table, pa))
     pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
-    return {"summary": summarise(cells, min_errors=work.params["gap_se"])}
+    gap_se = work.params["gap_se"]
+    summary = summarise(cells, min_errors=gap_se)
+    pairings = [Pairing(**pairing) for pairing in work.params["pairings"]]
+    return {"summary": summary, "comparisons": compare(cells, pairings, min_errors=gap_se), "sweep": sweep(cells, summary)}
 
 
 def _labels(work: Work, name: str) -> Labels:

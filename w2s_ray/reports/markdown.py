@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from w2s_ray.reports.comparisons import comparisons_section
 from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
 from w2s_ray.reports.sizes import COLUMNS, CSV_FILE, PICTURE, size_rows
-from w2s_ray.reports.wording import NOTHING, SELECTED, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
+from w2s_ray.reports.sweep import sweep_section
+from w2s_ray.reports.table import line, table
+from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SELECTED, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
 
-GOLD_MARK, PLACEMENT_MARK = "†", "‡"
+PLACEMENT_MARK = "‡"
 NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
 CEILING_ROWS = {"labelled": "the labelled half (the weak teacher's own rows)", "pool": "the pool (the rows that the student sees)"}
 
@@ -20,6 +23,8 @@ def report(results: Mapping[str, Any]) -> str:
     sections = [
         _head(checked),
         _gap_table(checked),
+        comparisons_section(checked),
+        sweep_section(checked),
         _excluded(checked),
         _sizes(checked),
         _seed_table(checked),
@@ -31,25 +36,21 @@ def report(results: Mapping[str, Any]) -> str:
 
 
 def _head(results: Results) -> str:
-    return f"# {_line(results.name)}\n\n**Hypothesis.** {_line(results.hypothesis) or 'None was stated.'}"
+    return f"# {line(results.name)}\n\n**Hypothesis.** {line(results.hypothesis) or 'None was stated.'}"
 
 
 def _gap_table(results: Results) -> str:
     header = ("method", "task", "weak → strong", "gap recovered [95 %]", "mean", "seeds", "test rows", "floor", "student [95 %]", "ceiling")
     rows = [_gap_row(results, row) for row in results.summary]
-    table = _table(header, rows, numbers_from=3) if rows else "No cell could be scored."
-    return "\n\n".join(["## Gap recovered", table, "\n".join(f"- {note}" for note in _notes(results))])
+    shown = table(header, rows, numbers_from=3) if rows else "No cell could be scored."
+    return "\n\n".join(["## Gap recovered", shown, "\n".join(f"- {note}" for note in _notes(results))])
 
 
 def _gap_row(results: Results, row: SummaryRow) -> tuple[str, ...]:
-    marks = GOLD_MARK * _saw_gold(results, row) + PLACEMENT_MARK * (len(row.placements) > 1)
+    marks = GOLD_MARK * results.saw_gold(row.group) + PLACEMENT_MARK * (len(row.placements) > 1)
     names = (row.method + (f" {marks}" if marks else ""), row.task, f"{row.weak} → {row.strong}")
     counts = (seeds(row, len(results.cells_of(row))), NOTHING if row.num_test is None else str(row.num_test))
     return (*names, gap_recovered(row), ratio(row.pgr.mean), *counts, accuracy(row.floor), accuracy_with_interval(row.student), accuracy(row.ceiling))
-
-
-def _saw_gold(results: Results, row: SummaryRow) -> bool:
-    return any(cell.gold_supervised for cell in results.cells_of(row))
 
 
 def _notes(results: Results) -> list[str]:
@@ -67,7 +68,7 @@ def _notes(results: Results) -> list[str]:
     undefined = max((row.pgr.undefined or 0.0 for row in results.summary), default=0.0)
     if undefined >= NOTABLE_UNDEFINED:
         notes.append(f"Up to {percent(undefined)} of an interval's draws had no positive gap and were left out: that interval is optimistic.")
-    if any(_saw_gold(results, row) for row in results.summary):
+    if any(results.saw_gold(row.group) for row in results.summary):
         notes.append(f"{GOLD_MARK} The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows.")
     if any(len(row.placements) > 1 for row in results.summary):
         notes.append(f"{PLACEMENT_MARK} The seeds ran on different placements, which perturbs numerics.")
@@ -81,7 +82,7 @@ def _excluded(results: Results) -> str:
     if not dropped:
         return "## Excluded cells\n\nNone."
     reasons = [cell.reason or stated.get((cell.group, cell.seed), "No reason was recorded.") for cell in dropped]
-    lines = [f"- {_line(_where(cell))}: {_status(cell)}. {_line(reason)}" for cell, reason in zip(dropped, reasons, strict=True)]
+    lines = [f"- {line(_where(cell))}: {_status(cell)}. {line(reason)}" for cell, reason in zip(dropped, reasons, strict=True)]
     return "\n".join(["## Excluded cells", "", *lines])
 
 
@@ -89,7 +90,7 @@ def _seed_table(results: Results) -> str:
     if not results.cells:
         return ""
     header = ("method", "task", "weak → strong", "seed", "status", "floor", "student", "ceiling", "gap recovered", "test rows")
-    return f"## Every seed\n\n{_table(header, map(_seed_row, results.cells), numbers_from=5)}"
+    return f"## Every seed\n\n{table(header, map(_seed_row, results.cells), numbers_from=5)}"
 
 
 def _seed_row(cell: Cell) -> tuple[str, ...]:
@@ -117,11 +118,11 @@ def _sizes(results: Results) -> str:
         for row in shown
     ]
     note = f"The first members' labels of the pool, combined as the method combines them; all sizes are in `{CSV_FILE}` and `{PICTURE}`. They are measured on the pool's gold, so no size may be chosen by them."
-    return f"## Ensemble sizes\n\n{_table(header, lines, numbers_from=3)}\n\n{note}"
+    return f"## Ensemble sizes\n\n{table(header, lines, numbers_from=3)}\n\n{note}"
 
 
 def _keys(results: Results) -> str:
-    lines = [f"- {_line(_where(cell))}: " + ", ".join(f"{role} `{key}`" for role, key in cell.keys.items()) for cell in results.cells if cell.keys]
+    lines = [f"- {line(_where(cell))}: " + ", ".join(f"{role} `{key}`" for role, key in cell.keys.items()) for cell in results.cells if cell.keys]
     return "\n".join(["## Artifacts", "", *lines]) if lines else ""
 
 
@@ -143,18 +144,3 @@ def _where(cell: Cell) -> str:
 
 def _status(cell: Cell) -> str:
     return cell.status.replace("_", " ")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int) -> str:
-    """Columns from `numbers_from` on are aligned to the right."""
-    rule = ["---" if column < numbers_from else "---:" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(map(_cell_text, line))} |" for line in (header, rule, *rows))
-
-
-def _cell_text(text: str) -> str:
-    return _line(text).replace("|", "\\|")
-
-
-def _line(text: str) -> str:
-    """On one line, so that a traceback or a folded YAML text does not break the page's structure."""
-    return " ".join(text.split())

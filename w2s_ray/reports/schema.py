@@ -123,6 +123,98 @@ class SummaryRow(_Names):
     placements: list[str] = Field(default_factory=list, description="the different placements (devices, workers) of these seeds' fits; they perturb numerics")
 
 
+class Difference(_Open):
+    """Of two accuracies."""
+
+    mean: float = Field(ge=-1, le=1, description="the method's student test accuracy minus the baseline's, mean over seeds (overall: over tasks)")
+    low: float = Field(ge=-1, le=1, description="lower end of its 95 % interval: bootstrap over seeds and test rows (overall: and tasks), the same for both")
+    high: float = Field(ge=-1, le=1, description="upper end of it")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Difference:
+        _check_ends(self.low, self.high)
+        return self
+
+
+class PgrDifference(_Open):
+    """Of two gaps recovered."""
+
+    median: float | None = Field(description="median over cells of the method's gap recovered minus the baseline's with the same seed")
+    num_cells: int = Field(ge=0, description="cells where both have a gap")
+
+
+class Comparison(_Open):
+    """What is said of every comparison."""
+
+    method: str = Field(min_length=1, description="name of the method in the study")
+    baseline: str = Field(min_length=1, description="name of the method it is compared with")
+    num_seeds: int = Field(ge=1, description="seeds that both have")
+    difference: Difference = Field(description="in accuracy")
+    wins: int = Field(ge=0, description="cells in which the method is right on more test rows than the baseline")
+    losses: int = Field(ge=0, description="cells in which it is right on fewer")
+    ties: int = Field(ge=0, description="cells in which it is right on as many")
+    p: float = Field(gt=0, le=1, description="two-sided sign-flip test over seeds; never below 2 / 2^seeds")
+    p_holm: float = Field(gt=0, le=1, description="the same, adjusted for all tests of the study (Holm 1979)")
+    pgr_difference: PgrDifference = Field(description="in gap recovered")
+
+
+class PairedRow(Comparison):
+    """A method against the baseline on one task and pair of models."""
+
+    task: str = Field(description="name of the task")
+    weak: str = Field(description="the weak teacher's model")
+    strong: str = Field(description="the student's and the ceiling's model")
+    left_out: list[Excluded] = Field(default_factory=list, description="seeds that count for neither")
+
+
+class OverallRow(Comparison):
+    """A method against the baseline over all tasks and pairs of models."""
+
+    num_tasks: int = Field(ge=1, description="tasks, which count the same")
+    num_groups: int = Field(ge=2, description="tasks and pairs of models")
+    num_cells: int = Field(ge=2, description="seeds of all of them")
+
+
+class Skipped(_Names):
+    """A method that is not compared."""
+
+    reason: str = Field(description="why, as a sentence")
+
+
+class Comparisons(_Open):
+    """Each method against the baseline."""
+
+    num_tests: int = Field(ge=0, description="comparisons that the p-values are adjusted for: all of `pairs` and `overall`")
+    pairs: list[PairedRow] = Field(description="one entry a method, task and pair of models")
+    overall: list[OverallRow] = Field(description="one entry a method that has several of them")
+    skipped: list[Skipped] = Field(description="methods without a comparison on a task and pair of models")
+
+
+class SweepPair(_Open):
+    """A pair of models."""
+
+    weak: str = Field(description="the weak teacher's model")
+    strong: str = Field(description="the student's and the ceiling's model")
+    num_seeds: int = Field(ge=1, description="scored seeds")
+    num_gap: int = Field(ge=0, description="those that have a gap")
+    floor: float = Field(ge=0, le=1, description="test accuracy of the weak teacher, mean over seeds")
+    student: float = Field(ge=0, le=1, description="test accuracy of the student, mean over seeds")
+    ceiling: float = Field(ge=0, le=1, description="test accuracy of the strong model trained on gold, mean over seeds")
+    pgr: float | None = Field(description="gap recovered, median over the seeds that have a gap")
+
+
+class Sweep(_Open):
+    """One method and task over pairs of models."""
+
+    method: str = Field(min_length=1, description="name of the method in the study")
+    task: str = Field(description="name of the task")
+    median_pgr_openai: float | None = Field(
+        description="median over runs of the gap recovered against seed-means of floor and ceiling; pairs of a model with itself or without a gap dropped"
+    )
+    num_runs_openai: int = Field(ge=0, description="runs behind it")
+    pairs: list[SweepPair] = Field(description="one entry a pair of models")
+
+
 class Steps(_Open):
     """What the run did."""
 
@@ -147,6 +239,8 @@ class Results(_Open):
     config_digest: str = Field(min_length=1, description="digest of the resolved config")
     cells: list[Cell] = Field(description="one entry a method, task, pair of models and seed")
     summary: list[SummaryRow] = Field(description="one entry a method, task and pair of models")
+    comparisons: Comparisons | None = Field(None, description="each method against the baseline; there where the study has several methods")
+    sweep: list[Sweep] = Field(default_factory=list, description="one entry a method and task; there where the study has several pairs of models")
     steps: Steps = Field(description="counts of steps")
     seconds: float = Field(ge=0, description="wall-clock time of the run")
     commit: str | None = Field(None, description="git commit of the folder with the study's YAML, marked `-dirty` where files differ from it")
@@ -160,6 +254,10 @@ class Results(_Open):
     def cells_of(self, row: SummaryRow) -> list[Cell]:
         """The cells behind a summary row, with those that failed."""
         return self.groups.get(row.group, [])
+
+    def saw_gold(self, group: Group) -> bool:
+        """Whether a student of this row saw gold labels that a weak-to-strong student would not."""
+        return any(cell.gold_supervised for cell in self.groups.get(group, []))
 
     @cached_property
     def groups(self) -> dict[Group, list[Cell]]:

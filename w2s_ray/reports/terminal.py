@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from w2s_ray.reports.comparisons import in_brief
 from w2s_ray.reports.schema import Group, Results, SummaryRow, parse
 from w2s_ray.reports.wording import NOTHING, SELECTED, accuracy, gap_recovered, seeds
 
@@ -70,4 +71,5 @@ def _caption(results: Results) -> str:
     cells = f"{len(results.cells)} cells" + (f" ({left_out})" if left_out else "")
     ceiling = f" (trained on gold of the {results.ceiling_rows} rows)" if results.ceiling_rows else ""
     tuned = f" The recipe was tuned, {SELECTED[results.tuned.select_on]}." if results.tuned else ""
-    return f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{tuned}"
+    told = f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{tuned}"
+    return "\n".join([told, *in_brief(results)])

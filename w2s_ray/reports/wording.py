@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from w2s_ray.reports.schema import MeanAccuracy, SummaryRow
+from w2s_ray.reports.schema import Difference, MeanAccuracy, SummaryRow
 
 NOTHING = "–"
+GOLD_MARK = "†"  # the student saw gold labels
 
 # What a recipe that a search found was selected on.
 SELECTED = {
@@ -56,3 +57,28 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def points(value: float) -> str:
+    """-0.0384 -> -3.8, in percentage points; a rounded zero has no sign."""
+    return _signed(100 * value, 1)
+
+
+def points_with_interval(value: Difference) -> str:
+    """-3.8 [-5.2, -1.9]."""
+    return f"{points(value.mean)} [{points(value.low)}, {points(value.high)}]"
+
+
+def ratio_difference(value: float | None) -> str:
+    """+0.04, of two gaps recovered."""
+    return NOTHING if value is None else _signed(value, 2)
+
+
+def _signed(value: float, digits: int) -> str:
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+def probability(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.3g}"

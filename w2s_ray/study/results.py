@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from w2s_ray.eval.score import CELLS, cell_names
 from w2s_ray.reports.markdown import report
 from w2s_ray.reports.schema import parse
 from w2s_ray.reports.sizes import write_sizes
+from w2s_ray.reports.sweep import write_sweep
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
@@ -27,11 +28,12 @@ FROM_SCORE = ("status", "reason", "floor", "student", "ceiling", "pgr", "num_tes
 
 def config_digest(study: Study) -> str:
     """Identity of the whole study: equal digests are equal experiments."""
-    return digest(study.config.model_dump(mode="json", exclude={"resources", "tune"} | (set() if study.config.tuned else {"tuned"})))[:16]
+    unset = {name for name in ("tuned", "baseline") if getattr(study.config, name) is None}
+    return digest(study.config.model_dump(mode="json", exclude={"resources", "tune"} | unset))[:16]
 
 
-def build_results(study: Study, context: Context, runs: Sequence[CellRun], summary: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """The content of results.json."""
+def build_results(study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """The content of results.json; `tables` are those that the collecting step made, none where no cell has a score."""
     cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
     placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for cell in cells:
@@ -47,7 +49,8 @@ def build_results(study: Study, context: Context, runs: Sequence[CellRun], summa
         **({"tuned": study.config.tuned.model_dump()} if study.config.tuned else {}),
         "gap_se": study.config.gap_se,
         "cells": cells,
-        "summary": [row | {"placements": sorted(placements[_group(row)])} for row in summary],
+        "summary": [row | {"placements": sorted(placements[_group(row)])} for row in tables.get("summary", ())],
+        **{name: tables[name] for name in ("comparisons", "sweep") if tables.get(name)},
         "steps": count_steps(context),
         "seconds": round(seconds, 3),
         "failures": failures(runs),
@@ -100,7 +103,9 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.resolved.yaml", resolved(study.config))
     _write(folder / "report.md", report(results))
-    write_sizes(folder, parse(results))
+    checked = parse(results)
+    write_sizes(folder, checked)
+    write_sweep(folder, checked)
     if collected is not None:
         _copy_cells(folder, collected)
     _write(folder / "results.json", _by_line(results))
@@ -108,11 +113,21 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
 
 def _by_line(results: dict[str, Any]) -> str:
     """JSON with a line a key, and a line an entry of the long lists: for people, for diffs, and ten times as fast as `indent`."""
-    parts = []
-    for key, value in results.items():
-        entries = ",\n  ".join(json.dumps(entry, allow_nan=False) for entry in value) if isinstance(value, list) and value else ""
-        parts.append(f"{json.dumps(key)}: [\n  {entries}\n ]" if entries else f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
-    return "{\n " + ",\n ".join(parts) + "\n}\n"
+    return _lines(results, "\n") + "\n"
+
+
+def _lines(value: Any, newline: str) -> str:
+    """Lists of objects, and objects that hold such lists, over several lines; all else on one."""
+    deeper = newline + " "
+    if _is_long(value):
+        return "[" + deeper + ("," + deeper).join(json.dumps(entry, allow_nan=False) for entry in value) + newline + "]"
+    if isinstance(value, dict) and any(map(_is_long, value.values())):
+        return "{" + deeper + ("," + deeper).join(f"{json.dumps(key)}: {_lines(inner, deeper)}" for key, inner in value.items()) + newline + "}"
+    return json.dumps(value, allow_nan=False)
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _copy_cells(folder: Path, collected: Handle) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from w2s_ray.config.baseline import pairings
 from w2s_ray.config.load import Study
 from w2s_ray.config.schema import Cell
 from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed
@@ -61,13 +62,18 @@ def run_cells(study: Study, context: Context, progress: Progress = lambda cell, 
             raise
 
 
-def collect(context: Context, runs: Sequence[CellRun], gap_se: float) -> Handle | None:
-    """The step that makes the table of all cells that have a score."""
+def collect(study: Study, context: Context, runs: Sequence[CellRun]) -> Handle | None:
+    """The step that makes the tables of all cells that have a score."""
     scored = [run for run in runs if run.score is not None]
     if not scored:
         return None
     handles = tuple(run.score for run in scored if run.score is not None)
-    return context.submit(COLLECT, {"cells": cell_names([run.cell for run in scored]), "gap_se": gap_se}, {"scores": handles})
+    params = {
+        "cells": cell_names([run.cell for run in scored]),
+        "gap_se": study.config.gap_se,
+        "pairings": [pairing._asdict() for pairing in pairings(study.cells, study.config.baseline)],
+    }
+    return context.submit(COLLECT, params, {"scores": handles})
 
 
 def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:

@@ -9,8 +9,11 @@ import re
 import numpy as np
 import pytest
 
+from w2s_ray.config.baseline import Pairing
 from w2s_ray.core.errors import InputError
+from w2s_ray.eval.compare import compare
 from w2s_ray.eval.summary import CellScore, summarise
+from w2s_ray.eval.sweep import sweep
 from w2s_ray.reports.schema import Results, parse, schema_table
 
 
@@ -77,14 +80,19 @@ def test_what_eval_makes_fits():
     luck = np.random.default_rng(0).random(200)
     ids = np.array([f"{i:03d}" for i in range(200)])
     cells = [
-        CellScore(method, "topic", "nano", "small", seed, ids, luck < 0.6, luck < 0.7, luck < top)
+        CellScore(method, "topic", "nano", strong, seed, ids, luck < 0.6, luck < 0.7, luck < top)
         for method, top in (("a", 0.8), ("b", 0.5))
+        for strong in ("small", "mini")
         for seed in (0, 1)
     ]
-    made = {"cells": [], "summary": summarise(cells)}
+    summary = summarise(cells)
+    pairings = [Pairing("b", "topic", "nano", strong, "a") for strong in ("small", "mini", "none")]
+    made = {"cells": [], "summary": summary, "comparisons": compare(cells, pairings), "sweep": sweep(cells, summary)}
     steps = {"executed": 0, "reused": 0, "failed": 0}
     checked = parse({"schema": 1, "name": "x", "hypothesis": "", "config_digest": "d", "steps": steps, "seconds": 0, **made})
-    assert [row.pgr.median is None for row in checked.summary] == [False, True]
+    assert [row.pgr.median is None for row in checked.summary] == [False, False, True, True]
+    assert checked.comparisons is not None and checked.comparisons.num_tests == 3 and len(checked.comparisons.skipped) == 1
+    assert [len(entry.pairs) for entry in checked.sweep] == [2, 2]
 
 
 def test_the_table_documents_every_key():

@@ -1,0 +1,49 @@
+"""A ladder of models as a table: for each method and task every pair of weak and strong model that the study has."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from w2s_ray.eval.gap import recovered
+from w2s_ray.eval.summary import ARMS, CellScore
+
+
+def sweep(cells: Sequence[CellScore], summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One entry a (method, task), with the summary's numbers of each pair; nothing where the study has a single pair of models."""
+    if len({(cell.weak, cell.strong) for cell in cells}) < 2:
+        return []
+    runs: dict[tuple[str, str], list[CellScore]] = defaultdict(list)
+    for cell in cells:
+        runs[cell.method, cell.task].append(cell)
+    pairs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in summary:
+        pairs[row["method"], row["task"]].append(_pair(row))
+    return [{"method": method, "task": task, **openai_median(found), "pairs": pairs[method, task]} for (method, task), found in runs.items()]
+
+
+def _pair(row: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {"num_seeds": row["num_seeds"], "num_gap": row["num_seeds"] - len(row["excluded"])}
+    return {"weak": row["weak"], "strong": row["strong"], **counts, **{arm: row[arm]["mean"] for arm in ARMS}, "pgr": row["pgr"]["median"]}
+
+
+def openai_median(cells: Sequence[CellScore]) -> dict[str, Any]:
+    """The median PGR of one method and task as OpenAI's notebook aggregates it (openai/weak-to-strong, notebooks/Plotting.ipynb).
+
+    Every run's student is held against the means over seeds of its weak and of its strong model's gold runs; pairs of a model with itself and pairs whose
+    ceiling is not above the weak model are dropped; the median is over runs. There each model has one accuracy, for all are trained on the same gold rows;
+    here the weak one's is the floor and the strong one's the ceiling. A gold run that several pairs share counts once.
+    """
+    floors: dict[str, dict[int, float]] = defaultdict(dict)
+    ceilings: dict[str, dict[int, float]] = defaultdict(dict)
+    for cell in cells:
+        floors[cell.weak][cell.seed] = float(cell.floor_N.mean())
+        ceilings[cell.strong][cell.seed] = float(cell.ceiling_N.mean())
+    floor, ceiling = ({model: float(np.mean(list(of_seed.values()))) for model, of_seed in models.items()} for models in (floors, ceilings))
+    pairs = [cell for cell in cells if cell.weak != cell.strong]
+    pgrs = [recovered(floor[cell.weak], float(cell.student_N.mean()), ceiling[cell.strong]) for cell in pairs]
+    valid = [pgr for pgr in pgrs if pgr is not None]
+    return {"median_pgr_openai": float(np.median(valid)) if valid else None, "num_runs_openai": len(valid)}

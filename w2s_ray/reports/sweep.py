@@ -1,0 +1,100 @@
+"""A ladder of models: gap recovered for each weak and each strong model, as a section of the page, as CSV and as heat maps."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from w2s_ray.reports.schema import Results, Sweep, SweepPair
+from w2s_ray.reports.table import line, table
+from w2s_ray.reports.wording import NOTHING, percent, ratio
+
+COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr")
+CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
+MOST_MAPS, MAPS_A_ROW = 24, 4
+
+
+def sweep_section(results: Results) -> str:
+    """A table a method and task; nothing where the study has a single pair of models."""
+    if not results.sweep:
+        return ""
+    drawn = "" if len(results.sweep) <= MOST_MAPS else f", the first {MOST_MAPS} maps"
+    note = (
+        "Gap recovered, the median over seeds, with the student's mean test accuracy. The median over runs is that of OpenAI's notebook: each run against the "
+        f"means over seeds of floor and ceiling, without the rule for `no gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
+    )
+    return "\n\n".join(["## Weak and strong models", note, *map(_ladder, results.sweep)])
+
+
+def _ladder(entry: Sweep) -> str:
+    weak, strong, pairs = _axes(entry)
+    rows = [(w, *(_shown(pairs.get((w, s))) for s in strong)) for w in weak]
+    runs = "1 run" if entry.num_runs_openai == 1 else f"{entry.num_runs_openai} runs"
+    median = f"Median over {runs}: {ratio(entry.median_pgr_openai)}." if entry.num_runs_openai else "No run has a ceiling above its floor."
+    return "\n\n".join([f"### {line(entry.method)}, {line(entry.task)}", table(("weak ↓ strong →", *strong), rows, numbers_from=1), median])
+
+
+def _axes(entry: Sweep) -> tuple[list[str], list[str], dict[tuple[str, str], SweepPair]]:
+    """Weak models, strong models (in the study's order), and what there is of their pairs."""
+    pairs = {(pair.weak, pair.strong): pair for pair in entry.pairs}
+    return list(dict.fromkeys(w for w, _ in pairs)), list(dict.fromkeys(s for _, s in pairs)), pairs
+
+
+def _shown(pair: SweepPair | None) -> str:
+    if pair is None:
+        return NOTHING
+    return f"{'no gap' if pair.pgr is None else ratio(pair.pgr)} ({percent(pair.student)})"
+
+
+def write_sweep(folder: Path, results: Results) -> None:
+    """The table and the picture; neither where the study has a single pair of models."""
+    if not results.sweep:
+        for name in (CSV_FILE, PICTURE):
+            (folder / name).unlink(missing_ok=True)
+        return
+    with open(folder / CSV_FILE, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for entry in results.sweep:
+            for pair in entry.pairs:
+                accuracies = (pair.floor, pair.student, pair.ceiling)
+                writer.writerow((entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *accuracies, pair.pgr))
+    _draw(folder / PICTURE, results.sweep[:MOST_MAPS])
+
+
+def _draw(path: Path, entries: list[Sweep]) -> None:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    columns = min(len(entries), MAPS_A_ROW)
+    rows = -(-len(entries) // columns)
+    widest, highest = (max(len(_axes(entry)[axis]) for entry in entries) for axis in (1, 0))
+    figure = Figure(figsize=(columns * (1.6 + max(2.0, 0.7 * widest)) + 1, rows * (1.2 + max(1.8, 0.5 * highest))), layout="constrained")
+    FigureCanvasSVG(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, entry in zip(panels, entries, strict=False):
+        image = _map(axes, entry)
+    for axes in panels[len(entries) :]:
+        axes.set_axis_off()
+    figure.colorbar(image, ax=panels, label="gap recovered", extend="both")
+    figure.savefig(path, metadata={"Date": None})
+
+
+def _map(axes: Any, entry: Sweep) -> Any:
+    """One method and task: colours from 0 to 1, the numbers on them; white where there is no gap or no cell."""
+    weak, strong, pairs = _axes(entry)
+    found = [[pairs.get((w, s)) for s in strong] for w in weak]
+    image = axes.imshow(
+        [[float("nan") if pair is None or pair.pgr is None else pair.pgr for pair in of_weak] for of_weak in found], vmin=0, vmax=1, aspect="auto"
+    )
+    for row, of_weak in enumerate(found):
+        for column, pair in enumerate(of_weak):
+            dark = pair is not None and pair.pgr is not None and pair.pgr < 0.5
+            axes.text(column, row, _shown(pair).replace(" (", "\n("), ha="center", va="center", fontsize="x-small", color="white" if dark else "black")
+    axes.set_xticks(range(len(strong)), strong, fontsize="x-small", rotation=20)
+    axes.set_yticks(range(len(weak)), weak, fontsize="x-small")
+    axes.set_xlabel("strong", fontsize="small")
+    axes.set_ylabel("weak", fontsize="small")
+    axes.set_title(f"{entry.method}, {entry.task}", fontsize="small")
+    return image
