@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from w2s_ray.config.load import expand
-from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.answers import load_labels
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.store import Store, open_store
@@ -32,6 +32,7 @@ class Ran:
     scores: dict[str, Any]
     executed: list[str]
     reused: int
+    gold_supervised: dict[str, bool]
 
 
 def write_rows(folder: Path, *, flip: tuple[str, ...] = (), num_rows: int = 400) -> Path:
@@ -78,10 +79,11 @@ def run(raw: dict[str, Any], folder: Path, store_url: str, executor: Callable[[]
         assert not any(one.error for one in runs), [one.traceback for one in runs if one.error]
         store = context.store
         found = {f"{one.cell.method_label} {one.cell.seed}": one for one in runs}
-        labels = {name: LabelSet.load(store.open(_key(store, one.keys["labels"])).path).digest for name, one in found.items()}
+        labels = {name: load_labels(store.open(_key(store, one.keys["labels"])).path).digest for name, one in found.items()}
         scores = {name: one.score.value for name, one in found.items() if one.score is not None}
         students = {name: _predictions(store, one) for name, one in found.items()}
-    return Ran(labels, students, scores, [key.full for key in context.executed], len(context.reused))
+        supervised = {name: one.facts["gold_supervised"] for name, one in found.items()}
+    return Ran(labels, students, scores, [key.full for key in context.executed], len(context.reused), supervised)
 
 
 def _key(store: Store, shown: str) -> Any:
@@ -93,7 +95,7 @@ def _predictions(store: Store, one: Any) -> list[Any]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(store.open(one.score.key).path / "predictions.parquet", filters=[("split", "=", "test")])
-    columns = [name for name in table.column_names if name.startswith("student_p")]
+    columns = [name for name in table.column_names if name.startswith(("student_p", "student_text"))]
     order = np.argsort(table["id"].to_numpy(zero_copy_only=False).astype(str))
     return [table["id"].to_numpy(zero_copy_only=False)[order].tolist(), *(table[name].to_numpy()[order].tolist() for name in columns)]
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from w2s_ray.backends.classifier import Padded, add_lora
+from w2s_ray.backends.classifier import Padded, add_lora, chosen_layer
 from w2s_ray.backends.devices import Autocast
 from w2s_ray.backends.language_model import LanguageModel
 from w2s_ray.backends.models import is_causal, load_causal, load_tokenizer, positions_of
 from w2s_ray.backends.tokens import end_id
-from w2s_ray.config.recipe import Recipe
+from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import ConfigError, ModelError
 
@@ -53,14 +53,14 @@ class Answerer(LanguageModel):
             return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
         return self.greedy(batch, self.most, self.end, together=together)
 
-    def features(self, batch: Padded, layer: int = -1) -> Tensor:
+    def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """The last token's hidden state."""
         if self.kind == "choice":
             raise ConfigError("features of a choice are asked for, whose candidates are read apart, so a row has no vector of its own; use format: choices")
         with self.autocast():
             states = self.backbone(input_ids=batch.ids_QT, use_cache=False, output_hidden_states=True, logits_to_keep=1).hidden_states
         rows_Q = torch.arange(len(batch.lengths_Q), device=batch.ids_QT.device)
-        return states[layer][rows_Q, batch.lengths_Q - 1].float()  # type: ignore[no-any-return]  # of a model whose type is not known
+        return chosen_layer(states, layer)[rows_Q, batch.lengths_Q - 1].float()
 
 
 class AnswerSurprise:

@@ -9,7 +9,7 @@ Shapes: B rows, Q sequences (one a row, of a preference two), T tokens, D width,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from w2s_ray.backends.devices import Autocast
 from w2s_ray.backends.models import Backbone, is_causal, load_backbone, quiet
 from w2s_ray.backends.tokens import Int64s, Tokens
-from w2s_ray.config.recipe import Lora, Recipe
+from w2s_ray.blocks.linear import Probe
+from w2s_ray.config.recipe import Layer, Lora, Recipe
 from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.seeds import derive_seed, stream
@@ -82,12 +83,12 @@ class Classifier(nn.Module):
         """Class probabilities."""
         return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
 
-    def features(self, batch: Padded, layer: int = -1) -> Tensor:
+    def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """One vector a row; of a preference the second text's less the first one's, so that a linear model of it is Bradley and Terry's."""
         pooled_QD = self.pooled(batch, layer)
         return pooled_QD[1::2] - pooled_QD[::2] if self.kind == "preference" else pooled_QD
 
-    def pooled(self, batch: Padded, layer: int = -1) -> Tensor:
+    def pooled(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """pooled_QD in fp32, of one layer: -1 is the last, 0 the embeddings."""
         with self.autocast():
             hidden_QTD = self._hidden(batch, layer)
@@ -99,7 +100,7 @@ class Classifier(nn.Module):
         real_QT1 = _real(batch)[:, :, None]
         return (hidden_QTD.float() * real_QT1).sum(dim=1) / batch.lengths_Q[:, None]
 
-    def _hidden(self, batch: Padded, layer: int) -> Tensor:
+    def _hidden(self, batch: Padded, layer: Layer) -> Tensor:
         inputs: dict[str, Any] = {"input_ids": batch.ids_QT}
         if not (self.causal or batch.full):
             # A causal model needs no mask for right padding: real tokens come first. Without one, attention keeps its fast causal kernel.
@@ -112,10 +113,15 @@ class Classifier(nn.Module):
             last: Tensor = self.backbone(**inputs).last_hidden_state
             return last
         states = self.backbone(**inputs, output_hidden_states=True).hidden_states
-        if not -len(states) <= layer < len(states):
-            raise ConfigError(f"layer is {layer}, but this model has the layers 0 (embeddings) to {len(states) - 1}, or -1 for the last")
-        chosen: Tensor = states[layer]
-        return chosen
+        return chosen_layer(states, layer)
+
+
+def chosen_layer(states: Sequence[Tensor], layer: Layer) -> Tensor:
+    """Of the embeddings and each layer's output; the middle one is layer L // 2 of L (EleutherAI/w2s, `w2s/probe.py`)."""
+    place = (len(states) - 1) // 2 if layer == "middle" else layer
+    if not -len(states) <= place < len(states):
+        raise ConfigError(f"layer is {layer}, but this model has the layers 0 (embeddings) to {len(states) - 1}, or -1 for the last")
+    return states[place]
 
 
 def square_mask(batch: Padded) -> Tensor:
@@ -137,16 +143,18 @@ def build_classifier(
     autocast: Autocast = nullcontext,
     *,
     kind: Kind = "text",
+    head: Probe | None = None,
     ask_causal: bool = True,
     attention: str = "sdpa",
 ) -> Classifier:
-    """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed."""
+    """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed. The head may start as a probe (Kumar et al. 2022, arXiv 2202.10054)."""
     frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
     backbone = load_backbone(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, attention=attention, ask_causal=ask_causal)
     width = int(backbone.model.config.get_text_config().hidden_size)
     if recipe.adapt == "lora":
         backbone = Backbone(add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments)
-    return Classifier(backbone, _head(width, 1 if kind == "preference" else num_classes, recipe), recipe, autocast, kind=kind)
+    outputs = 1 if kind == "preference" else num_classes
+    return Classifier(backbone, _head(width, outputs, recipe) if head is None else _head_of(head, outputs), recipe, autocast, kind=kind)
 
 
 def _read_mask(recipe: Recipe, width: int) -> Tensor | None:
@@ -163,6 +171,28 @@ def _head(width: int, num_classes: int, recipe: Recipe) -> nn.Linear:
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(values))
     return head
+
+
+def _head_of(probe: Probe, outputs: int) -> nn.Linear:
+    """The probe as a layer on features as they are. Of two classes it knows the log-odds of the second; a worth has no bias, which cancels between two texts."""
+    weight_DC = probe.weight_DC / probe.scale_D[:, None]
+    bias_C = probe.bias_C - probe.mean_D @ weight_DC
+    if outputs > weight_DC.shape[1]:
+        weight_DC, bias_C = np.concatenate([np.zeros_like(weight_DC), weight_DC], axis=1), np.concatenate([np.zeros(1), bias_C])
+    head = nn.Linear(len(weight_DC), outputs, bias=outputs > 1)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight_DC.T))
+        if outputs > 1:
+            head.bias.copy_(torch.from_numpy(bias_C))
+    return head
+
+
+def load_head(head: nn.Linear, tensors: dict[str, Tensor]) -> None:
+    """Weight, and the bias that a head has which began as a probe."""
+    with torch.no_grad():
+        head.weight.copy_(tensors["weight"])
+        if "bias" in tensors:
+            head.bias = nn.Parameter(tensors["bias"].to(head.weight))
 
 
 def add_lora(model: Any, lora: Lora, seed: int) -> Any:

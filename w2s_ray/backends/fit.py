@@ -31,7 +31,8 @@ from w2s_ray.backends.placement import halving, out_of_memory, settled
 from w2s_ray.backends.readers import SAID, Reader, build_reader
 from w2s_ray.backends.speed import utilisation
 from w2s_ray.backends.targets import Targets, join
-from w2s_ray.backends.tokens import Tokens, tokenise, tokenise_answered
+from w2s_ray.backends.tokens import Tokens, tokenise, tokenise_answered, tokenise_texts
+from w2s_ray.blocks.linear import Probe
 from w2s_ray.blocks.losses.contract import LossFn
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers
@@ -51,7 +52,7 @@ GPU_LOSSES_IN_FLIGHT = 16  # reading a loss waits for the device, so on a GPU it
 
 @dataclass(frozen=True)
 class Job:
-    """What is fitted, and where that may run."""
+    """What is fitted, and where that may run. Without labels the texts themselves are learned."""
 
     data: Dataset
     labels: Sequence[LabelSet | Answers]
@@ -62,16 +63,21 @@ class Job:
     cache: Path
     progress: Progress | None = None
     watch: Watch = field(default_factory=Watch)
+    head: Probe | None = None  # what the head starts as
     check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = None  # rows to look at; where the recipe looks and there are none, some of its own
 
     @property
     def digest(self) -> str:
         """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
         looked_at = [self.check[0].digest, *(teacher.digest for teacher in self.check[1])] if self.check else []
-        return content_digest([self.data.digest, *(teacher.digest for teacher in self.labels), self.recipe.model_dump_json(), *looked_at])
+        started = [] if self.head is None else [self.head.weight_DC.tobytes().hex(), self.head.bias_C.tobytes().hex()]
+        return content_digest([self.data.digest, *(teacher.digest for teacher in self.labels), self.recipe.model_dump_json(), *looked_at, *started])
 
-    def targets(self) -> Targets:
-        """The rows' labels, by all teachers; rows that are only looked at are not learned from."""
+    def targets(self, tokens: Tokens) -> Targets:
+        """The rows' labels, by all teachers; rows that are only looked at are not learned from. A text without labels weighs as many words as are predicted in it."""
+        if not self.labels:
+            weight_N = (tokens.lengths_N - 1).astype(np.float64)
+            return Targets(np.ones((len(tokens), 1, 1)), weight_N, np.flatnonzero(weight_N > 0))
         targets = join(self.data.ids, self.labels, self.data.num_classes)
         out = self.looked_at()[2] if self.recipe.check else ()
         return replace(targets, labelled=targets.labelled[~np.isin(np.sort(self.data.ids)[targets.labelled], out)]) if len(out) else targets
@@ -97,6 +103,8 @@ class Job:
     def tokens(self, tokenizer: Any) -> Tokens:
         """What is read; of a generation the teachers' answers too."""
         data = self.data.prompted(self.recipe.prompt)
+        if not self.labels:
+            return tokenise_texts(data, tokenizer, self.cache)
         if data.kind == "generation":
             return tokenise_answered(data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer)
         return tokenise(data, tokenizer, self.cache)
@@ -109,7 +117,9 @@ class Job:
 
     def reader(self, cast: Autocast, *, ask_causal: bool = True) -> Reader:
         """The model before the first step."""
-        return build_reader(self.model_path, self.recipe, self.data.kind, self.data.num_classes, cast, teachers=len(self.labels), ask_causal=ask_causal)
+        return build_reader(
+            self.model_path, self.recipe, self.data.kind, self.data.num_classes, cast, teachers=max(len(self.labels), 1), head=self.head, ask_causal=ask_causal
+        )
 
 
 def fit(job: Job) -> Fitted:
@@ -141,10 +151,10 @@ class Prepared:
         """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory this fit has a share."""
         recipe = job.recipe
         cast = autocast(device, recipe.precision)
-        targets = job.targets()
         clock = Clock(device)
         tokenizer = load_tokenizer(job.model_path)
         tokens = job.tokens(tokenizer)
+        targets = job.targets(tokens)
         resources = settled(job.model_path, recipe, tokens, job.resources, device, share=share, speaks=job.data.kind in SAID)
         clock.lap("tokenise")
         reader = job.reader(cast)

@@ -6,21 +6,21 @@ Shapes: N rows, D features, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from w2s_ray.backends import inference
-from w2s_ray.backends.classifier import Padded
+from w2s_ray.backends.classifier import Padded, load_head
 from w2s_ray.backends.devices import autocast, pick_device
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.language_model import texts_of
 from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
 from w2s_ray.backends.readers import Reader, build_reader
 from w2s_ray.backends.tokens import Tokens, tokenise
-from w2s_ray.config.recipe import Recipe
+from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import DataError, ModelError
@@ -55,7 +55,7 @@ class Fitted:
             return Answers.of(tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1]).align(data.ids)
         return LabelSet.of(tokens.ids, said_NX.reshape(len(tokens), len(self.classes))).align(data.ids)
 
-    def embed(self, data: Dataset, layer: int = -1) -> Features:
+    def embed(self, data: Dataset, layer: Layer = -1) -> Features:
         tokens = self._tokens(data)
         array_ND = self._features(tokens, layer)
         return Features.of(tokens.ids, array_ND, layer=layer, signed=data.kind == "preference").align(data.ids)
@@ -69,7 +69,7 @@ class Fitted:
     def _predicted(self, tokens: Tokens) -> inference.Floats32:
         return self._over_rows(self.reader.predicted, tokens)
 
-    def _features(self, tokens: Tokens, layer: int) -> inference.Floats32:
+    def _features(self, tokens: Tokens, layer: Layer) -> inference.Floats32:
         return self._over_rows(lambda batch: self.reader.features(batch, layer), tokens)
 
     def _over_rows(self, compute: Callable[[Padded], torch.Tensor], tokens: Tokens) -> inference.Floats32:
@@ -88,8 +88,16 @@ class Fitted:
                 self.reader.backbone.save_pretrained(folder, safe_serialization=True)
                 self.tokenizer.save_pretrained(folder)
         if self.reader.head is not None:
-            save_file({"weight": self.reader.head.weight.detach().cpu().contiguous()}, folder / HEAD_FILE)
+            save_file({name: p.detach().cpu().contiguous() for name, p in self.reader.head.named_parameters()}, folder / HEAD_FILE)
         write_fit_file(folder, self.recipe, self.classes, self.reader.kind)
+
+    def save_whole(self, folder: Path) -> None:
+        """As a pretrained model that others start from: adapters become part of the weights."""
+        if self.recipe.adapt == "lora":
+            self.reader.backbone = self.reader.backbone.merge_and_unload().float()
+            replace(self, recipe=self.recipe.model_copy(update={"adapt": "full"})).save(folder)
+        else:
+            self.save(folder)
 
     def _tokens(self, data: Dataset) -> Tokens:
         tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
@@ -109,8 +117,7 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
     if recipe.adapt == "lora":
         load_adapter(reader.backbone, folder)
     if reader.head is not None:
-        with torch.no_grad():
-            reader.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
+        load_head(reader.head, load_file(folder / HEAD_FILE))
     return Fitted(reader.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)
 
 

@@ -23,7 +23,6 @@ from w2s_ray.backends.devices import pick_device
 from w2s_ray.backends.fit import Job, Loop, Prepared, as_tensor, fit, share_frozen
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.models import load_tokenizer, shape_of
-from w2s_ray.backends.tokens import tokenise
 from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
 
 # On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers (tokens times width; benchmarks/ensemble.md).
@@ -68,7 +67,8 @@ def _pays(jobs: Sequence[Job]) -> bool:
     tokenizer, device = load_tokenizer(first.model_path), pick_device(first.resources).type
     longest, sizes = [], []
     for job in jobs:
-        tokens, labelled = tokenise(job.data.prompted(job.recipe.prompt), tokenizer, job.cache), job.targets().labelled
+        tokens = job.tokens(tokenizer)
+        labelled = job.targets(tokens).labelled
         lengths = tokens.lengths_N[labelled]
         batches = epoch_batches(id_hashes(tokens.ids[labelled]), lengths, batch=job.recipe.batch, bucket=job.recipe.bucket, seed=job.recipe.seed, epoch=0)
         longest.append([int(lengths[rows].max()) for rows in batches])

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from w2s_ray.backends.batches import Rows
 from w2s_ray.backends.checkpoint import CheckpointPlace
-from w2s_ray.backends.classifier import Padded, training_mode
+from w2s_ray.backends.classifier import Padded, load_head, training_mode
 from w2s_ray.backends.devices import autocast
 from w2s_ray.backends.embed import check_vectors
 from w2s_ray.backends.fit import Job, Loop, as_tensor, check_finite
@@ -37,7 +37,7 @@ from w2s_ray.backends.readers import SAID, build_reader
 from w2s_ray.backends.tokens import Tokens
 from w2s_ray.backends.zero import Sharded, full_shape, loading, zero_config
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
-from w2s_ray.config.recipe import Recipe
+from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.dataset import Dataset, Kind
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
@@ -115,13 +115,14 @@ def fit_sharded(job: Job) -> ShardedFitted:
     data, recipe = job.data, job.recipe
     device = own_device(job.resources)
     gang = join_gang(device)
-    targets, loss_fn = job.targets(), job.loss_fn()
+    loss_fn = job.loss_fn()
     if isinstance(loss_fn, torch.nn.Module):
         raise ConfigError(
             f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
     tokenizer = load_tokenizer(job.model_path)
     tokens = job.tokens(tokenizer)
+    targets = job.targets(tokens)
     resources = settled(job.model_path, recipe, tokens, job.resources, device, gang, speaks=data.kind in SAID)
     config = zero_config(recipe, int(resources.zero), resources.offload)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", gang.rank))
@@ -152,8 +153,8 @@ def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path
         with fitted.sharded.all_at_once(fitted.reader.backbone):
             load_adapter(fitted.reader.backbone, folder)
     if fitted.reader.head is not None:
-        with fitted.sharded.all_at_once(fitted.reader.head), torch.no_grad():
-            fitted.reader.head.weight.copy_(load_file(folder / HEAD_FILE)["weight"])
+        with fitted.sharded.all_at_once(fitted.reader.head):
+            load_head(fitted.reader.head, load_file(folder / HEAD_FILE))
     return fitted
 
 
@@ -221,7 +222,7 @@ class ShardedFitted(Fitted):
         width = self.recipe.answer_tokens + 1 if self.reader.kind == "generation" else len(self.classes)
         return self._spread(lambda batch: self.reader.predicted(batch, together=True), tokens, width)
 
-    def _features(self, tokens: Tokens, layer: int) -> Floats32:
+    def _features(self, tokens: Tokens, layer: Layer) -> Floats32:
         width = int(self.reader.backbone.config.get_text_config().hidden_size)
         return self._spread(lambda batch: self.reader.features(batch, layer), tokens, width)
 
@@ -233,9 +234,9 @@ class ShardedFitted(Fitted):
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
         if self.reader.head is not None:
-            head = self.sharded.whole(self.reader.head.weight)
+            head = {name: self.sharded.whole(p).contiguous() for name, p in self.reader.head.named_parameters()}
             if leads:
-                save_file({"weight": head.contiguous()}, folder / HEAD_FILE)
+                save_file(head, folder / HEAD_FILE)
         if self.recipe.adapt == "lora":
             adapters = {name: self.sharded.whole(p) for name, p in backbone.named_parameters() if p.requires_grad}
             if leads:

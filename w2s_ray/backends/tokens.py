@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,12 @@ def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any
     rows, second = continued(prompts, answers, tokenizer)
     rows = [np.append(row, end).astype(np.int32) if answer else row for row, answer in zip(rows, answers, strict=True)]
     return _tokens(ids, *_flat(rows, second), len(said))
+
+
+def tokenise_texts(data: Dataset, tokenizer: Any, cache: Path | None) -> Tokens:
+    """Prompts as what is to be said: all but their first token."""
+    tokens = tokenise(data, tokenizer, cache)
+    return replace(tokens, second_Q=np.minimum(1, tokens.lengths_Q))
 
 
 def sequences_of(data: Dataset) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
 from w2s_ray.config.recipe import Loss
+from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import build
 
@@ -23,10 +25,20 @@ class MethodParams(Frozen):
         """The name in tables."""
         return self.name or str(getattr(self, "type", ""))
 
+    refuses: ClassVar[Mapping[Kind, str]] = {}  # kinds of rows that it makes no sense for, and why
+
+    @property
+    def oracle(self) -> bool:
+        """Whether it is given gold of pool and test: an upper bound, which every table marks."""
+        return False
+
     @property
     def other_models(self) -> tuple[str, ...]:
         """Models that the method trains beside the weak and the strong one."""
         return ()
 
+
+TEXTS = "it works with class probabilities, and answers that are generated are texts; use task.format: choice"
+VECTORS = "it reads one vector a row, and candidates are read apart; use task.format: choices"
 
 Method = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.methods"))]

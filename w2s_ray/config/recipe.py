@@ -21,6 +21,9 @@ from w2s_ray.core.seeds import stream
 Loss = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.losses"))]
 
 
+Layer = int | Literal["middle"]
+
+
 class Lora(Frozen):
     """Low-rank adapters on all linear layers (Hu et al. 2021, arXiv 2106.09685); alpha / rank scales the update."""
 
@@ -61,7 +64,7 @@ class Recipe(Frozen):
     head_init: Literal["zero", "small", "normal"] = Field("zero", description="normal: of deviation 0.02; small: a hundredth of that")
     lora: Lora = Lora()
     l2: float = Field(1e-3, ge=0, description="of the linear probe")
-    layer: int = Field(-1, description="whose hidden states the head or the linear probe reads; -1 is the last")
+    layer: Layer = Field(-1, description="whose hidden states the head or the linear probe reads: 0 the embeddings, middle, -1 the last")
     features: float = Field(1.0, gt=0, le=1, description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed")
     prompt: str = Field(PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)")
     answer_tokens: int = Field(16, ge=1, description="most tokens of an answer that the model generates itself")

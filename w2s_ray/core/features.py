@@ -25,11 +25,11 @@ class Features:
     ids: Ids
     array_ND: Array
     model: str
-    layer: int
+    layer: int | str  # "middle" where it was asked for by that name
     signed: bool = False
 
     @staticmethod
-    def of(ids: Sequence[str] | Ids, array_ND: npt.NDArray[np.floating], *, model: str = "", layer: int = -1, signed: bool = False) -> Features:
+    def of(ids: Sequence[str] | Ids, array_ND: npt.NDArray[np.floating], *, model: str = "", layer: int | str = -1, signed: bool = False) -> Features:
         checked = as_ids(ids)
         if array_ND.ndim != 2 or len(array_ND) != len(checked):
             raise DataError(f"features must be [rows, features]; got shape {array_ND.shape} for {len(checked)} ids")
@@ -58,5 +58,7 @@ class Features:
         table = pq.read_table(folder / "ids.parquet")
         meta = table.schema.metadata or {}
         array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-        known = {"model": meta.get(b"model", b"").decode(), "layer": int(meta.get(b"layer", b"-1")), "signed": meta.get(b"signed") == b"1"}
-        return Features.of(table["id"].to_pylist(), array, **known)
+        layer = meta.get(b"layer", b"-1").decode()
+        signed = meta.get(b"signed") == b"1"
+        place = int(layer) if layer.lstrip("-").isdecimal() else layer
+        return Features.of(table["id"].to_pylist(), array, model=meta.get(b"model", b"").decode(), layer=place, signed=signed)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from w2s_ray.blocks.combiners.contract import Combine
 from w2s_ray.blocks.combiners.mean import Mean
 from w2s_ray.blocks.resample import resample
-from w2s_ray.config.method import MethodParams
+from w2s_ray.config.method import TEXTS, MethodParams
+from w2s_ray.core.dataset import Kind
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -17,6 +19,7 @@ from w2s_ray.ops.verbs import Verbs
 class Bagging(MethodParams):
     """Several weak teachers, each trained on rows drawn for it, label the pool together."""
 
+    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["bagging"] = "bagging"
     members: int = Field(8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one")
     sample: Literal["bootstrap"] | Annotated[float, Field(gt=0, le=1)] = Field("bootstrap", description="with replacement, or a share of the rows without")

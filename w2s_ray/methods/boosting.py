@@ -6,7 +6,8 @@ the default. `error_on: labelled` and `vote: hard` are SAMME as published.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +15,8 @@ from pydantic import Field
 from w2s_ray.blocks.boost import next_weights, strength, weighted_error
 from w2s_ray.blocks.combiners.boosted import Fixed
 from w2s_ray.blocks.resample import reweighted
-from w2s_ray.config.method import MethodParams
+from w2s_ray.config.method import TEXTS, MethodParams
+from w2s_ray.core.dataset import Kind
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -22,6 +24,7 @@ from w2s_ray.ops.verbs import Verbs
 class Boosting(MethodParams):
     """Weak teachers in turn, each with more weight on what the one before it got wrong (AdaBoost, SAMME)."""
 
+    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["boosting"] = "boosting"
     members: int = Field(4, ge=1, description="how many teachers")
     error_on: Literal["heldout", "labelled"] = Field("heldout", description="where a member's error is measured: the held-out rows, or its own, weighted")

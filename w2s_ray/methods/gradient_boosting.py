@@ -5,13 +5,15 @@ Sang et al. fit the residual with a squared error; here it is encoded as soft la
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from w2s_ray.blocks.boost import residual_labels
 from w2s_ray.blocks.combiners.boosted import Additive
-from w2s_ray.config.method import MethodParams
+from w2s_ray.config.method import TEXTS, MethodParams
+from w2s_ray.core.dataset import Kind
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
@@ -20,6 +22,7 @@ from w2s_ray.ops.verbs import Verbs
 class GradientBoosting(MethodParams):
     """Weak teachers in turn, each trained on the residual of those before it."""
 
+    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["gradient_boosting"] = "gradient_boosting"
     members: int = Field(4, ge=1, description="how many teachers")
     rate: float = Field(1.0, gt=0, le=1, description="how much of each teacher's residual is added")

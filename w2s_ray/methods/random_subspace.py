@@ -3,13 +3,16 @@ feature and layer sampling)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from w2s_ray.blocks.combiners.contract import Combine
 from w2s_ray.blocks.combiners.mean import Mean
-from w2s_ray.config.method import MethodParams
+from w2s_ray.config.method import TEXTS, MethodParams
+from w2s_ray.config.recipe import Layer
+from w2s_ray.core.dataset import Kind
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -17,10 +20,11 @@ from w2s_ray.ops.verbs import Verbs
 class RandomSubspace(MethodParams):
     """Several weak teachers, each with a head on some of the hidden dimensions or on another layer, label the pool together."""
 
+    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["random_subspace"] = "random_subspace"
     members: int = Field(8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one")
     features: float = Field(0.5, gt=0, le=1, description="share of the hidden dimensions that each reads (Sang et al.: .1 to .7)")
-    layers: tuple[int, ...] = Field((-1,), min_length=1, description="whose hidden states they read, in turn; -1 is the last")
+    layers: tuple[Layer, ...] = Field((-1,), min_length=1, description="whose hidden states they read, in turn; -1 is the last")
     combine: Combine = Field(default_factory=Mean)
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:

@@ -14,7 +14,7 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import cache_folder
-from w2s_ray.ops.models import locate
+from w2s_ray.ops.models import model_path
 from w2s_ray.ops.train import caught, label_sets, supervision
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ def embed(work: Work) -> JSON:
 
     use_threads(work.resources)
     recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"], prompt=work.params.get("prompt", PLAIN))
-    model_path, data, cache = locate(str(work.hints["model_path"])), Dataset.load(work.input("data").path), cache_folder() / "tokens"
+    path, data, cache = model_path(work), Dataset.load(work.input("data").path), cache_folder() / "tokens"
     if work.resources.sharded:
         from w2s_ray.backends.gang import lost_peers
         from w2s_ray.backends.sharded import embed_sharded
 
         with lost_peers():
-            features = embed_sharded(model_path, data, recipe, work.resources, cache, work.watch)
+            features = embed_sharded(path, data, recipe, work.resources, cache, work.watch)
     else:
         from w2s_ray.backends.embed import embed_base
 
-        features = embed_base(model_path, data, recipe, work.resources, cache)
+        features = embed_base(path, data, recipe, work.resources, cache)
     replace(features, model=work.call.key.full).save(work.out)
     return {"rows": len(features), "features": int(features.array_ND.shape[1])}
 

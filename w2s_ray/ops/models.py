@@ -14,7 +14,9 @@ from w2s_ray import data
 from w2s_ray.core.errors import ModelError
 from w2s_ray.core.models import ModelRef
 from w2s_ray.core.plugins import closest
+from w2s_ray.engine.execute import Work
 from w2s_ray.engine.store import cache_folder, sha256_of
+from w2s_ray.ops.external import EXTERNAL, identify_labels
 
 PACKAGE, WORLD, UNTRAINED = "package:", "world/", "untrained:"
 LADDER_FOLDER = Path(data.__file__).parent / "world" / "ladder"
@@ -31,6 +33,8 @@ def _ladder() -> list[str]:
 
 def identify(name: str, base: Path) -> ModelRef:
     """Check a model's name and find what identifies it. Relative folders start at `base`, the YAML's folder."""
+    if name.startswith(EXTERNAL):
+        return identify_labels(name, base)
     if name.startswith(UNTRAINED):
         like = identify(name.removeprefix(UNTRAINED), base)
         if like.path.startswith("hub:"):
@@ -77,6 +81,11 @@ def locate(path: str) -> str:
     return str(folder)
 
 
+def model_path(work: Work) -> str:
+    """Where a step's pretrained model is: what another step made of it, else where its name leads."""
+    return str(work.input("base").path) if "base" in work.inputs else locate(str(work.hints["model_path"]))
+
+
 def folder_of(name: str, base: Path) -> Path:
     """Where a model's files are. A package is looked up and not imported: its code has no say in an experiment."""
     if name.startswith(WORLD):
@@ -110,7 +119,7 @@ def folder_digest(folder: Path) -> str:
 def num_parameters(name: str, base: Path) -> int | None:
     """Parameters of a model, from its numbers or its safetensors headers; None where that would need a download."""
     name = name.removeprefix(UNTRAINED)
-    if name.startswith("hub:"):
+    if name.startswith(("hub:", EXTERNAL)):
         return None
     return sum(_in_header(path) for path in folder_of(name, base).glob("*.safetensors"))
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from w2s_ray.backends.memory import Shape
+from w2s_ray.ops.external import EXTERNAL
 from w2s_ray.ops.models import UNTRAINED, folder_of, num_parameters
 
 # width, layers, heads, key heads, inner width of the MLP, words; from the `config.json` of each.
@@ -45,8 +46,10 @@ _PUBLISHED = {
 
 
 def shape_of_name(name: str, base: Path) -> Shape | None:
-    """None for a hub model that is not in the table."""
+    """None for a hub model that is not in the table, and for labels in a file."""
     bare = name.removeprefix(UNTRAINED)
+    if bare.startswith(EXTERNAL):
+        return None
     if not bare.startswith("hub:"):
         return Shape.of(json.loads((folder_of(bare, base) / "config.json").read_text(encoding="utf-8")), num_parameters(bare, base))
     kind, numbers = _PUBLISHED.get(bare.removeprefix("hub:").partition("@")[0].removesuffix("-Instruct"), ("", ()))

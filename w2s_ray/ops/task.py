@@ -19,10 +19,19 @@ class Learner:
     model: ModelRef
     recipe: Recipe
     resources: Resources = field(default_factory=Resources)
+    base: Handle | None = None  # weights that another step made of the model, which it starts from
 
     def with_recipe(self, **changes: Any) -> Learner:
         """The same learner with other fields in its recipe; a change of None leaves the field."""
         return replace(self, recipe=self.recipe.model_copy(update={name: value for name, value in changes.items() if value is not None}))
+
+    def as_probe(self, **changes: Any) -> Learner:
+        """A linear probe on the model's frozen features, by cross-entropy."""
+        return self.with_recipe(adapt="probe", loss=Recipe().loss, **changes)
+
+    def started_from(self, other: Learner) -> Learner:
+        """With the other's weights and one's own recipe."""
+        return replace(self, base=other.base)
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,16 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Oracle:
+    """Gold that no method sees, given to those that say so (`MethodParams.oracle`): upper bounds, marked in every table."""
+
+    pool: Handle
+    test: Handle
+
+
+@dataclass(frozen=True)
 class Task:
-    """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach of a method."""
+    """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach of a method, but for an oracle."""
 
     weak: Learner
     strong: Learner
@@ -57,10 +74,21 @@ class Task:
     heldout_labels: Handle | None = None
     pool_heldout: Handle | None = None  # rows of the pool that no student trains on
     models: Mapping[str, ModelRef] = field(default_factory=dict)  # those that the method names, beside the weak and the strong one
+    oracle: Oracle | None = None
+
+    @property
+    def gold(self) -> Oracle:
+        """For oracles alone."""
+        assert self.oracle is not None, "this method does not say that it is an oracle"
+        return self.oracle
 
     def weak_like(self, name: str) -> Learner:
         """Another model, finetuned as the weak one is."""
         return replace(self.weak, model=self.models[name])
+
+    def strong_like(self, name: str) -> Learner:
+        """Another model, finetuned as the strong one is."""
+        return replace(self.strong, model=self.models[name])
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,15 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One of several students in turn, and the labels that it learned from."""
+
+    name: str
+    student: Trained
+    labels: Handle
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of a method: the student, the labels that it learned from, and numbers worth keeping."""
 
@@ -81,3 +118,4 @@ class Outcome:
     labels: Handle
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     ensemble: Ensemble | None = None  # where the labels are several members' votes
+    stages: tuple[Stage, ...] = ()  # of a method that trains students in turn; the last one's is the student

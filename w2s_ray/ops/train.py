@@ -19,7 +19,7 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params, digest
 from w2s_ray.engine.step import JSON, Rider, Step
 from w2s_ray.engine.store import Artifact, cache_folder
-from w2s_ray.ops.models import locate
+from w2s_ray.ops.models import model_path
 
 if TYPE_CHECKING:
     from w2s_ray.backends.fit import Job
@@ -83,8 +83,8 @@ def _run(work: Work) -> JSON:
 
     use_threads(work.resources)
     if not _wants_fit(work):
-        model_path, cache = locate(str(work.hints["model_path"])), cache_folder() / "tokens"
-        return _finish(work, _load(work.store.open(work.call.key).path, model_path, work, cache))
+        path, cache = model_path(work), cache_folder() / "tokens"
+        return _finish(work, _load(work.store.open(work.call.key).path, path, work, cache))
     return _finish(work, _fit(_job(work)))
 
 
@@ -126,12 +126,14 @@ def _refits(work: Work) -> bool:
 
 def _job(work: Work) -> Job:
     from w2s_ray.backends.fit import Job
+    from w2s_ray.backends.probes import FittedProbe
 
     recipe = Recipe.model_validate(work.params["recipe"])
     data = Dataset.load(work.input("data").path)
     check = (Dataset.load(work.input("check").path), label_sets(work, "check_labels")) if "check" in work.inputs else None
-    path, cache = locate(str(work.hints["model_path"])), cache_folder() / "tokens"
-    return Job(data, label_sets(work), path, recipe, work.resources, work.place, cache, watch=work.watch, check=check)
+    path, cache = model_path(work), cache_folder() / "tokens"
+    head = FittedProbe.load(work.input("head").path).probe if "head" in work.inputs else None
+    return Job(data, label_sets(work), path, recipe, work.resources, work.place, cache, watch=work.watch, check=check, head=head)
 
 
 def _finish(work: Work, fitted: Fitted) -> JSON:
@@ -151,7 +153,8 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
         fitted.save(work.out)
     _write_log(work.out, fitted)
     seconds["save"] = time.monotonic() - began
-    return {"kept": _kept(work), "supervision": supervision(work), "facts": fitted.facts | work.hints.get("launch", {})}
+    stopped = {"stopped_by": supervision(work, "check_labels")} if "check" in work.inputs else {}
+    return {"kept": _kept(work), "supervision": supervision(work), **stopped, "facts": fitted.facts | work.hints.get("launch", {})}
 
 
 def _fit(job: Job) -> Fitted:
@@ -189,9 +192,9 @@ def label_sets(work: Work, name: str = "labels") -> list[LabelSet | Answers]:
     return [load_labels(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 
-def supervision(work: Work) -> list[str]:
+def supervision(work: Work, name: str = "labels") -> list[str]:
     """Who supervised: `gold`, or the keys of the labels."""
-    labels = work.inputs["labels"]
+    labels = work.inputs[name]
     return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 

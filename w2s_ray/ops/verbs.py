@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
+from w2s_ray.config.recipe import Layer
 from w2s_ray.core.answers import load_labels
 from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.errors import ConfigError
@@ -20,7 +22,9 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle, RiderSpec
 from w2s_ray.engine.step import GROUP, TOGETHER
 from w2s_ray.ops.embed import EMBED, PROBE
+from w2s_ray.ops.external import JOINED, is_external, params_of
 from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
+from w2s_ray.ops.read import READ, reading_identity
 from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
 from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, group_of, recipe_identity
 
@@ -37,12 +41,32 @@ class Verbs:
     seed: int
     always_on: tuple[Handle, ...] = ()
 
-    def train(self, learner: Learner, data: Handle, labels: Labels, *, predict_on: Sequence[Handle] = (), keep_weights: bool | None = None) -> Trained:
+    def train(
+        self,
+        learner: Learner,
+        data: Handle,
+        labels: Labels,
+        *,
+        predict_on: Sequence[Handle] = (),
+        keep_weights: bool | None = None,
+        check: tuple[Handle, Handle] | None = None,
+        head: Trained | None = None,
+    ) -> Trained:
         """Finetune on rows and labels (several label sets: several teachers).
 
         What `predict_on` names is predicted while the model is at hand. Weights are kept when nothing is named, for then a later verb must want them.
+        `check`: rows and labels by which the recipe's `check` stops early. `head`: a probe on the model's own features that the head starts as.
         """
-        return self._train(learner.with_recipe(seed=self.seed), data, labels, predict_on, keep_weights)
+        more = {} if check is None else {"check": check[0], "check_labels": check[1]}
+        more |= {} if head is None else {"head": head.handle}
+        return self._train(learner.with_recipe(seed=self.seed), data, labels, predict_on, keep_weights, more=more)
+
+    def read(self, learner: Learner, rows: Sequence[Handle]) -> Learner:
+        """The learner after its model has read the texts of rows, without labels: finetuned to predict each next word."""
+        recipe = learner.recipe.model_copy(update={"seed": self.seed})
+        inputs: dict[str, Any] = {"data": tuple(rows)} | ({} if learner.base is None else {"base": learner.base})
+        params = {"model": learner.model.identity, "recipe": reading_identity(recipe)}
+        return replace(learner, base=self.context.submit(READ, params, inputs, resources=learner.resources, hints={"model_path": learner.model.path}))
 
     def train_many(self, members: Sequence[Member], *, predict_on: Sequence[Handle], first: int = 0) -> list[Trained]:
         """An ensemble's members at once, from place `first` on. Each has a seed of its own that depends on its place alone, so a larger ensemble begins with the
@@ -82,15 +106,29 @@ class Verbs:
         return self.put(combiner.combine([self.labels(vote) for vote in votes], known)), Ensemble(votes, config, seen, truth)
 
     def _train(
-        self, learner: Learner, data: Handle, labels: Labels, predict_on: Sequence[Handle], keep_weights: bool | None, one_of_many: bool = False
+        self,
+        learner: Learner,
+        data: Handle,
+        labels: Labels,
+        predict_on: Sequence[Handle],
+        keep_weights: bool | None,
+        one_of_many: bool = False,
+        more: Mapping[str, Handle] = MappingProxyType({}),
     ) -> Trained:
+        if is_external(learner.model):
+            return Trained(learner, self._joined(learner, data))
         probe = learner.recipe.adapt == "probe"
         if probe and getattr(learner.recipe.loss, "type", "") != "xent":
             raise ConfigError(
                 f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for cross-entropy: leave the loss out, or use adapt: full or lora"
             )
+        if probe and learner.recipe.check is not None:
+            raise ConfigError(
+                "check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use adapt: full or lora, or leave check out"
+            )
         taught = labels if isinstance(labels, Handle) else tuple(labels)
-        inputs = {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught}
+        base = {} if learner.base is None else {"base": learner.base}
+        inputs = {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught, **base, **more}
         handle = self.context.submit(
             PROBE if probe else TRAIN,
             {"model": learner.model.identity, "recipe": recipe_identity(learner.recipe)},
@@ -103,10 +141,12 @@ class Verbs:
         return Trained(learner, handle)
 
     def predict(self, model: Trained, data: Handle) -> Handle:
-        """Class probabilities, made by the step that holds the model."""
+        """Class probabilities (of a generation the answers), made by the step that holds the model."""
+        if is_external(model.learner.model):
+            return self._joined(model.learner, data)
         return self.context.ride(model.handle, self._prediction(model.learner, data))
 
-    def embed(self, model: Learner | Trained, data: Handle, *, layer: int | None = None) -> Handle:
+    def embed(self, model: Learner | Trained, data: Handle, *, layer: Layer | None = None) -> Handle:
         """Features of a pretrained or of a trained model; cached for all who ask for the same ones."""
         recipe = model.recipe if isinstance(model, Learner) else model.learner.recipe
         wanted = recipe.layer if layer is None else layer
@@ -115,7 +155,8 @@ class Verbs:
         base = model if isinstance(model, Learner) else model.learner  # a probe leaves the features as they were
         params = {"model": base.model.identity, "layer": wanted, "pooling": recipe.pooling, "precision": recipe.precision}
         params |= {} if recipe.prompt == PLAIN else {"prompt": recipe.prompt}
-        return self.context.submit(EMBED, params, {"data": data}, resources=base.resources, hints={"model_path": base.model.path})
+        inputs = {"data": data} | ({} if base.base is None else {"base": base.base})
+        return self.context.submit(EMBED, params, inputs, resources=base.resources, hints={"model_path": base.model.path})
 
     def put(self, labels: LabelSet) -> Handle:
         """Labels that a block made here, for a verb to use. Their identity is their content, so the block's code needs none."""
@@ -138,6 +179,14 @@ class Verbs:
         """Look into a data set."""
         return Dataset.load(handle.artifact().path)
 
+    def covers(self, model: Trained, data: Handle) -> bool:
+        """Whether it says anything of these rows: labels in a file may have none of them."""
+        return not is_external(model.learner.model) or self.predict(model, data).value["rows"] > 0
+
+    def _joined(self, learner: Learner, data: Handle) -> Handle:
+        params, hints = params_of(learner.model)
+        return self.context.submit(JOINED, params, {"data": data}, hints=hints)
+
     def _prediction(self, learner: Learner, data: Handle) -> RiderSpec:
         if learner.recipe.adapt == "probe":
             return RiderSpec(PREDICT, {}, {"features": self.embed(learner, data)})
@@ -150,7 +199,7 @@ def _many(learner: Learner, inputs: dict[str, Any]) -> dict[str, Any]:
         group, together = None if learner.resources.fuse is False else inputs["features"].key.digest, "w2s_ray.ops.embed:probe_many"
     else:
         teachers = 1 if isinstance(inputs["labels"], Handle) else len(inputs["labels"])
-        group = group_of(learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers)
+        group = None if learner.base else group_of(learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers)
         together = "w2s_ray.ops.train:run_many"
     return {"one_of_many": True} | ({GROUP: group, TOGETHER: together} if group else {})
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from w2s_ray.backends.memory import GB, settle
 from w2s_ray.config.load import Study
+from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import ConfigError, ResourceError
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.shapes import shape_of_name
 
+SAID: tuple[Kind, ...] = ("choice", "generation")
 SHORTEST = 64  # tokens of a longest row that is not known yet
 
 
 def check_names(study: Study) -> None:
-    """Every model, data source and format of every cell; raises the first mistake."""
+    """Every model, data source and format of every cell, and whether they suit each other; raises the first mistake."""
     for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)):
         identify(model, study.base)
     for spec in {cell.config.task.model_dump_json(): cell.config.task for cell in study.cells}.values():
@@ -26,6 +28,31 @@ def check_names(study: Study) -> None:
         for key, apart in (("task.test_data", spec.test_data), ("task.pool_data", spec.pool_data)):
             if apart is not None:
                 source_identity(apart, study.base, key=key)
+    _check_kinds(study)
+
+
+def _check_kinds(study: Study) -> None:
+    """Refuse methods, losses and ways of adapting that make no sense for a task's kind of rows."""
+    for cell in study.cells:
+        kind, train = format_of(cell.config.task).kind, cell.config.train
+        label = cell.method.label
+        if kind in cell.method.refuses:
+            raise ConfigError(f"methods {label}: rows of kind {kind} do not suit it, for {cell.method.refuses[kind]}")
+        for place, recipe, loss in (("train.weak", train.weak, train.weak.loss), ("train.strong", train.strong, cell.method.loss or train.strong.loss)):
+            if kind == "generation" and getattr(loss, "type", "") != "xent":
+                raise ConfigError(
+                    f"{place}: loss {getattr(loss, 'type', '')!r} compares class probabilities, and answers that are generated are texts; leave the loss out, or use task.format: choice"
+                )
+            if kind in SAID and recipe.adapt == "probe":
+                raise ConfigError(
+                    f"{place}.adapt: probe cannot be used on rows of kind {kind}, which a language model answers by its own head; use full or lora"
+                )
+            if kind in SAID and recipe.features < 1:
+                raise ConfigError(f"{place}.features is {recipe.features:g}, but rows of kind {kind} are answered by a language model's own head; leave it out")
+            if kind == "generation" and recipe.check is not None and recipe.check.metric != "accuracy":
+                raise ConfigError(
+                    f"{place}.check.metric is {recipe.check.metric}, which needs class probabilities; answers that are generated have accuracy alone"
+                )
 
 
 def check_memory(study: Study) -> None:

@@ -21,8 +21,9 @@ from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
 from w2s_ray.eval.score import COLLECT, SCORE, cell_names
 from w2s_ray.eval.sizes import SIZES
+from w2s_ray.eval.stages import STAGES
 from w2s_ray.eval.summary import ARMS
-from w2s_ray.ops.task import Ensemble, Task
+from w2s_ray.ops.task import Ensemble, Stage, Task
 from w2s_ray.ops.verbs import Verbs
 from w2s_ray.study.setting import Setting, ceiling_learner
 
@@ -38,6 +39,7 @@ class CellRun:
     cell: Cell
     score: Handle | None = None
     sizes: Handle | None = None  # of an ensemble: how good its labels are against its number of members
+    stages: Handle | None = None  # of students in turn: how good each is, and its labels
     keys: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -86,6 +88,8 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
         run.score.record()
         if run.sizes is not None:
             run.facts["sizes"] = run.sizes.value["sizes"]
+        if run.stages is not None:
+            run.facts["stages"] = run.stages.value["stages"]
     except Planned as planned:
         run.error, run.score = str(planned), None
     except Interrupted:
@@ -116,8 +120,10 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     run.facts["diagnostics"] = dict(outcome.diagnostics)
     if outcome.ensemble is not None:
         run.sizes = _sizes(context, outcome.ensemble, gold)
+    if outcome.stages:
+        run.stages = _stages(ctx, outcome.stages, task, gold)
     student = outcome.student.handle.record()
-    run.facts["gold_supervised"] = "gold" in student.value.get("supervision", ())
+    run.facts["gold_supervised"] = cell.method.oracle or "gold" in student.value.get("supervision", ())
     run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
     assert set(arms) == set(ARMS)
     return score
@@ -128,6 +134,12 @@ def _sizes(context: Context, ensemble: Ensemble, gold: Gold) -> Handle:
     if ensemble.truth is not None:
         inputs |= {"known": ensemble.known, "truth": ensemble.truth}
     return context.submit(SIZES, {"combine": dict(ensemble.combine)}, inputs)
+
+
+def _stages(ctx: Verbs, stages: Sequence[Stage], task: Task, gold: Gold) -> Handle:
+    said = tuple(ctx.predict(stage.student, task.test) for stage in stages)
+    inputs: dict[str, Any] = {"labels": tuple(stage.labels for stage in stages), "students": said, "gold_pool": gold.pool, "gold_test": gold.test}
+    return ctx.context.submit(STAGES, {"names": [stage.name for stage in stages]}, inputs)
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.prepare import submit_prepare
-from w2s_ray.ops.task import Learner, Task
+from w2s_ray.ops.task import Learner, Oracle, Task
 
 
 @dataclass
@@ -51,7 +51,8 @@ class Setting:
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
         heldout = rows.get("heldout"), gold.get("heldout"), rows.get("pool_heldout")
-        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models)
+        oracle = Oracle(gold["pool"], gold["test"]) if cell.method.oracle else None
+        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models, oracle)
         return task, Gold(gold["labelled"], gold["pool"], gold["test"], prepared, gold.get("heldout"))
 
     def _once(self, name: Any, make: Callable[[], Any]) -> Any:

@@ -1,0 +1,78 @@
+"""The `read` step: a pretrained model goes on with its pretraining on a task's texts, without their labels (Burns et al. 2023, arXiv 2312.09390, § 4.3.3: generative
+supervision)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.ids import content_id
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.fingerprint import Inputs, Params
+from w2s_ray.engine.step import JSON, Step
+from w2s_ray.engine.store import Artifact, cache_folder
+from w2s_ray.ops.models import model_path
+
+# Fields of a recipe that decide what is learned from texts; the others are about labels.
+FIELDS = (
+    "adapt", "lora", "lr", "epochs", "batch", "schedule", "warmup", "betas", "eps", "weight_decay", "clip", "precision", "dropout", "bucket", "order", "seed",
+)  # fmt: skip
+
+
+def reading_identity(recipe: Recipe) -> dict[str, Any]:
+    """The fields that count."""
+    return recipe.model_dump(mode="json", include=set(FIELDS) - ({"lora"} if recipe.adapt == "full" else set()))
+
+
+def _slug(params: Params, inputs: Inputs) -> str:
+    return f"{str(params['model']).split('@')[0]}-s{params['recipe']['seed']}"
+
+
+READ = Step("read", 1, "w2s_ray.ops.read:run", _slug)
+
+
+def run(work: Work) -> JSON:
+    """Alone or as one of several processes."""
+    if not work.resources.sharded:
+        return _run(work)
+    from w2s_ray.backends.gang import lost_peers
+
+    with lost_peers():
+        return _run(work)
+
+
+def _run(work: Work) -> JSON:
+    from w2s_ray.backends.devices import use_threads
+    from w2s_ray.backends.fit import Job, fit
+
+    use_threads(work.resources)
+    recipe = Recipe.model_validate(work.params["recipe"])
+    if recipe.adapt == "probe" or (recipe.adapt == "lora" and work.resources.sharded):
+        how = "adapt: probe changes no weight" if recipe.adapt == "probe" else "adapters that are spread over processes cannot be merged into the model"
+        raise ConfigError(f"train: {how}, so the model cannot read the task's texts first; use adapt: full, or lora in one process")
+    given = work.inputs["data"]
+    data = texts_of([Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)])
+    job = Job(data, (), model_path(work), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch)
+    if work.resources.sharded:
+        from w2s_ray.backends.sharded import fit_sharded
+
+        fitted: Any = fit_sharded(job)
+    else:
+        fitted = fit(job)
+    began = time.monotonic()
+    fitted.save_whole(work.out)
+    fitted.facts["seconds"]["save"] = time.monotonic() - began
+    return {"kept": "model", "rows": len(data), "facts": fitted.facts | work.hints.get("launch", {})}
+
+
+def texts_of(parts: list[Dataset]) -> Dataset:
+    """The texts of rows, each once: of a pair both together, of a preference each, of a question what is asked."""
+    texts: dict[str, None] = {}
+    for part in parts:
+        columns = [part.inputs[name] for name in (("prompt",) if "prompt" in part.inputs else part.inputs)]
+        rows = ["\n".join(row) for row in zip(*columns, strict=True)] if part.kind == "pair" else [text for column in columns for text in column]
+        texts |= dict.fromkeys(rows)
+    return Dataset.of("texts", "read", "generation", (), [content_id(text) for text in texts], prompt=list(texts))
