@@ -57,10 +57,11 @@ class Task:
     heldout_labels: Handle | None = None
     pool_heldout: Handle | None = None  # rows of the pool that no student trains on
     models: Mapping[str, ModelRef] = field(default_factory=dict)  # those that the method names, beside the weak and the strong one
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)  # of those, as weak ones; default: the weak one's
 
     def weak_like(self, name: str) -> Learner:
         """Another model, finetuned as the weak one is."""
-        return replace(self.weak, model=self.models[name])
+        return replace(self.weak, model=self.models[name], recipe=self.recipes.get(name, self.weak.recipe))
 
 
 @dataclass(frozen=True)

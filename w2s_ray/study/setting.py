@@ -46,12 +46,13 @@ class Setting:
         rows = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["splits"].items()}
         gold = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["gold"].items()}
         config = cell.config
-        weak = Learner(self.model(config.models.weak), config.train.weak, config.resources.weak)
-        strong = Learner(self.model(config.models.strong), config.train.strong, config.resources.strong)
+        weak = Learner(self.model(config.models.weak), config.recipe("weak"), config.resources.weak)
+        strong = Learner(self.model(config.models.strong), config.recipe("strong"), config.resources.strong)
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
+        recipes = {name: config.train.of("weak", name) for name in models}
         heldout = rows.get("heldout"), gold.get("heldout"), rows.get("pool_heldout")
-        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models)
+        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models, recipes)
         return task, Gold(gold["labelled"], gold["pool"], gold["test"], prepared, gold.get("heldout"))
 
     def _once(self, name: Any, make: Callable[[], Any]) -> Any:
