@@ -16,6 +16,7 @@ from studies import config, run, write_rows
 from typer.main import get_command
 
 from w2s_ray.cli.app import app
+from w2s_ray.config.convention import PRESETS
 from w2s_ray.config.load import load_study
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.plugins import available
@@ -139,6 +140,22 @@ def test_the_tables_name_every_plugin_and_no_other(group: str, page: str) -> Non
     shown = re.findall(r"^\| `(\w+)`", table.replace("| `type` |", ""), re.MULTILINE)
     builtin = {name for name, plugin in available(group).items() if plugin.__module__.startswith("w2s_ray.")}
     assert sorted(shown) == sorted(builtin)
+
+
+def test_the_tests_that_the_conventions_page_names_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/how-to/conventions.md").read_text(encoding="utf-8")))
+    there = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    assert len(named) > 15
+    assert named - there == set()
+
+
+def test_the_conventions_page_names_every_switch() -> None:
+    page = (ROOT / "docs/how-to/conventions.md").read_text(encoding="utf-8")
+    table = page[page.index("| switch |") :].partition("\n\n")[0]
+    for preset in PRESETS.values():
+        train = preset["train"]
+        switches = {"ceiling_on", "metric", *(f"task.{name}" for name in preset["task"]), *(f"train.*.{name}" for role in train for name in train[role])}
+        assert {name for name in switches if f"`{name}`" not in table} <= {"train.*.lora"}, "which stands with adapt"
 
 
 def test_the_contributed_method_without_rounds_is_naive(contributed: Path, tmp_path: Path) -> None:

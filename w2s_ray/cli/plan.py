@@ -13,6 +13,7 @@ from rich.text import Text
 
 from w2s_ray.backends.memory import GB, host_bytes, in_words, settle, ways
 from w2s_ray.config.load import Study
+from w2s_ray.config.schema import Role
 from w2s_ray.core.errors import InputError, ResourceError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
@@ -66,7 +67,8 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
         for step in sorted({*plan.to_run, *plan.reused}):
             table.add_row(step, str(plan.to_run[step]), str(plan.reused[step]))
         console.print(table)
-    for role in ("weak", "strong"):
+    roles: tuple[Role, ...] = ("weak", "strong")
+    for role in roles:
         _print_placement(console, plan.study, role)
     if show_keys:
         for key in plan.keys:
@@ -79,9 +81,10 @@ def _product(study: Study) -> str:
     return f"{len(points)} grid points x {len(config.methods)} methods x {len(config.seeds)} seeds"
 
 
-def _print_placement(console: Console, study: Study, role: str) -> None:
+def _print_placement(console: Console, study: Study, role: Role) -> None:
     """Where a role's fits run; of those that are spread or on GPUs, what each way of running them needs on a device, and which one `auto` takes."""
-    model, resources, recipe = (getattr(part, role) for part in (study.config.models, study.config.resources, study.config.train))
+    model, resources = (getattr(part, role) for part in (study.config.models, study.config.resources))
+    recipe = study.config.recipe(role)
     console.print(Text.assemble((f"{role}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"), soft_wrap=True)
     if not (resources.sharded or resources.gpus) or recipe.adapt == "probe":
         return

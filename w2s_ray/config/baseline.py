@@ -29,7 +29,7 @@ def baseline_of(cells: Sequence[Cell], asked: str | None = None) -> str:
 
 
 def _is_plain(cell: Cell) -> bool:
-    loss = cell.method.loss or cell.config.train.strong.loss
+    loss = cell.method.loss or cell.config.recipe("strong").loss
     return cell.method.type == "naive" and getattr(loss, "type", "") == "xent"
 
 

@@ -52,8 +52,10 @@ def preset_of(raw: dict[str, Any]) -> dict[str, Any]:
 def with_its_loss(raw: dict[str, Any]) -> dict[str, Any]:
     """The raw config with each confidence loss in the form of the convention's code, unless the loss names another."""
     name = raw.get("convention")
-    places = [*raw.get("train", {}).values(), *raw.get("methods", ())] if name else []
-    for place in places:
+    train = raw.get("train")
+    roles = [train, train.get("by_model")] if isinstance(train, dict) else []
+    recipes = [recipe for group in roles if isinstance(group, dict) for recipe in group.values()]
+    for place in [*recipes, *raw.get("methods", ())] if name else []:
         loss = place.get("loss") if isinstance(place, dict) else None
         settings = {"type": loss} if isinstance(loss, str) else loss
         if isinstance(settings, dict) and settings.get("type") == "logconf":

@@ -132,10 +132,12 @@ def _check_baseline(baseline: str | None, names: list[str]) -> None:
 
 
 def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:
-    """The raw config with other values at dotted keys."""
+    """The raw config with other values at dotted keys. A mapping for a whole section, such as a pair of `models`, joins it key by key."""
     chosen: dict[str, Any] = _apart(raw)
     for name, value in point.items():
-        _assign(chosen, name, _apart(value))
+        section = chosen.get(name)
+        joined = _merged(section, value) if isinstance(section, dict) and isinstance(value, dict) else value
+        _assign(chosen, name, _apart(joined))
     return chosen
 
 
@@ -149,12 +151,16 @@ def _apart(raw: Any) -> Any:
 def anchored(raw: dict[str, Any], base: Path) -> dict[str, Any]:
     """The raw config with the places of its files and folders in full, so that it may lie anywhere."""
     full: dict[str, Any] = _apart(raw)
+    grid = full.get("grid", {})
     for section, names in (("task", ("data", "test_data", "pool_data")), ("models", ("weak", "strong"))):
         for name in names:
-            if name in full.get(section, {}):
-                full[section][name] = _in_full(full[section][name], base)
-            if (key := f"{section}.{name}") in full.get("grid", {}):
-                full["grid"][key] = [_in_full(value, base) for value in full["grid"][key]]
+            for mapping in (full.get(section, {}), *grid.get(section, ())):
+                if name in mapping:
+                    mapping[name] = _in_full(mapping[name], base)
+            if (key := f"{section}.{name}") in grid:
+                grid[key] = [_in_full(value, base) for value in grid[key]]
+    if "by_model" in full.get("train", {}):
+        full["train"]["by_model"] = {_in_full(name, base): fields for name, fields in full["train"]["by_model"].items()}
     for method in full["methods"]:
         if isinstance(method, dict) and "models" in method:
             method["models"] = [_in_full(name, base) for name in method["models"]]

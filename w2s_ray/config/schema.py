@@ -6,7 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, Field, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from w2s_ray.config.convention import Convention
 from w2s_ray.config.method import Method
@@ -19,6 +28,7 @@ from w2s_ray.core.plugins import closest
 from w2s_ray.core.resources import Resources
 
 GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the whole study, or no part of any result
+Role = Literal["weak", "strong"]
 
 _hints = get_type_hints(Resources)
 # `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else there.
@@ -44,10 +54,27 @@ class Models(Frozen):
 
 
 class Recipes(Frozen):
-    """How each role is finetuned."""
+    """How each role is finetuned, and what holds for a model in every role: as a teacher and as a ceiling it is then one fit."""
 
     weak: Recipe = Field(default_factory=Recipe)
     strong: Recipe = Field(default_factory=Recipe)
+    by_model: dict[str, Recipe] = Field(
+        default_factory=dict, description="model, spelled as under `models:` -> fields of its recipe, which stand over those of weak and strong"
+    )
+
+    def of(self, role: Role, model: str) -> Recipe:
+        """The recipe of a model in a role: the role's, with the fields that were said for the model."""
+        recipe: Recipe = getattr(self, role)
+        said = self.by_model.get(model)
+        return recipe if said is None else recipe.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
+
+    @model_serializer(mode="wrap")
+    def _what_was_said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of each model the fields that were said: with the defaults of the others, a resolved config would read back as another study."""
+        dumped: dict[str, Any] = whole(self)
+        by_model = dumped.pop("by_model")
+        said = {name: {f: v for f, v in by_model[name].items() if f in recipe.model_fields_set} for name, recipe in self.by_model.items()}
+        return dumped | ({"by_model": said} if said else {})
 
 
 class Placements(Frozen):
@@ -86,6 +113,10 @@ class StudyConfig(Frozen):
     tune: SearchSpec | None = Field(None, description="the search of `w2s tune`; `w2s run` takes the study's own values")
     tuned: Tuned | None = Field(None, description="set by `w2s tune` in best.yaml")
 
+    def recipe(self, role: Role) -> Recipe:
+        """How the model of a role is finetuned."""
+        return self.train.of(role, getattr(self.models, role))
+
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str) -> str:
@@ -116,9 +147,10 @@ class StudyConfig(Frozen):
 
     @model_validator(mode="after")
     def _probe_has_no_loss(self) -> StudyConfig:
-        for place, loss in [("train.strong", self.train.strong.loss), *((f"methods {m.label}", m.loss) for m in self.methods)]:  # type: ignore[attr-defined]  # plug-ins are MethodParams
+        strong = self.recipe("strong")
+        for place, loss in [("train.strong", strong.loss), *((f"methods {m.label}", m.loss) for m in self.methods)]:  # type: ignore[attr-defined]  # plug-ins are MethodParams
             name = getattr(loss, "type", "xent")
-            if self.train.strong.adapt == "probe" and name != "xent":
+            if strong.adapt == "probe" and name != "xent":
                 raise ValueError(
                     f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for cross-entropy; drop the loss, or set adapt: full or lora"
                 )
@@ -158,7 +190,10 @@ class Cell:
 
     @property
     def task_label(self) -> str:
-        return self._with(self.config.task.data, "task.", drop="task.data")
+        """The data, and what else of the task the grid varies."""
+        parts = {f"task.{k}": v for k, v in self.point.get("task", {}).items()} | self.point
+        varied = {k.removeprefix("task."): v for k, v in parts.items() if k.startswith("task.") and k != "task.data"}
+        return self.config.task.data + _in_brackets(varied)
 
     @property
     def method_label(self) -> str:
@@ -167,9 +202,8 @@ class Cell:
     @property
     def suffix(self) -> str:
         """What the grid varies beside task and models: it tells apart the rows of one method."""
-        varied = {name: value for name, value in self.point.items() if not name.startswith(("task.", "models."))}
-        return f" ({', '.join(f'{k}={v}' for k, v in varied.items())})" if varied else ""
+        return _in_brackets({name: value for name, value in self.point.items() if name.split(".")[0] not in ("task", "models")})
 
-    def _with(self, label: str, prefix: str, drop: str) -> str:
-        varied = {k.removeprefix(prefix): v for k, v in self.point.items() if k.startswith(prefix) and k != drop}
-        return label + (f" ({', '.join(f'{k}={v}' for k, v in varied.items())})" if varied else "")
+
+def _in_brackets(varied: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{k}={v}' for k, v in varied.items())})" if varied else ""

@@ -39,6 +39,8 @@ _PUBLISHED = {
     **{f"Qwen/Qwen2.5-{size}": ("qwen2", numbers) for size, numbers in _QWEN25.items()},
     **{f"EleutherAI/pythia-{size}": ("gpt_neox", numbers) for size, numbers in _PYTHIA.items()},
     **{f"openai-community/{name}": ("gpt2", numbers) for name, numbers in _GPT2.items()},
+    "Qwen/Qwen1.5-0.5B": ("qwen2", (1024, 24, 16, 16, 2816, 151936)),
+    "meta-llama/Meta-Llama-3-8B": ("llama", (4096, 32, 32, 8, 14336, 128256)),
     "meta-llama/Llama-3.1-8B": ("llama", (4096, 32, 32, 8, 14336, 128256)),
     "meta-llama/Llama-3.1-70B": ("llama", (8192, 80, 64, 8, 28672, 128256)),
     "mistralai/Mistral-7B-v0.1": ("mistral", (4096, 32, 32, 8, 14336, 32000)),

@@ -74,6 +74,7 @@ class Task:
     heldout_labels: Handle | None = None
     pool_heldout: Handle | None = None  # rows of the pool that no student trains on
     models: Mapping[str, ModelRef] = field(default_factory=dict)  # those that the method names, beside the weak and the strong one
+    recipes: Mapping[tuple[str, str], Recipe] = field(default_factory=dict)  # (role, name) of those; default: the role's own
     oracle: Oracle | None = None
 
     @property
@@ -84,11 +85,11 @@ class Task:
 
     def weak_like(self, name: str) -> Learner:
         """Another model, finetuned as the weak one is."""
-        return replace(self.weak, model=self.models[name])
+        return replace(self.weak, model=self.models[name], recipe=self.recipes.get(("weak", name), self.weak.recipe))
 
     def strong_like(self, name: str) -> Learner:
         """Another model, finetuned as the strong one is."""
-        return replace(self.strong, model=self.models[name])
+        return replace(self.strong, model=self.models[name], recipe=self.recipes.get(("strong", name), self.strong.recipe))
 
 
 @dataclass(frozen=True)

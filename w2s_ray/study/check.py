@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from w2s_ray.backends.memory import GB, settle
 from w2s_ray.config.load import Study
+from w2s_ray.config.schema import Role, StudyConfig
 from w2s_ray.core.dataset import Kind
-from w2s_ray.core.errors import ConfigError, ResourceError
+from w2s_ray.core.errors import ConfigError, ModelError, ResourceError
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
 from w2s_ray.ops.models import identify
@@ -19,6 +20,11 @@ def check_names(study: Study) -> None:
     """Every model, data source and format of every cell, and whether they suit each other; raises the first mistake."""
     for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)):
         identify(model, study.base)
+    for model in dict.fromkeys(name for cell in study.cells for name in cell.config.train.by_model):
+        try:
+            identify(model, study.base)
+        except ModelError as error:
+            raise ModelError(f"train.by_model: {str(error).removeprefix('models: ')}") from None
     for spec in {cell.config.task.model_dump_json(): cell.config.task for cell in study.cells}.values():
         source_identity(spec.data, study.base)
         try:
@@ -34,11 +40,11 @@ def check_names(study: Study) -> None:
 def _check_kinds(study: Study) -> None:
     """Refuse methods, losses and ways of adapting that make no sense for a task's kind of rows."""
     for cell in study.cells:
-        kind, train = format_of(cell.config.task).kind, cell.config.train
+        kind, weak, strong = format_of(cell.config.task).kind, cell.config.recipe("weak"), cell.config.recipe("strong")
         label = cell.method.label
         if kind in cell.method.refuses:
             raise ConfigError(f"methods {label}: rows of kind {kind} do not suit it, for {cell.method.refuses[kind]}")
-        for place, recipe, loss in (("train.weak", train.weak, train.weak.loss), ("train.strong", train.strong, cell.method.loss or train.strong.loss)):
+        for place, recipe, loss in (("train.weak", weak, weak.loss), ("train.strong", strong, cell.method.loss or strong.loss)):
             if kind == "generation" and getattr(loss, "type", "") != "xent":
                 raise ConfigError(
                     f"{place}: loss {getattr(loss, 'type', '')!r} compares class probabilities, and answers that are generated are texts; leave the loss out, or use task.format: choice"
@@ -57,17 +63,18 @@ def _check_kinds(study: Study) -> None:
 
 def check_memory(study: Study) -> None:
     """Refuse a fit that its devices cannot hold, where the request says what they hold. The workers check again, with their devices and rows."""
-    fits = {
-        (role, getattr(cell.config.models, role), getattr(cell.config.train, role).model_dump_json(), getattr(cell.config.resources, role)): (cell.config, role)
+    roles: tuple[Role, ...] = ("weak", "strong")
+    fits: dict[tuple[object, ...], tuple[StudyConfig, Role]] = {
+        (role, getattr(cell.config.models, role), cell.config.recipe(role).model_dump_json(), getattr(cell.config.resources, role)): (cell.config, role)
         for cell in study.cells
-        for role in ("weak", "strong")
+        for role in roles
     }
     for config, role in fits.values():
-        resources, shape = getattr(config.resources, role), shape_of_name(getattr(config.models, role), study.base)
+        resources, recipe, shape = getattr(config.resources, role), config.recipe(role), shape_of_name(getattr(config.models, role), study.base)
         room = resources.gpu_gb if resources.gpus else resources.memory_gb
-        if not room or shape is None or getattr(config.train, role).adapt == "probe":
+        if not room or shape is None or recipe.adapt == "probe":
             continue
         try:
-            settle(shape, getattr(config.train, role), resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
+            settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
         except ResourceError as error:
             raise ResourceError(f"resources.{role}: {error}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.config.schema import Cell
+from w2s_ray.config.schema import Cell, Role
 from w2s_ray.core.models import ModelRef
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import Key
@@ -18,6 +18,8 @@ from w2s_ray.eval.gold import Gold
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.prepare import submit_prepare
 from w2s_ray.ops.task import Learner, Oracle, Task
+
+ROLES: tuple[Role, ...] = ("weak", "strong")
 
 
 @dataclass
@@ -46,13 +48,14 @@ class Setting:
         rows = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["splits"].items()}
         gold = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["gold"].items()}
         config = cell.config
-        weak = Learner(self.model(config.models.weak), config.train.weak, config.resources.weak)
-        strong = Learner(self.model(config.models.strong), config.train.strong, config.resources.strong)
+        weak = Learner(self.model(config.models.weak), config.recipe("weak"), config.resources.weak)
+        strong = Learner(self.model(config.models.strong), config.recipe("strong"), config.resources.strong)
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
+        recipes = {(role, name): config.train.of(role, name) for role in ROLES for name in models}
         heldout = rows.get("heldout"), gold.get("heldout"), rows.get("pool_heldout")
         oracle = Oracle(gold["pool"], gold["test"]) if cell.method.oracle else None
-        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models, oracle)
+        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models, recipes, oracle)
         return task, Gold(gold["labelled"], gold["pool"], gold["test"], prepared, gold.get("heldout"))
 
     def _once(self, name: Any, make: Callable[[], Any]) -> Any:

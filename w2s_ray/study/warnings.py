@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from w2s_ray.config.load import Study
+from w2s_ray.core.plugins import closest
 from w2s_ray.ops.models import num_parameters
 from w2s_ray.reports.wording import SELECTED
 
@@ -26,6 +27,9 @@ def warnings_of_search(study: Study) -> Iterator[str]:
 
 
 def _of_models(study: Study) -> Iterator[str]:
+    used = {name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)}
+    for name in dict.fromkeys(name for cell in study.cells for name in cell.config.train.by_model if name not in used):
+        yield f"train.by_model: no cell trains {name!r}{closest(name, used)}, so its fields change nothing"
     pairs = dict.fromkeys((cell.config.models.weak, cell.config.models.strong) for cell in study.cells)
     for weak, strong in pairs:
         sizes = num_parameters(weak, study.base), num_parameters(strong, study.base)

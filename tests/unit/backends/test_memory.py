@@ -34,6 +34,8 @@ BF16 = Recipe(precision="bf16")
         ("Qwen/Qwen2.5-7B", 7.07),
         ("EleutherAI/pythia-1b", 0.91),
         ("openai-community/gpt2-xl", 1.56),
+        ("Qwen/Qwen1.5-0.5B", 0.464),
+        ("meta-llama/Meta-Llama-3-8B", 7.50),
         ("meta-llama/Llama-3.1-70B", 69.5),
     ],
 )

@@ -79,6 +79,24 @@ def test_last_pooling_reads_the_last_real_token_even_if_it_is_the_pad_token(llam
     assert torch.allclose(pooled[0], direct, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_tokens_of_id_0_are_content(name: str, request: pytest.FixtureRequest) -> None:
+    """In GPT-2 and Qwen id 0 is "!". openai/weak-to-strong counts the ids that are not 0 and so reads a text with two of them two tokens before its end."""
+    path = request.getfixturevalue(name)
+    text = "w1 <pad> w2 <pad> w3"
+    data = Dataset.of("t", "x", "text", ("a", "b"), ["1", "2"], text=[text, f"{text} w4 w5 w6"])
+    tokens = tokenise(data, load_tokenizer(path))
+    ids = tokens.flat[: tokens.offsets[1]].astype(np.int64).tolist()
+    assert ids.count(0) == 2 and tokens.lengths_Q[0] == len(ids)
+    classifier = build_classifier(path, Recipe(head_init="normal"), 2).eval()
+    with torch.no_grad():
+        states = classifier.backbone(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        for fill in (0, 7):
+            pooled = classifier.pooled(Padded.of(tokens, np.array([0, 1]), fill, CPU))
+            assert torch.allclose(pooled[0], states[-1], atol=1e-5)
+            assert not torch.allclose(pooled[0], states[-1 - 2], atol=1e-2), "what their count reads"
+
+
 def test_mean_pooling_is_the_mean_over_real_tokens(bert: str) -> None:
     data, _ = toy(5)
     tokens = tokenise(data, load_tokenizer(bert))

@@ -184,6 +184,26 @@ def test_ramps() -> None:
     assert share(Logconf(aux=0.5, warmup=0), 0) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("config", [Logconf(compat=compat) for compat in ("paper", "eleuther")] + [Entropy()], ids=repr)
+def test_no_share_jumps_but_that_of_openai_s_code(config: Any) -> None:
+    """Over the end of the warm-up the loss goes on without a jump; under `compat: openai` it leaps from a tenth of the share to all of it."""
+    logits, soft = logits_of([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]]), [[0.2, 0.8], [0.7, 0.3], [0.4, 0.6], [0.9, 0.1]]
+
+    def leap(of: Any) -> float:
+        return abs(call(of, logits, soft, progress=0.1 + 1e-6) - call(of, logits, soft, progress=0.1))
+
+    assert leap(config) < 1e-4
+    assert leap(Logconf(compat="openai")) > 0.1
+
+
+def test_the_quantile_is_of_all_rows_that_the_loss_is_given() -> None:
+    """So another batch size is another method, as Burns et al.'s code has it: of eight rows half are above the threshold, of the four surest ones two."""
+    p0, even = [0.95, 0.9, 0.85, 0.8, 0.4, 0.3, 0.2, 0.1], [0.5] * 8
+    for config in (Logconf(aux=1), Logconf(aux=1, compat="openai")):
+        assert hardened(config, p0, even) == [1, 1, 1, 1, 0, 0, 0, 0]
+        assert hardened(config, p0[:4], even[:4]) == [1, 1, 0, 0]
+
+
 # limits
 
 
