@@ -52,7 +52,7 @@ class Setting:
         strong = Learner(self.model(config.models.strong), config.recipe("strong"), config.resources.strong)
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
-        recipes = {(role, name): config.train.of(role, name) for role in ROLES for name in models}
+        recipes: dict[tuple[str, str], Recipe] = {(role, name): config.train.of(role, name) for role in ROLES for name in models}
         heldout = rows.get("heldout"), gold.get("heldout"), rows.get("pool_heldout")
         oracle = Oracle(gold["pool"], gold["test"]) if cell.method.oracle else None
         task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models, recipes, oracle)
