@@ -1,6 +1,6 @@
 """Fits by a gang, for torchrun or plain Python: `gang_fit.py MODEL FOLDER FITS-AS-JSON`; the leader writes what came of each to FOLDER/its name.
 
-Each of FITS: name, recipe, resources, rows, load (what was saved, and the base model's features), die_after (steps, or `saved`: with the first checkpoint; the
+Each of FITS: name, recipe, resources, rows, kind of rows (default: text), load (what was saved, and the base model's features), die_after (steps, or `saved`: with the first checkpoint; the
 last rank is then killed), die_keeping (files of its checkpoints, the last of which it dies over), leaving (a notice from the start).
 """
 
@@ -18,7 +18,7 @@ warnings.simplefilter("ignore")
 
 import numpy as np  # noqa: E402
 import torch.distributed as dist  # noqa: E402
-from toy_rows import Place, toy  # noqa: E402
+from toy_rows import TOYS, Place, numbers  # noqa: E402
 
 from w2s_ray.backends.fit import Job  # noqa: E402
 from w2s_ray.backends.sharded import embed_sharded, fit_sharded, load_sharded  # noqa: E402
@@ -47,7 +47,8 @@ class Leaving(Watch):
 
 
 def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
-    data, labels = toy(settings.get("rows", 101))
+    kind = settings.get("kind", "text")
+    data, labels = TOYS[kind](settings.get("rows", 101))
     folder.mkdir(exist_ok=True)
     leads_last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
 
@@ -61,17 +62,19 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
     resources, recipe = Resources(**settings["resources"]), Recipe(**settings["recipe"])
     watch = Leaving() if settings.get("leaving") else Watch()
     fitted = fit_sharded(Job(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch))
-    probs, features = fitted.predict(data).probs_NK, fitted.embed(data).array_ND
+    probs = numbers(fitted.predict(data))
+    features = np.zeros((1, 1)) if kind == "choice" else fitted.embed(data).array_ND
     fitted.save(folder / "saved")
     parts = [int(getattr(p, "ds_tensor", p).numel()) for p in fitted.reader.parameters()]
     more: dict[str, Any] = {}
     if settings.get("load"):
         loaded = load_sharded(folder / "saved", model, resources, folder / "cache")
         base = embed_sharded(model, data, recipe.model_copy(update={"layer": 1, "pooling": "mean"}), resources, folder / "cache")
-        more = {"loaded": loaded.predict(data).probs_NK, "base": base.array_ND}
+        more = {"loaded": numbers(loaded.predict(data)), "base": base.array_ND}
     if dist.get_rank() == 0:
         resumed_at = [entry["step"] for entry in fitted.facts["resumed"]]
         losses = [point["loss"] for point in fitted.log]
+        more |= {"looks": [look["score"] for look in fitted.facts.get("looks", ())]}
         np.savez(folder / "result.npz", probs=probs, features=features, losses=losses, parts=parts, resumed_at=resumed_at, **more)
 
 

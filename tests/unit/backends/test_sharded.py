@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from launch import torchrun
-from toy_rows import WORDS, Place, toy
+from toy_rows import TOYS, WORDS, Place, numbers, toy
 
 from w2s_ray.backends.embed import embed_base
 from w2s_ray.backends.fit import Job, fit
@@ -58,10 +58,12 @@ def run_gang(folder: Path, model: Path, size: int = 2, check: bool = True, launc
     return run_gangs(folder, model, [settings], size, check, launcher)[0]
 
 
-def alone(folder: Path, model: Path, recipe: dict[str, Any] = RECIPE) -> Found:
-    data, labels = toy(ROWS)
+def alone(folder: Path, model: Path, recipe: dict[str, Any] = RECIPE, kind: str = "text") -> Found:
+    data, labels = TOYS[kind](ROWS)
     fitted = fit(Job(data, [labels], str(model), Recipe(**recipe), Resources(micro_tokens=64), Place(folder), folder / "cache"))
-    return {"losses": np.array([point["loss"] for point in fitted.log]), "probs": fitted.predict(data).probs_NK, "features": fitted.embed(data).array_ND}
+    losses, looks = (np.array(values) for values in ([point["loss"] for point in fitted.log], [look["score"] for look in fitted.facts.get("looks", ())]))
+    features = np.zeros((1, 1)) if kind == "choice" else fitted.embed(data).array_ND
+    return {"losses": losses, "probs": numbers(fitted.predict(data)), "features": features, "looks": looks}
 
 
 def assert_same(gang: Found, one: Found, tolerance: float = 1e-5) -> None:
@@ -106,6 +108,28 @@ def test_a_loss_that_looks_at_the_whole_batch_sees_all_of_it(tmp_path: Path, mod
     losses = [{"type": "logconf", "compat": compat} for compat in ("openai", "eleuther")]
     for loss, gang in zip(losses, run_gangs(tmp_path / "gang", model, [{"recipe": {"loss": loss}} for loss in losses]), strict=True):
         assert_same(gang, alone(tmp_path / loss["compat"], model, RECIPE | {"loss": loss}))
+
+
+@pytest.mark.slow
+def test_two_processes_read_every_kind_as_one_does(tmp_path: Path, model: Path) -> None:
+    """Worths of texts, likelihoods of candidates, generated answers; and the weights of the best look."""
+    check = {"check": {"every": 3, "metric": "log_loss"}}
+    cases: list[tuple[str, dict[str, Any], int]] = [
+        ("preference", {}, 3),
+        ("preference", {"adapt": "lora"}, 1),
+        ("choice", {}, 3),
+        ("choice", {"adapt": "lora"}, 2),
+        ("generation", {"answer_tokens": 3}, 3),
+        ("text", check, 3),
+        ("text", check | {"adapt": "lora"}, 1),
+    ]
+    fits = [{"kind": kind, "recipe": recipe, "resources": {"zero": zero}, "load": kind in ("preference", "generation")} for kind, recipe, zero in cases]
+    for n, ((kind, recipe, _), gang) in enumerate(zip(cases, run_gangs(tmp_path / "gang", model, fits), strict=True)):
+        one = alone(tmp_path / f"{n}", model, RECIPE | recipe, kind)
+        assert_same(gang, one, 1e-4 if kind == "generation" else 1e-5)  # a log probability, of size 10
+        np.testing.assert_allclose(gang["looks"], one["looks"], rtol=0, atol=1e-5)
+        if "loaded" in gang:
+            np.testing.assert_allclose(gang["loaded"], gang["probs"], rtol=0, atol=1e-4)
 
 
 OFTEN = {"checkpoint_every_s": 1e-9}

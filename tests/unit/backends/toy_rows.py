@@ -78,6 +78,14 @@ def toy_answers(count: int, seed: int = 0) -> tuple[Dataset, Answers]:
     return data, Answers.of(rows.ids, [["w7", "w8 w9"][c] for c in truth.hard_N])
 
 
+TOYS: dict[str, Any] = {"text": toy, "preference": toy_preferences, "choice": toy_choices, "generation": toy_answers}
+
+
+def numbers(said: LabelSet | Answers) -> Any:
+    """Class probabilities, or how likely each answer is."""
+    return said.probs_NK if isinstance(said, LabelSet) else said.log_p_N[:, None]
+
+
 def shuffled(data: Dataset, seed: int = 1) -> Dataset:
     return data.select(np.random.default_rng(seed).permutation(data.ids))
 
