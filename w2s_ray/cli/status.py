@@ -27,11 +27,11 @@ def print_status(console: Console, store_url: str, runs: Path) -> None:
 
 
 def _print_runs(console: Console, runs: Path) -> None:
-    table = Table("study", "cells", "ok", "no gap", "failed", "steps made", "reused", "seconds", box=None, pad_edge=False)
+    table = Table("study", "cells", "ok", "no gap", "no floor", "failed", "steps made", "reused", "seconds", box=None, pad_edge=False)
     for path in sorted(runs.glob("*/results.json")):
         results = json.loads(path.read_text(encoding="utf-8"))
         states = [cell["status"] for cell in results["cells"]]
-        counts = [str(states.count(state)) for state in ("ok", "no_gap", "failed")]
+        counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "failed")]
         table.add_row(
             results["name"], str(len(states)), *counts, str(results["steps"]["executed"]), str(results["steps"]["reused"]), f"{results['seconds']:.1f}"
         )

@@ -8,7 +8,7 @@ Measured on synthetic studies of 150 rows and 3 seeds where tasks differ most, t
 The p-values flip the signs of the seeds' differences (of an overall row: of each seed's part in the mean, for the cells of a seed share models).
 They speak of other training seeds on these tasks and test rows.
 
-Shapes: R replicates, S seeds, P pairs of models, T drawn tasks, A arms, N test rows.
+All differences are in the study's metric, that of the cells' measures. Shapes: R replicates, S seeds, P pairs of models, T drawn tasks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,10 @@ from w2s_ray.config.baseline import Pairing
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats
-from w2s_ray.core.metrics import Bools
 from w2s_ray.core.seeds import derive_seed, stream
 from w2s_ray.eval.gap import MIN_ERRORS, measure_gap
-from w2s_ray.eval.intervals import REPLICATES, Interval, mean_interval, resample
+from w2s_ray.eval.intervals import REPLICATES, Arms, Interval, mean_interval, resample
+from w2s_ray.eval.measure import Measure
 from w2s_ray.eval.significance import holm, sign_flip
 from w2s_ray.eval.summary import CellScore
 
@@ -38,18 +39,14 @@ class Match:
 
     cell: CellScore
     ids: Ids
-    method_N: Bools
-    baseline_N: Bools
+    method: Measure
+    baseline: Measure
     pgr_difference: float | None  # None unless both have a gap
 
-    @property
-    def lead(self) -> int:
-        """By how many test rows the method is ahead: whole numbers, so that a tie is a tie."""
-        return int(self.method_N.sum()) - int(self.baseline_N.sum())
-
-    @property
+    @cached_property
     def difference(self) -> float:
-        return self.lead / len(self.ids)
+        """By how much the method is ahead; exactly 0.0 in a tie."""
+        return self.method.minus(self.baseline)
 
 
 def compare(
@@ -102,9 +99,9 @@ def _matched(cell: CellScore, baseline: CellScore, min_errors: float) -> Match |
     ids = cell.ids[order]
     if not np.array_equal(ids, baseline.ids[baseline_order]):
         return None
-    one, other = (measure_gap(c.floor_N, c.student_N, c.ceiling_N, min_errors=min_errors).pgr for c in (cell, baseline))
+    one, other = (measure_gap(*c.arms, min_errors=min_errors).pgr for c in (cell, baseline))
     pgr_difference = None if one is None or other is None else one - other
-    return Match(cell, ids, cell.student_N[order], baseline.student_N[baseline_order], pgr_difference)
+    return Match(cell, ids, cell.student.ordered(order), baseline.student.ordered(baseline_order), pgr_difference)
 
 
 def _overall(method: str, baseline: str, groups: list[list[Match]], replicates: int, seed: int) -> dict[str, Any]:
@@ -122,7 +119,7 @@ def _entry(matches: list[Match], replicates: int, seed: int) -> dict[str, Any]:
     for match in matches:
         part_of[match.cell.seed] += match.difference / (len(tasks) * len(tasks[match.cell.task]))
     low, high = _interval(tasks, replicates, seed)
-    leads = [match.lead for match in matches]
+    leads = [match.difference for match in matches]
     pgrs = [match.pgr_difference for match in matches if match.pgr_difference is not None]
     return {
         "num_seeds": len(part_of),
@@ -149,25 +146,22 @@ def _interval(tasks: Mapping[str, list[Match]], replicates: int, seed: int) -> I
 
 
 def _drawn_means(matches: Sequence[Match], replicates: int, seed: int) -> Floats:
-    """mean_R of one task's differences, over drawn seeds on drawn rows. A third arm says which cells there are: some seeds may lack some pairs of models."""
+    """mean_R of one task's differences, over drawn seeds on drawn rows. Some seeds may lack some pairs of models."""
     pairs = sorted({(match.cell.weak, match.cell.strong) for match in matches})
     of_seed: dict[int, dict[tuple[str, str], Match]] = defaultdict(dict)
     for match in matches:
         of_seed[match.cell.seed][match.cell.weak, match.cell.strong] = match
-    ids, correct = [], []
+    ids: list[Ids] = []
+    arms: list[Arms] = []
     for number in sorted(of_seed):
         found = of_seed[number]
         rows = next(iter(found.values())).ids
         if not all(np.array_equal(rows, match.ids) for match in found.values()):
             raise DataError(f"seed {number} of {matches[0].cell.method} on {matches[0].cell.task} has different test rows for different models")
-        nothing_N = np.zeros(len(rows), dtype=np.bool_)
-        arms = [
-            *(found[pair].method_N if pair in found else nothing_N for pair in pairs),
-            *(found[pair].baseline_N if pair in found else nothing_N for pair in pairs),
-            *(~nothing_N if pair in found else nothing_N for pair in pairs),
-        ]
         ids.append(rows)
-        correct.append(np.stack(arms, axis=1))
-    method_RSP, baseline_RSP, present_RSP = np.split(resample(ids, correct, replicates=replicates, seed=seed), 3, axis=2)
-    mean_R: Floats = (method_RSP - baseline_RSP).sum(axis=(1, 2)) / present_RSP.sum(axis=(1, 2))
+        arms.append([*(found[pair].method if pair in found else None for pair in pairs), *(found[pair].baseline if pair in found else None for pair in pairs)])
+    method_RSP, baseline_RSP = np.split(resample(ids, arms, replicates=replicates, seed=seed), 2, axis=2)
+    difference_RSP = method_RSP - baseline_RSP
+    number_R = (~np.isnan(difference_RSP)).sum(axis=(1, 2))
+    mean_R: Floats = np.divide(np.nansum(difference_RSP, axis=(1, 2)), number_R, out=np.full(len(number_R), np.nan), where=number_R > 0)
     return mean_R

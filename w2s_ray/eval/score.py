@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import numpy as np
 from w2s_ray.config.baseline import Pairing
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.ids import Ids
-from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.labels import Floats, LabelSet
 from w2s_ray.core.metrics import agreement, correctness, score, scored_ids
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact
 from w2s_ray.eval.compare import compare
-from w2s_ray.eval.gap import measure_gap
+from w2s_ray.eval.gap import NO_FLOOR, measure_gap
+from w2s_ray.eval.measure import Measure, measured
 from w2s_ray.eval.summary import ARMS, CellScore, summarise
 from w2s_ray.eval.sweep import sweep
 
@@ -38,13 +39,17 @@ SCORE = Step("score", 2, "w2s_ray.eval.score:run_score", _student_slug, inline=T
 COLLECT = Step("collect", 3, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
 
 
+_NO_AGREEMENT = {rows: {"agreement": None, "n": 0, "reason": NO_FLOOR} for rows in ("all", "weak_right", "weak_wrong")}
+
+
 def run_score(work: Work) -> JSON:
-    """Metrics of the three arms on the test rows, of the weak labels on the pool, and the gap."""
+    """Metrics of the arms on the test rows, of the weak labels on the pool, and the gap. Without the input `floor` there is none."""
     gold, pool_gold = _labels(work, "gold_test"), _labels(work, "gold_pool")
-    arms = {arm: _labels(work, arm) for arm in ARMS}
+    arms = {arm: _labels(work, arm) for arm in ARMS if arm in work.inputs}
     right = {arm: correctness(predicted, gold) for arm, predicted in arms.items()}
-    gap = measure_gap(*(right[arm] for arm in ARMS), min_errors=work.params["gap_se"])
     ids = scored_ids(gold)
+    found = {arm: _measured(work.params, predicted.align(ids), gold.align(ids)) for arm, predicted in arms.items()}
+    gap = measure_gap(found.get("floor"), found["student"], found["ceiling"], min_errors=work.params["gap_se"])
     labels = _labels(work, "labels")
     _write_predictions(work.out / PREDICTIONS, gold, arms, pool_gold, labels)
     slices = json.loads((work.input("slices").path / "slices.json").read_text(encoding="utf-8")).get("test", {})
@@ -56,7 +61,7 @@ def run_score(work: Work) -> JSON:
         **{arm: getattr(gap, arm) for arm in ARMS},
         "metrics": {arm: score(predicted, gold) for arm, predicted in arms.items()},
         "labels": score(labels, pool_gold),
-        "agreement": agreement(arms["student"], arms["floor"], gold),
+        "agreement": agreement(arms["student"], arms["floor"], gold) if "floor" in arms else _NO_AGREEMENT,
         "slices": {name: _on_slice(ids, set(members), right) for name, members in slices.items()},
     }
 
@@ -71,13 +76,26 @@ def run_collect(work: Work) -> JSON:
     tables, cells = [], []
     for names, artifact in zip(work.params["cells"], artifacts, strict=True):
         table = pq.read_table(artifact.path / PREDICTIONS)
-        cells.append(_cell_score(names, table))
+        cells.append(_cell_score(names, table, metric_of(work.params)))
         tables.append(_named(names, table, pa))
     pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
     gap_se = work.params["gap_se"]
     summary = summarise(cells, min_errors=gap_se)
     pairings = [Pairing(**pairing) for pairing in work.params["pairings"]]
     return {"summary": summary, "comparisons": compare(cells, pairings, min_errors=gap_se), "sweep": sweep(cells, summary)}
+
+
+def metric_param(metric: str) -> dict[str, str]:
+    """The parameter of both steps. Accuracy is left out, so that what was scored before there was a choice keeps its key."""
+    return {} if metric == "accuracy" else {"metric": metric}
+
+
+def metric_of(params: Mapping[str, Any]) -> str:
+    return str(params.get("metric", "accuracy"))
+
+
+def _measured(params: Mapping[str, Any], predicted: Labels, gold: Labels) -> Measure:
+    return measured(metric_of(params), predicted.hard_N, predicted.probs_NK if isinstance(predicted, LabelSet) else None, gold.hard_N)
 
 
 def _labels(work: Work, name: str) -> Labels:
@@ -87,9 +105,9 @@ def _labels(work: Work, name: str) -> Labels:
 
 
 def _on_slice(ids: Ids, members: set[str], right: dict[str, Any]) -> dict[str, Any]:
-    """Accuracy of each arm on the rows of one kind."""
+    """Accuracy of each arm on the rows of one kind, whatever the study's metric: a kind may hold one class alone."""
     chosen = np.array([str(i) in members for i in ids], dtype=bool)
-    return {"n": int(chosen.sum()), **{arm: float(hits[chosen].mean()) if chosen.any() else None for arm, hits in right.items()}}
+    return {"n": int(chosen.sum()), **{arm: float(right[arm][chosen].mean()) if arm in right and chosen.any() else None for arm in ARMS}}
 
 
 def _write_predictions(path: Path, gold: Labels, arms: dict[str, Labels], pool_gold: Labels, labels: Labels) -> None:
@@ -113,15 +131,23 @@ def _columns(split: str, gold: Labels, said: dict[str, Labels]) -> dict[str, Any
     return columns
 
 
-def _cell_score(names: dict[str, Any], table: Any) -> CellScore:
+def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
     import pyarrow.compute as pc
 
     table = table.filter(pc.equal(table["split"], "test"))
-    what = "class" if f"{ARMS[0]}_class" in table.column_names else "text"
+    what = "class" if "student_class" in table.column_names else "text"
     gold_N = table["gold"].to_numpy()
-    right = {f"{arm}_N": (table[f"{arm}_{what}"].to_numpy() == gold_N).astype(bool) for arm in ARMS}
+    arms = [measured(metric, table[f"{arm}_{what}"].to_numpy(), _probs(table, arm), gold_N) if f"{arm}_{what}" in table.column_names else None for arm in ARMS]
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
-    return CellScore(names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, **right)
+    floor, student, ceiling = arms
+    assert student is not None and ceiling is not None, "every score has them"
+    return CellScore(names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, floor, student, ceiling)
+
+
+def _probs(table: Any, arm: str) -> Floats | None:
+    """probs_NK of an arm; None of texts."""
+    columns = [f"{arm}_p{k}" for k in range(len(table.column_names)) if f"{arm}_p{k}" in table.column_names]
+    return np.stack([table[name].to_numpy() for name in columns], axis=1) if columns else None
 
 
 def _named(names: dict[str, Any], table: Any, pa: Any) -> Any:

@@ -1,7 +1,7 @@
 """From scored cells to the rows of the final table: one row a (method, task, weak, strong), over seeds, with intervals.
 
-Accuracies are over all scored seeds. PGR is over the seeds that have a gap; the others are listed under `excluded` with the reason, so that a
-reader sees how many seeds a number rests on. Seeds that failed have no score and are not known here.
+Values (accuracies, or what the study's metric is) are over all scored seeds. PGR is over the seeds that have a gap; the others are listed under `excluded`
+with the reason, so that a reader sees how many seeds a number rests on. Seeds that failed have no score and are not known here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats
-from w2s_ray.core.metrics import Bools
 from w2s_ray.eval.gap import MIN_ERRORS, Gap, measure_gap
 from w2s_ray.eval.intervals import REPLICATES, mean_interval, pgr_intervals, resample
+from w2s_ray.eval.measure import Measure
 
 ARMS = ("floor", "student", "ceiling")
 Group = tuple[str, str, str, str]
@@ -26,7 +26,7 @@ Group = tuple[str, str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class CellScore:
-    """One method, task, pair of models and seed: which test rows its floor, student and ceiling got right. Shapes: N test rows."""
+    """One method, task, pair of models and seed: its floor (where there is one), student and ceiling on the test rows, in the study's metric."""
 
     method: str
     task: str
@@ -34,15 +34,20 @@ class CellScore:
     strong: str
     seed: int
     ids: Ids
-    floor_N: Bools
-    student_N: Bools
-    ceiling_N: Bools
+    floor: Measure | None
+    student: Measure
+    ceiling: Measure
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shapes = {arm: getattr(self, f"{arm}_N").shape for arm in ARMS}
-        if not len(self.ids) or set(shapes.values()) != {(len(self.ids),)}:
-            raise DataError(f"cell {self.where}: floor, student and ceiling need one entry for each of the {len(self.ids)} test ids; got {shapes}")
+        rows = {name: len(arm) for name, arm in zip(ARMS, self.arms, strict=True) if arm is not None}
+        if not len(self.ids) or set(rows.values()) != {len(self.ids)}:
+            raise DataError(f"cell {self.where}: floor, student and ceiling need one entry for each of the {len(self.ids)} test ids; got {rows}")
+
+    @property
+    def arms(self) -> tuple[Measure | None, Measure, Measure]:
+        """In the order of `ARMS`."""
+        return (self.floor, self.student, self.ceiling)
 
     @property
     def group(self) -> Group:
@@ -67,23 +72,23 @@ def _summary_row(cells: list[CellScore], min_errors: float, replicates: int, see
     gaps = [_gap(cell, min_errors) for cell in cells]
     pgrs = [gap.pgr for gap in gaps if gap.pgr is not None]
     valid = [cell for cell, gap in zip(cells, gaps, strict=True) if gap.pgr is not None]
-    accuracy_RSA = _resample(cells, replicates, seed)
-    valid_RSA = accuracy_RSA if len(valid) == len(cells) else _resample(valid, replicates, seed) if valid else None
+    value_RSA = _resample(cells, replicates, seed)
+    valid_RSA = value_RSA if len(valid) == len(cells) else _resample(valid, replicates, seed) if valid else None
     return {
         **_names(cells[0].group),
         "num_seeds": len(cells),
         "pgr": _pgr(pgrs, valid_RSA),
-        **{arm: _mean([getattr(gap, arm) for gap in gaps], accuracy_RSA[:, :, a]) for a, arm in enumerate(ARMS)},
+        **{arm: _mean([getattr(gap, arm) for gap in gaps], value_RSA[:, :, a]) for a, arm in enumerate(ARMS)},
         "num_test": min(gap.num_test for gap in gaps),
         "excluded": [{"seed": cell.seed, "reason": gap.reason} for cell, gap in zip(cells, gaps, strict=True) if gap.status != "ok"],
     }
 
 
-def _pgr(pgrs: list[float], accuracy_RSA: Floats | None) -> dict[str, Any]:
+def _pgr(pgrs: list[float], value_RSA: Floats | None) -> dict[str, Any]:
     """`low` and `high` are of the median. All None when no seed has a gap."""
-    if accuracy_RSA is None:
+    if value_RSA is None:
         return dict.fromkeys(("median", "mean", "low", "high", "mean_low", "mean_high", "undefined"))
-    median, mean, undefined = pgr_intervals(accuracy_RSA)
+    median, mean, undefined = pgr_intervals(value_RSA)
     return {
         "median": float(np.median(pgrs)),
         "mean": float(np.mean(pgrs)),
@@ -95,18 +100,21 @@ def _pgr(pgrs: list[float], accuracy_RSA: Floats | None) -> dict[str, Any]:
     }
 
 
-def _mean(values: list[float], accuracy_RS: Floats) -> dict[str, float]:
-    low, high = mean_interval(accuracy_RS)
-    return {"mean": float(np.mean(values)), "low": low, "high": high}
+def _mean(values: list[float | None], value_RS: Floats) -> dict[str, float] | None:
+    """Over the seeds that have the arm; None where none has."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    low, high = mean_interval(value_RS)
+    return {"mean": float(np.mean(known)), "low": low, "high": high}
 
 
 def _resample(cells: list[CellScore], replicates: int, seed: int) -> Floats:
-    correct = [np.stack([getattr(cell, f"{arm}_N") for arm in ARMS], axis=1) for cell in cells]
-    return resample([cell.ids for cell in cells], correct, replicates=replicates, seed=seed)
+    return resample([cell.ids for cell in cells], [cell.arms for cell in cells], replicates=replicates, seed=seed)
 
 
 def _gap(cell: CellScore, min_errors: float) -> Gap:
-    return measure_gap(cell.floor_N, cell.student_N, cell.ceiling_N, min_errors=min_errors)
+    return measure_gap(*cell.arms, min_errors=min_errors)
 
 
 def _names(group: Group) -> dict[str, str]:

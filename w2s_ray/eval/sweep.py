@@ -27,7 +27,7 @@ def sweep(cells: Sequence[CellScore], summary: Sequence[Mapping[str, Any]]) -> l
 
 def _pair(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = {"num_seeds": row["num_seeds"], "num_gap": row["num_seeds"] - len(row["excluded"])}
-    return {"weak": row["weak"], "strong": row["strong"], **counts, **{arm: row[arm]["mean"] for arm in ARMS}, "pgr": row["pgr"]["median"]}
+    return {"weak": row["weak"], "strong": row["strong"], **counts, **{arm: row[arm] and row[arm]["mean"] for arm in ARMS}, "pgr": row["pgr"]["median"]}
 
 
 def openai_median(cells: Sequence[CellScore]) -> dict[str, Any]:
@@ -35,15 +35,17 @@ def openai_median(cells: Sequence[CellScore]) -> dict[str, Any]:
 
     Every run's student is held against the means over seeds of its weak and of its strong model's gold runs; pairs of a model with itself and pairs whose
     ceiling is not above the weak model are dropped; the median is over runs. There each model has one accuracy, for all are trained on the same gold rows;
-    here the weak one's is the floor and the strong one's the ceiling. A gold run that several pairs share counts once.
+    here the weak one's is the floor and the strong one's the ceiling, in the study's metric. A gold run that several pairs share counts once. Runs whose
+    weak labels came without a model that has a floor are not in it.
     """
     floors: dict[str, dict[int, float]] = defaultdict(dict)
     ceilings: dict[str, dict[int, float]] = defaultdict(dict)
-    for cell in cells:
-        floors[cell.weak][cell.seed] = float(cell.floor_N.mean())
-        ceilings[cell.strong][cell.seed] = float(cell.ceiling_N.mean())
+    with_floor = [(cell, cell.floor.value()) for cell in cells if cell.floor is not None]
+    for cell, value in with_floor:
+        floors[cell.weak][cell.seed] = value
+        ceilings[cell.strong][cell.seed] = cell.ceiling.value()
     floor, ceiling = ({model: float(np.mean(list(of_seed.values()))) for model, of_seed in models.items()} for models in (floors, ceilings))
-    pairs = [cell for cell in cells if cell.weak != cell.strong]
-    pgrs = [recovered(floor[cell.weak], float(cell.student_N.mean()), ceiling[cell.strong]) for cell in pairs]
+    pairs = [cell for cell, _ in with_floor if cell.weak != cell.strong]
+    pgrs = [recovered(floor[cell.weak], cell.student.value(), ceiling[cell.strong]) for cell in pairs]
     valid = [pgr for pgr in pgrs if pgr is not None]
     return {"median_pgr_openai": float(np.median(valid)) if valid else None, "num_runs_openai": len(valid)}

@@ -50,19 +50,23 @@ def params_of(model: ModelRef) -> tuple[JSON, JSON]:
     return {"file": digest, "column": column}, {"path": model.path}
 
 
+def knows_any(model: ModelRef, ids: list[str]) -> bool:
+    """Whether the file has a label for one of these rows."""
+    return not set(ids).isdisjoint(said for said, _ in _cells(Path(model.path), params_of(model)[0]["column"]))
+
+
 def run(work: Work) -> JSON:
-    """The labels of the rows. A file that has none of them says so by no labels; one that lacks a few is refused."""
+    """The labels of the rows, by id."""
     data = Dataset.load(work.input("data").path)
-    said = dict(_cells(Path(str(work.hints["path"])), str(work.params["column"])))
-    known = [i for i in data.ids.tolist() if i in said]
-    if known and len(known) < len(data):
-        missing = next(i for i in data.ids.tolist() if i not in said)
+    path, column = Path(str(work.hints["path"])), str(work.params["column"])
+    said = dict(_cells(path, column))
+    missing = [i for i in data.ids.tolist() if i not in said]
+    if missing:
         raise DataError(
-            f"{work.hints['path']} has labels for {len(known)} of {len(data)} {data.split} rows; id {missing!r} has none: add them, or give a null label where one abstains"
+            f"{path.name} has labels for {len(data) - len(missing)} of {len(data)} {data.split} rows; id {missing[0]!r} has none: add them, or give a null label where one abstains"
         )
-    if known:
-        labels_of(data, [said[i] for i in data.ids.tolist()], str(work.params["column"])).save(work.out)
-    return {"rows": len(known)}
+    labels_of(data, [said[i] for i in data.ids.tolist()], column).save(work.out)
+    return {"rows": len(data)}
 
 
 def _cell(value: Any) -> Any:

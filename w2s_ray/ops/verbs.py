@@ -22,7 +22,7 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle, RiderSpec
 from w2s_ray.engine.step import GROUP, TOGETHER
 from w2s_ray.ops.embed import EMBED, PROBE
-from w2s_ray.ops.external import JOINED, is_external, params_of
+from w2s_ray.ops.external import JOINED, is_external, knows_any, params_of
 from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
 from w2s_ray.ops.read import READ, reading_identity
 from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
@@ -116,7 +116,7 @@ class Verbs:
         more: Mapping[str, Handle] = MappingProxyType({}),
     ) -> Trained:
         if is_external(learner.model):
-            return Trained(learner, self._joined(learner, data))
+            return Trained(learner, self._joined(learner, predict_on[0] if predict_on else data))
         probe = learner.recipe.adapt == "probe"
         if probe and getattr(learner.recipe.loss, "type", "") != "xent":
             raise ConfigError(
@@ -181,7 +181,7 @@ class Verbs:
 
     def covers(self, model: Trained, data: Handle) -> bool:
         """Whether it says anything of these rows: labels in a file may have none of them."""
-        return not is_external(model.learner.model) or self.predict(model, data).value["rows"] > 0
+        return not is_external(model.learner.model) or knows_any(model.learner.model, self.rows(data).ids.tolist())
 
     def _joined(self, learner: Learner, data: Handle) -> Handle:
         params, hints = params_of(learner.model)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from w2s_ray.reports.schema import Comparison, Comparisons, OverallRow, PairedRow, Results
 from w2s_ray.reports.table import line, table
-from w2s_ray.reports.wording import GOLD_MARK, points_with_interval, probability, ratio_difference
+from w2s_ray.reports.wording import GOLD_MARK, Scale, probability, ratio_difference, scale_of
 
-HEADER = (
-    "method", "against", "task", "weak → strong", "points of accuracy [95 %]", "better, worse, equal", "seeds", "p", "p (Holm)", "difference in gap recovered",
-)  # fmt: skip
 MOST_BRIEF = 3  # rows on the terminal
 
 
@@ -17,35 +14,38 @@ def comparisons_section(results: Results) -> str:
     found = results.comparisons
     if found is None:
         return ""
-    rows = [*(_paired(results, row) for row in found.pairs), *(_overall(row) for row in found.overall)]
-    shown = table(HEADER, rows, numbers_from=4) if rows else "No method could be compared."
-    lines = [*_notes(found), *_left_out(found)]
+    scale = scale_of(results)
+    rows = [*(_paired(results, row, scale) for row in found.pairs), *(_overall(row, scale) for row in found.overall)]
+    numbers = (f"{scale.differences} [95 %]", "better, worse, equal", "seeds", "p", "p (Holm)", "difference in gap recovered")
+    header = ("method", "against", "task", "weak → strong", *numbers)
+    shown = table(header, rows, numbers_from=4) if rows else "No method could be compared."
+    lines = [*_notes(found, scale), *_left_out(found)]
     return "\n\n".join(["## Methods compared", shown, "\n".join(f"- {line(text)}" for text in lines)] if lines else ["## Methods compared", shown])
 
 
-def _paired(results: Results, row: PairedRow) -> tuple[str, ...]:
+def _paired(results: Results, row: PairedRow, scale: Scale) -> tuple[str, ...]:
     marks = [f" {GOLD_MARK}" * results.saw_gold((name, row.task, row.weak, row.strong)) for name in (row.method, row.baseline)]
     counted = str(row.num_seeds) if not row.left_out else f"{row.num_seeds} of {row.num_seeds + len(row.left_out)}"
-    return (row.method + marks[0], row.baseline + marks[1], row.task, f"{row.weak} → {row.strong}", *_numbers(row, counted))
+    return (row.method + marks[0], row.baseline + marks[1], row.task, f"{row.weak} → {row.strong}", *_numbers(row, counted, scale))
 
 
-def _overall(row: OverallRow) -> tuple[str, ...]:
+def _overall(row: OverallRow, scale: Scale) -> tuple[str, ...]:
     tasks = "1 task" if row.num_tasks == 1 else f"{row.num_tasks} tasks"
-    return (row.method, row.baseline, f"all: {tasks}", f"{row.num_groups} rows, {row.num_cells} cells", *_numbers(row, str(row.num_seeds)))
+    return (row.method, row.baseline, f"all: {tasks}", f"{row.num_groups} rows, {row.num_cells} cells", *_numbers(row, str(row.num_seeds), scale))
 
 
-def _numbers(row: Comparison, seeds: str) -> tuple[str, ...]:
+def _numbers(row: Comparison, seeds: str, scale: Scale) -> tuple[str, ...]:
     won = f"{row.wins}, {row.losses}, {row.ties}"
-    return (points_with_interval(row.difference), won, seeds, probability(row.p), probability(row.p_holm), ratio_difference(row.pgr_difference.median))
+    return (scale.lead_with_interval(row.difference), won, seeds, probability(row.p), probability(row.p_holm), ratio_difference(row.pgr_difference.median))
 
 
-def _notes(found: Comparisons) -> list[str]:
+def _notes(found: Comparisons, scale: Scale) -> list[str]:
     if not found.num_tests:
         return []
     seeds = max(row.num_seeds for row in [*found.pairs, *found.overall])
     tests = "1 comparison" if found.num_tests == 1 else f"{found.num_tests} comparisons"
     notes = [
-        "The student's test accuracy minus that of the method it stands against, with the same seeds and on the same test rows. "
+        f"The student's test {scale.name} minus that of the method it stands against, with the same seeds and on the same test rows. "
         "Interval: bootstrap over seeds and test rows, the same draws for both. Better, worse, equal: seeds. Last column: the median difference of the gap recovered, where both have one.",
         "p: two-sided sign-flip test over seeds (exact up to 12), which speaks of other seeds on these test rows. "
         f"S seeds allow no p below 2 / 2^S: with {seeds}, {probability(min(1.0, 2.0 ** (1 - seeds)))}. "
@@ -68,11 +68,10 @@ def in_brief(results: Results) -> list[str]:
     if results.comparisons is None:
         return []
     rows: list[PairedRow] | list[OverallRow] = results.comparisons.overall or results.comparisons.pairs
-    return [_brief(row) for row in rows] if len(rows) <= MOST_BRIEF else []
+    return [_brief(row, scale_of(results)) for row in rows] if len(rows) <= MOST_BRIEF else []
 
 
-def _brief(row: Comparison) -> str:
+def _brief(row: Comparison, scale: Scale) -> str:
     cells = row.wins + row.losses + row.ties
-    return (
-        f"Accuracy, {row.method} − {row.baseline}: {points_with_interval(row.difference).replace(' ', ' points ', 1)}, better in {row.wins} of {cells} cells."
-    )
+    difference = scale.lead_with_interval(row.difference, scale.unit)
+    return f"{scale.name[0].upper()}{scale.name[1:]}, {row.method} − {row.baseline}: {difference}, better in {row.wins} of {cells} cells."

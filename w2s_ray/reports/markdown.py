@@ -10,7 +10,7 @@ from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
 from w2s_ray.reports.sizes import COLUMNS, CSV_FILE, PICTURE, size_rows
 from w2s_ray.reports.sweep import sweep_section
 from w2s_ray.reports.table import line, table
-from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SELECTED, accuracy, accuracy_with_interval, duration, gap_recovered, percent, ratio, seeds
+from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SELECTED, Scale, duration, gap_recovered, percent, ratio, scale_of, seeds
 
 PLACEMENT_MARK = "‡"
 NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
@@ -47,20 +47,25 @@ def _gap_table(results: Results) -> str:
 
 
 def _gap_row(results: Results, row: SummaryRow) -> tuple[str, ...]:
+    scale = scale_of(results)
     marks = GOLD_MARK * results.saw_gold(row.group) + PLACEMENT_MARK * (len(row.placements) > 1)
     names = (row.method + (f" {marks}" if marks else ""), row.task, f"{row.weak} → {row.strong}")
     counts = (seeds(row, len(results.cells_of(row))), NOTHING if row.num_test is None else str(row.num_test))
-    return (*names, gap_recovered(row), ratio(row.pgr.mean), *counts, accuracy(row.floor), accuracy_with_interval(row.student), accuracy(row.ceiling))
+    return (*names, gap_recovered(row), ratio(row.pgr.mean), *counts, scale.mean(row.floor), scale.mean_with_interval(row.student), scale.mean(row.ceiling))
 
 
 def _notes(results: Results) -> list[str]:
     """What a reader must know to read the table; marks are explained only where they are used."""
     trained = CEILING_ROWS.get(results.ceiling_rows or "", results.ceiling_rows) or "rows that the results do not name"
     notes = [
-        "Gap recovered = (student − floor) / (ceiling − floor), the median over seeds; 0 is the weak teacher, 1 the ceiling. "
+        f"Gap recovered = (student − floor) / (ceiling − floor) in {scale_of(results).name}, the median over seeds; 0 is the weak teacher, 1 the ceiling. "
         "Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there is no ratio to speak of.",
         f"Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of {trained}.",
     ]
+    if any(cell.status == "no_floor" for cell in results.cells):
+        notes.append(
+            "`no floor`: the weak labels came without a teacher that has said anything of the test rows, so the student stands beside the ceiling alone."
+        )
     if results.tuned is not None:
         notes.append(f"The recipe was tuned, {SELECTED[results.tuned.select_on]} (`{results.tuned.search}`).")
     if any(row.num_seeds - len(row.excluded) == 1 for row in results.summary):
@@ -90,12 +95,12 @@ def _seed_table(results: Results) -> str:
     if not results.cells:
         return ""
     header = ("method", "task", "weak → strong", "seed", "status", "floor", "student", "ceiling", "gap recovered", "test rows")
-    return f"## Every seed\n\n{table(header, map(_seed_row, results.cells), numbers_from=5)}"
+    return f"## Every seed\n\n{table(header, (_seed_row(cell, scale_of(results)) for cell in results.cells), numbers_from=5)}"
 
 
-def _seed_row(cell: Cell) -> tuple[str, ...]:
+def _seed_row(cell: Cell, scale: Scale) -> tuple[str, ...]:
     names = (cell.method, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell))
-    return (*names, percent(cell.floor), percent(cell.student), percent(cell.ceiling), ratio(cell.pgr), str(cell.num_test))
+    return (*names, scale.show(cell.floor), scale.show(cell.student), scale.show(cell.ceiling), ratio(cell.pgr), str(cell.num_test))
 
 
 def _sizes(results: Results) -> str:

@@ -1,6 +1,6 @@
 """The schema of `results.json`, version 1: what a report may rely on. Further keys are welcome and kept.
 
-Accuracies and shares are in 0..1; null stands for what is not defined, never NaN.
+Accuracies, ROC-AUC and shares are in 0..1; null stands for what is not defined, never NaN.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ class Cell(_Names):
     """One method, task, pair of models and seed."""
 
     seed: int = Field(description="training seed")
-    status: Literal["ok", "no_gap", "failed"] = Field(description="`no_gap`: the ceiling does not clearly exceed the floor; `failed`: a step failed")
-    floor: float | None = Field(None, ge=0, le=1, description="test accuracy of the weak teacher")
-    student: float | None = Field(None, ge=0, le=1, description="test accuracy of the student")
-    ceiling: float | None = Field(None, ge=0, le=1, description="test accuracy of the strong model trained on gold")
+    status: Literal["ok", "no_gap", "no_floor", "failed"] = Field(
+        description="`no_gap`: the ceiling does not clearly exceed the floor; `no_floor`: the weak labels have none of the test rows; `failed`: a step failed"
+    )
+    floor: float | None = Field(None, ge=0, le=1, description="the weak teacher on the test rows, in `metric`; null if the status is `no_floor`")
+    student: float | None = Field(None, ge=0, le=1, description="the student on the test rows, in `metric`")
+    ceiling: float | None = Field(None, ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`")
     pgr: float | None = Field(None, description="(student - floor) / (ceiling - floor); null unless the status is `ok`")
-    num_test: int = Field(0, ge=0, description="test rows behind the accuracies")
+    num_test: int = Field(0, ge=0, description="test rows behind these values")
     keys: dict[str, Any] = Field(default_factory=dict, description="role -> key of the artifact in the store")
     reason: str = Field("", description="why the status is not `ok`, as a sentence")
     gold_supervised: bool = Field(False, description="the student saw gold labels of rows that a weak-to-strong student would not")
@@ -66,7 +68,9 @@ class Cell(_Names):
     @model_validator(mode="after")
     def _status_agrees(self) -> Cell:
         scores = {"floor": self.floor, "student": self.student, "ceiling": self.ceiling}
-        if self.status != "failed" and None in scores.values():
+        if self.status == "no_floor" and (self.floor is not None or None in (self.student, self.ceiling)):
+            raise ValueError(f"a cell with status 'no_floor' has student and ceiling, and no floor; got {scores}")
+        if self.status in ("ok", "no_gap") and None in scores.values():
             raise ValueError(f"a cell with status {self.status!r} has floor, student and ceiling; got {scores}")
         if (self.pgr is None) == (self.status == "ok"):
             raise ValueError(f"pgr is a number when the status is 'ok' and null otherwise; got pgr {self.pgr} with status {self.status!r}")
@@ -90,15 +94,15 @@ class Pgr(_Open):
         return self
 
 
-class MeanAccuracy(_Open):
-    """An accuracy over seeds."""
+class MeanScore(_Open):
+    """A value over seeds, in the study's metric."""
 
     mean: float = Field(ge=0, le=1, description="mean over seeds")
     low: float | None = Field(None, ge=0, le=1, description="lower end of its 95 % interval")
     high: float | None = Field(None, ge=0, le=1, description="upper end of it")
 
     @model_validator(mode="after")
-    def _ordered(self) -> MeanAccuracy:
+    def _ordered(self) -> MeanScore:
         _check_ends(self.low, self.high)
         return self
 
@@ -115,18 +119,18 @@ class SummaryRow(_Names):
 
     num_seeds: int = Field(ge=0, description="scored seeds, with or without a gap")
     pgr: Pgr = Field(description="gap recovered, over the seeds that have a gap")
-    student: MeanAccuracy = Field(description="test accuracy of the student")
-    floor: MeanAccuracy | None = Field(None, description="test accuracy of the weak teacher")
-    ceiling: MeanAccuracy | None = Field(None, description="test accuracy of the strong model trained on gold")
+    student: MeanScore = Field(description="the student on the test rows, in `metric`")
+    floor: MeanScore | None = Field(None, description="the weak teacher on the test rows, in `metric`; null where no seed has a floor")
+    ceiling: MeanScore | None = Field(None, description="the strong model trained on gold on the test rows, in `metric`")
     num_test: int | None = Field(None, ge=0, description="test rows of a seed (the fewest, where seeds differ)")
-    excluded: list[Excluded] = Field(default_factory=list, description="scored seeds without a gap")
+    excluded: list[Excluded] = Field(default_factory=list, description="scored seeds without a gap or without a floor")
     placements: list[str] = Field(default_factory=list, description="the different placements (devices, workers) of these seeds' fits; they perturb numerics")
 
 
 class Difference(_Open):
-    """Of two accuracies."""
+    """Of two students, in the study's metric."""
 
-    mean: float = Field(ge=-1, le=1, description="the method's student test accuracy minus the baseline's, mean over seeds (overall: over tasks)")
+    mean: float = Field(ge=-1, le=1, description="the method's student minus the baseline's on the test rows, mean over seeds (overall: over tasks)")
     low: float = Field(ge=-1, le=1, description="lower end of its 95 % interval: bootstrap over seeds and test rows (overall: and tasks), the same for both")
     high: float = Field(ge=-1, le=1, description="upper end of it")
 
@@ -149,10 +153,10 @@ class Comparison(_Open):
     method: str = Field(min_length=1, description="name of the method in the study")
     baseline: str = Field(min_length=1, description="name of the method it is compared with")
     num_seeds: int = Field(ge=1, description="seeds that both have")
-    difference: Difference = Field(description="in accuracy")
-    wins: int = Field(ge=0, description="cells in which the method is right on more test rows than the baseline")
-    losses: int = Field(ge=0, description="cells in which it is right on fewer")
-    ties: int = Field(ge=0, description="cells in which it is right on as many")
+    difference: Difference = Field(description="in `metric`")
+    wins: int = Field(ge=0, description="cells in which the method is better on the test rows than the baseline")
+    losses: int = Field(ge=0, description="cells in which it is worse")
+    ties: int = Field(ge=0, description="cells in which the two are equal")
     p: float = Field(gt=0, le=1, description="two-sided sign-flip test over seeds; never below 2 / 2^seeds")
     p_holm: float = Field(gt=0, le=1, description="the same, adjusted for all tests of the study (Holm 1979)")
     pgr_difference: PgrDifference = Field(description="in gap recovered")
@@ -197,9 +201,9 @@ class SweepPair(_Open):
     strong: str = Field(description="the student's and the ceiling's model")
     num_seeds: int = Field(ge=1, description="scored seeds")
     num_gap: int = Field(ge=0, description="those that have a gap")
-    floor: float = Field(ge=0, le=1, description="test accuracy of the weak teacher, mean over seeds")
-    student: float = Field(ge=0, le=1, description="test accuracy of the student, mean over seeds")
-    ceiling: float = Field(ge=0, le=1, description="test accuracy of the strong model trained on gold, mean over seeds")
+    floor: float | None = Field(ge=0, le=1, description="the weak teacher on the test rows, in `metric`, mean over seeds; null where no seed has a floor")
+    student: float = Field(ge=0, le=1, description="the student on the test rows, in `metric`, mean over seeds")
+    ceiling: float = Field(ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`, mean over seeds")
     pgr: float | None = Field(description="gap recovered, median over the seeds that have a gap")
 
 
@@ -209,7 +213,7 @@ class Sweep(_Open):
     method: str = Field(min_length=1, description="name of the method in the study")
     task: str = Field(description="name of the task")
     median_pgr_openai: float | None = Field(
-        description="median over runs of the gap recovered against seed-means of floor and ceiling; pairs of a model with itself or without a gap dropped"
+        description="median over runs of the gap recovered against seed-means of floor and ceiling; pairs of a model with itself, without a gap or without a floor dropped"
     )
     num_runs_openai: int = Field(ge=0, description="runs behind it")
     pairs: list[SweepPair] = Field(description="one entry a pair of models")
@@ -246,6 +250,9 @@ class Results(_Open):
     commit: str | None = Field(None, description="git commit of the folder with the study's YAML, marked `-dirty` where files differ from it")
     gap_se: float | None = Field(
         None, ge=0, description="PGR is stated where the ceiling exceeds the floor by more than so many standard errors (paired by row)"
+    )
+    metric: Literal["accuracy", "auroc"] = Field(
+        "accuracy", description="what floor, student, ceiling, the gap recovered and the comparisons are in; `auroc`: the area under the ROC curve"
     )
     ceiling_rows: str | None = Field(None, description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
 

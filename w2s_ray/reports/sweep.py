@@ -8,7 +8,7 @@ from typing import Any
 
 from w2s_ray.reports.schema import Results, Sweep, SweepPair
 from w2s_ray.reports.table import line, table
-from w2s_ray.reports.wording import NOTHING, percent, ratio
+from w2s_ray.reports.wording import NOTHING, Scale, no_ratio, ratio, scale_of
 
 COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr")
 CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
@@ -20,16 +20,17 @@ def sweep_section(results: Results) -> str:
     if not results.sweep:
         return ""
     drawn = "" if len(results.sweep) <= MOST_MAPS else f", the first {MOST_MAPS} maps"
+    scale = scale_of(results)
     note = (
-        "Gap recovered, the median over seeds, with the student's mean test accuracy. The median over runs is that of OpenAI's notebook: each run against the "
+        f"Gap recovered, the median over seeds, with the student's mean test {scale.name}. The median over runs is that of OpenAI's notebook: each run against the "
         f"means over seeds of floor and ceiling, without the rule for `no gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
     )
-    return "\n\n".join(["## Weak and strong models", note, *map(_ladder, results.sweep)])
+    return "\n\n".join(["## Weak and strong models", note, *(_ladder(entry, scale) for entry in results.sweep)])
 
 
-def _ladder(entry: Sweep) -> str:
+def _ladder(entry: Sweep, scale: Scale) -> str:
     weak, strong, pairs = _axes(entry)
-    rows = [(w, *(_shown(pairs.get((w, s))) for s in strong)) for w in weak]
+    rows = [(w, *(_shown(pairs.get((w, s)), scale) for s in strong)) for w in weak]
     runs = "1 run" if entry.num_runs_openai == 1 else f"{entry.num_runs_openai} runs"
     median = f"Median over {runs}: {ratio(entry.median_pgr_openai)}." if entry.num_runs_openai else "No run has a ceiling above its floor."
     return "\n\n".join([f"### {line(entry.method)}, {line(entry.task)}", table(("weak ↓ strong →", *strong), rows, numbers_from=1), median])
@@ -41,10 +42,10 @@ def _axes(entry: Sweep) -> tuple[list[str], list[str], dict[tuple[str, str], Swe
     return list(dict.fromkeys(w for w, _ in pairs)), list(dict.fromkeys(s for _, s in pairs)), pairs
 
 
-def _shown(pair: SweepPair | None) -> str:
+def _shown(pair: SweepPair | None, scale: Scale) -> str:
     if pair is None:
         return NOTHING
-    return f"{'no gap' if pair.pgr is None else ratio(pair.pgr)} ({percent(pair.student)})"
+    return f"{no_ratio(pair) if pair.pgr is None else ratio(pair.pgr)} ({scale.show(pair.student)})"
 
 
 def write_sweep(folder: Path, results: Results) -> None:
@@ -58,12 +59,12 @@ def write_sweep(folder: Path, results: Results) -> None:
         writer.writerow(COLUMNS)
         for entry in results.sweep:
             for pair in entry.pairs:
-                accuracies = (pair.floor, pair.student, pair.ceiling)
-                writer.writerow((entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *accuracies, pair.pgr))
-    _draw(folder / PICTURE, results.sweep[:MOST_MAPS])
+                arms = (pair.floor, pair.student, pair.ceiling)
+                writer.writerow((entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *arms, pair.pgr))
+    _draw(folder / PICTURE, results.sweep[:MOST_MAPS], scale_of(results))
 
 
-def _draw(path: Path, entries: list[Sweep]) -> None:
+def _draw(path: Path, entries: list[Sweep], scale: Scale) -> None:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -74,14 +75,14 @@ def _draw(path: Path, entries: list[Sweep]) -> None:
     FigureCanvasSVG(figure)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, entry in zip(panels, entries, strict=False):
-        image = _map(axes, entry)
+        image = _map(axes, entry, scale)
     for axes in panels[len(entries) :]:
         axes.set_axis_off()
     figure.colorbar(image, ax=panels, label="gap recovered", extend="both")
     figure.savefig(path, metadata={"Date": None})
 
 
-def _map(axes: Any, entry: Sweep) -> Any:
+def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
     """One method and task: colours from 0 to 1, the numbers on them; white where there is no gap or no cell."""
     weak, strong, pairs = _axes(entry)
     found = [[pairs.get((w, s)) for s in strong] for w in weak]
@@ -91,7 +92,7 @@ def _map(axes: Any, entry: Sweep) -> Any:
     for row, of_weak in enumerate(found):
         for column, pair in enumerate(of_weak):
             dark = pair is not None and pair.pgr is not None and pair.pgr < 0.5
-            axes.text(column, row, _shown(pair).replace(" (", "\n("), ha="center", va="center", fontsize="x-small", color="white" if dark else "black")
+            axes.text(column, row, _shown(pair, scale).replace(" (", "\n("), ha="center", va="center", fontsize="x-small", color="white" if dark else "black")
     axes.set_xticks(range(len(strong)), strong, fontsize="x-small", rotation=20)
     axes.set_yticks(range(len(weak)), weak, fontsize="x-small")
     axes.set_xlabel("strong", fontsize="small")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2s_ray.reports.comparisons import in_brief
 from w2s_ray.reports.schema import Group, Results, SummaryRow, parse
-from w2s_ray.reports.wording import NOTHING, SELECTED, accuracy, gap_recovered, seeds
+from w2s_ray.reports.wording import NOTHING, SELECTED, Scale, gap_recovered, scale_of, seeds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,13 +42,13 @@ def summary_table(results: Mapping[str, Any]) -> Table:
 
 def _rows(results: Results) -> dict[Group, tuple[str, ...]]:
     """The numbers of every group, also of those of which no seed could be scored."""
-    rows = {row.group: _numbers(row, len(results.cells_of(row))) for row in results.summary}
+    rows = {row.group: _numbers(row, len(results.cells_of(row)), scale_of(results)) for row in results.summary}
     unscored = {group: cells for group, cells in results.groups.items() if group not in rows}
     return rows | {group: (NOTHING, NOTHING, NOTHING, "failed", f"0 of {len(cells)}") for group, cells in unscored.items()}
 
 
-def _numbers(row: SummaryRow, num_cells: int) -> tuple[str, ...]:
-    return (accuracy(row.floor), accuracy(row.student), accuracy(row.ceiling), gap_recovered(row), seeds(row, num_cells))
+def _numbers(row: SummaryRow, num_cells: int, scale: Scale) -> tuple[str, ...]:
+    return (scale.mean(row.floor), scale.mean(row.student), scale.mean(row.ceiling), gap_recovered(row), seeds(row, num_cells))
 
 
 def _heading(setting: tuple[str, ...], varying: list[int]) -> str:
@@ -66,10 +66,12 @@ def _title(name: str, groups: Iterable[Group], varying: list[int]) -> str:
 
 
 def _caption(results: Results) -> str:
-    counts = {words: sum(cell.status == status for cell in results.cells) for status, words in (("no_gap", "without a gap"), ("failed", "failed"))}
+    words_of = {"no_gap": "without a gap", "no_floor": "without a floor", "failed": "failed"}
+    counts = {words: sum(cell.status == status for cell in results.cells) for status, words in words_of.items()}
     left_out = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
     cells = f"{len(results.cells)} cells" + (f" ({left_out})" if left_out else "")
     ceiling = f" (trained on gold of the {results.ceiling_rows} rows)" if results.ceiling_rows else ""
+    other_metric = "" if results.metric == "accuracy" else f" All is in {scale_of(results).name}."
     tuned = f" The recipe was tuned, {SELECTED[results.tuned.select_on]}." if results.tuned else ""
-    told = f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{tuned}"
+    told = f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{other_metric}{tuned}"
     return "\n".join([told, *in_brief(results)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from w2s_ray.reports.schema import Difference, MeanAccuracy, SummaryRow
+from dataclasses import dataclass
+
+from w2s_ray.reports.schema import Difference, MeanScore, Results, SummaryRow, SweepPair
 
 NOTHING = "–"
 GOLD_MARK = "†"  # the student saw gold labels
@@ -20,24 +22,64 @@ def percent(value: float | None) -> str:
     return NOTHING if value is None else f"{100 * value:.1f} %"
 
 
-def accuracy(value: MeanAccuracy | None) -> str:
-    """Mean accuracy over seeds, without its interval."""
-    return percent(value.mean if value else None)
+@dataclass(frozen=True)
+class Scale:
+    """How values of a study's metric read: accuracies as 72.4 %, ROC-AUC as 0.724."""
+
+    name: str
+    differences: str  # heading of their column
+    times: int
+    digits: int
+    mark: str
+    unit: str  # of a difference
+
+    def show(self, value: float | None) -> str:
+        return NOTHING if value is None else f"{self._number(value)}{self.mark}"
+
+    def mean(self, value: MeanScore | None) -> str:
+        """The mean over seeds, without its interval."""
+        return self.show(value.mean if value else None)
+
+    def mean_with_interval(self, value: MeanScore | None) -> str:
+        """72.4 % [71.0, 73.9]."""
+        if value is None or value.low is None or value.high is None:
+            return self.mean(value)
+        return f"{self.show(value.mean)} [{self._number(value.low)}, {self._number(value.high)}]"
+
+    def lead(self, value: float) -> str:
+        """-0.0384 -> -3.8 (points), or -0.038; a rounded zero has no sign."""
+        return _signed(self.times * value, self.digits)
+
+    def lead_with_interval(self, value: Difference, unit: str = "") -> str:
+        """-3.8 [-5.2, -1.9]."""
+        return f"{self.lead(value.mean)}{unit} [{self.lead(value.low)}, {self.lead(value.high)}]"
+
+    def _number(self, value: float) -> str:
+        return f"{self.times * value:.{self.digits}f}"
 
 
-def accuracy_with_interval(value: MeanAccuracy | None) -> str:
-    """72.4 % [71.0, 73.9]."""
-    if value is None or value.low is None or value.high is None:
-        return accuracy(value)
-    return f"{percent(value.mean)} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+SCALES = {
+    "accuracy": Scale("accuracy", "points of accuracy", 100, 1, " %", " points"),
+    "auroc": Scale("ROC-AUC", "difference in ROC-AUC", 1, 3, "", ""),
+}
+
+
+def scale_of(results: Results) -> Scale:
+    """That of the study's metric."""
+    return SCALES[results.metric]
 
 
 def gap_recovered(row: SummaryRow) -> str:
     """The median over seeds with its interval."""
     pgr = row.pgr
     if pgr.median is None:
-        return "no gap"
+        return no_ratio(row)
     return ratio(pgr.median) if pgr.low is None or pgr.high is None else f"{ratio(pgr.median)} [{ratio(pgr.low)}, {ratio(pgr.high)}]"
+
+
+def no_ratio(row: SummaryRow | SweepPair) -> str:
+    """Why there is none."""
+    return "no floor" if row.floor is None else "no gap"
 
 
 def ratio(value: float | None) -> str:
@@ -46,7 +88,7 @@ def ratio(value: float | None) -> str:
 
 
 def seeds(row: SummaryRow, num_cells: int) -> str:
-    """`3`, or `2 of 3` when one of the cells of this row failed or has no gap."""
+    """`3`, or `2 of 3` when one of the cells of this row failed or has no gap or floor."""
     counted, asked = row.num_seeds - len(row.excluded), max(row.num_seeds, num_cells)
     return str(counted) if counted == asked else f"{counted} of {asked}"
 
@@ -57,16 +99,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def points(value: float) -> str:
-    """-0.0384 -> -3.8, in percentage points; a rounded zero has no sign."""
-    return _signed(100 * value, 1)
-
-
-def points_with_interval(value: Difference) -> str:
-    """-3.8 [-5.2, -1.9]."""
-    return f"{points(value.mean)} [{points(value.low)}, {points(value.high)}]"
 
 
 def ratio_difference(value: float | None) -> str:

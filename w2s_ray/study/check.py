@@ -1,12 +1,17 @@
-"""What can be refused before anything runs: names of models, sources and formats that mean nothing, fits that no device holds. Rows are checked when they are prepared."""
+"""What can be refused before anything is trained: names of models, sources and formats that mean nothing, a metric that the task does not have, fits that no
+device holds. Rows are checked when they are prepared.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from w2s_ray.backends.memory import GB, settle
 from w2s_ray.config.load import Study
 from w2s_ray.config.schema import Role, StudyConfig
 from w2s_ray.core.dataset import Kind
-from w2s_ray.core.errors import ConfigError, ModelError, ResourceError
+from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
 from w2s_ray.ops.models import identify
@@ -28,9 +33,13 @@ def check_names(study: Study) -> None:
     for spec in {cell.config.task.model_dump_json(): cell.config.task for cell in study.cells}.values():
         source_identity(spec.data, study.base)
         try:
-            format_of(spec)
+            kind = format_of(spec).kind
         except ConfigError as error:
             raise ConfigError(f"task.format: {error}") from None
+        if study.config.metric == "auroc" and kind == "generation":
+            raise ConfigError(
+                f"metric is 'auroc', but the answers of {spec.data} are texts, which have no score to put in order; set metric: accuracy (exact match)"
+            )
         for key, apart in (("task.test_data", spec.test_data), ("task.pool_data", spec.pool_data)):
             if apart is not None:
                 source_identity(apart, study.base, key=key)
@@ -59,6 +68,16 @@ def _check_kinds(study: Study) -> None:
                 raise ConfigError(
                     f"{place}.check.metric is {recipe.check.metric}, which needs class probabilities; answers that are generated have accuracy alone"
                 )
+
+
+def check_rows(metric: str, prepared: Mapping[str, Any]) -> None:
+    """Refuse a metric that the test rows of a task, once they are prepared, do not have."""
+    absent = [name for name, share in prepared["facts"]["class_shares"]["test"].items() if not share]
+    if metric == "auroc" and absent:
+        number = prepared["facts"]["sizes"]["test"]
+        raise DataError(
+            f"metric: auroc needs test rows of every class; of the {number} none has {', '.join(map(repr, absent))}; set metric: accuracy, or give more test rows"
+        )
 
 
 def check_memory(study: Study) -> None:

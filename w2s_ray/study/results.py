@@ -23,12 +23,14 @@ from w2s_ray.reports.sweep import write_sweep
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
+LATER: dict[str, Any] = {"tuned": None, "baseline": None, "metric": "accuracy"}  # fields of a study that came later -> their defaults
 FROM_SCORE = ("status", "reason", "floor", "student", "ceiling", "pgr", "num_test", "metrics", "labels", "agreement", "slices")
 
 
 def config_digest(study: Study) -> str:
     """Identity of the whole study: equal digests are equal experiments."""
-    unset = {name for name in ("tuned", "baseline") if getattr(study.config, name) is None}
+    # A field that came later counts where it is used, so that the studies before it keep their digest.
+    unset = {name for name, default in LATER.items() if getattr(study.config, name) == default}
     return digest(study.config.model_dump(mode="json", exclude={"resources", "tune"} | unset))[:16]
 
 
@@ -48,6 +50,7 @@ def build_results(study: Study, context: Context, runs: Sequence[CellRun], table
         "ceiling_rows": study.config.ceiling_on,
         **({"tuned": study.config.tuned.model_dump()} if study.config.tuned else {}),
         "gap_se": study.config.gap_se,
+        "metric": study.config.metric,
         "cells": cells,
         "summary": [row | {"placements": sorted(placements[_group(row)])} for row in tables.get("summary", ())],
         **{name: tables[name] for name in ("comparisons", "sweep") if tables.get(name)},

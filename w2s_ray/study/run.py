@@ -19,12 +19,13 @@ from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError,
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
-from w2s_ray.eval.score import COLLECT, SCORE, cell_names
+from w2s_ray.eval.score import COLLECT, SCORE, cell_names, metric_param
 from w2s_ray.eval.sizes import SIZES
 from w2s_ray.eval.stages import STAGES
 from w2s_ray.eval.summary import ARMS
 from w2s_ray.ops.task import Ensemble, Stage, Task
 from w2s_ray.ops.verbs import Verbs
+from w2s_ray.study.check import check_rows
 from w2s_ray.study.setting import Setting, ceiling_learner
 
 CELLS_AT_ONCE = 32  # threads that mostly wait
@@ -52,7 +53,7 @@ def run_cells(study: Study, context: Context, progress: Progress = lambda cell, 
     """All cells, in the study's order. A mistake in the rows of any task stops the study before anything is trained."""
     setting = Setting(context, study.base)
     for rows in [setting.prepared(cell) for cell in study.cells]:
-        rows.record()
+        check_rows(study.config.metric, rows.value)
     with ThreadPoolExecutor(min(CELLS_AT_ONCE, len(study.cells)), thread_name_prefix="w2s-cell") as pool:
         futures = [pool.submit(_run_cell, cell, setting, progress) for cell in study.cells]
         try:
@@ -74,6 +75,7 @@ def collect(study: Study, context: Context, runs: Sequence[CellRun]) -> Handle |
         "cells": cell_names([run.cell for run in scored]),
         "gap_se": study.config.gap_se,
         "pairings": [pairing._asdict() for pairing in pairings(study.cells, study.config.baseline)],
+        **metric_param(study.config.metric),
     }
     return context.submit(COLLECT, params, {"scores": handles})
 
@@ -112,10 +114,10 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     rows, labels = (task.pool, gold.pool) if cell.config.ceiling_on == "pool" else (task.labelled, gold.labelled)
     ceiling = ctx.train(ceiling_learner(task.strong), rows, labels, keep_weights=False)
     outcome = cell.method.run(ctx, task)
-    arms = {"floor": floor, "student": outcome.student, "ceiling": ceiling}
+    arms = ({"floor": floor} if ctx.covers(floor, task.test) else {}) | {"student": outcome.student, "ceiling": ceiling}
     predictions = {arm: ctx.predict(trained, task.test) for arm, trained in arms.items()}
     inputs = {**predictions, "gold_test": gold.test, "gold_pool": gold.pool, "labels": outcome.labels, "slices": gold.slices}
-    score = context.submit(SCORE, {"gap_se": cell.config.gap_se}, inputs)
+    score = context.submit(SCORE, {"gap_se": cell.config.gap_se, **metric_param(cell.config.metric)}, inputs)
     run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {"labels": str(outcome.labels.key), "score": str(score.key)}
     run.facts["diagnostics"] = dict(outcome.diagnostics)
     if outcome.ensemble is not None:
@@ -125,7 +127,7 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     student = outcome.student.handle.record()
     run.facts["gold_supervised"] = cell.method.oracle or "gold" in student.value.get("supervision", ())
     run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
-    assert set(arms) == set(ARMS)
+    assert set(arms) <= set(ARMS)
     return score
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from w2s_ray.config.baseline import Pairing
 from w2s_ray.core.errors import DataError
+from w2s_ray.core.metrics import auroc
 from w2s_ray.eval.compare import compare
 from w2s_ray.eval.intervals import mean_interval, resample
+from w2s_ray.eval.measure import Accuracy, RocAuc
 from w2s_ray.eval.significance import holm
 from w2s_ray.eval.summary import CellScore
 
@@ -26,9 +28,8 @@ def names(n):
 def cell(method, seed, student_N, setting=PLAIN, floor_N=None, ceiling_N=None):
     student_N = np.asarray(student_N, dtype=bool)
     nothing = np.zeros_like(student_N)
-    return CellScore(
-        method, *setting, seed, names(len(student_N)), nothing if floor_N is None else floor_N, student_N, ~nothing if ceiling_N is None else ceiling_N
-    )
+    arms = (nothing if floor_N is None else floor_N, student_N, ~nothing if ceiling_N is None else ceiling_N)
+    return CellScore(method, *setting, seed, names(len(student_N)), *map(Accuracy, arms))
 
 
 def pairing(method="b", setting=PLAIN, baseline="a", **more):
@@ -98,7 +99,7 @@ def test_the_gap_recovered_is_compared_where_both_have_a_gap():
     cells = [cell("a", s, np.arange(100) < 60, **arms) for s in (0, 1)] + [cell("b", 0, np.arange(100) < 70, **arms)]
     cells.append(cell("b", 1, np.arange(100) < 80, floor_N=floor, ceiling_N=floor))
     assert only(cells)["pgr_difference"] == {"median": pytest.approx(10 / 40), "num_cells": 1}
-    assert only([replace(c, ceiling_N=c.floor_N) for c in cells])["pgr_difference"] == {"median": None, "num_cells": 0}
+    assert only([replace(c, ceiling=c.floor) for c in cells])["pgr_difference"] == {"median": None, "num_cells": 0}
 
 
 def test_the_interval_is_that_of_the_paired_difference():
@@ -106,7 +107,7 @@ def test_the_interval_is_that_of_the_paired_difference():
     setting = ("task0", "weak0", "strong")
     row = compare(cells, [pairing(setting=setting)])["pairs"][0]
     a, b = ([c for c in cells if c.method == method] for method in "ab")
-    accuracy_RSA = resample([c.ids for c in a], [np.stack([x.student_N, y.student_N], axis=1) for x, y in zip(a, b, strict=True)])
+    accuracy_RSA = resample([c.ids for c in a], [[x.student, y.student] for x, y in zip(a, b, strict=True)])
     assert (row["difference"]["low"], row["difference"]["high"]) == pytest.approx(mean_interval(accuracy_RSA[:, :, 1] - accuracy_RSA[:, :, 0]))
     apart = [np.ptp(mean_interval(accuracy_RSA[:, :, arm])) for arm in (0, 1)]
     assert row["difference"]["high"] - row["difference"]["low"] < 0.8 * np.hypot(*apart), "what both meet drops out"
@@ -114,7 +115,7 @@ def test_the_interval_is_that_of_the_paired_difference():
 
 def slow_overall(cells, replicates, rng):
     """The definition, one replicate, task, seed and row at a time."""
-    right = {(c.method, c.task, c.seed, c.weak): c.student_N for c in cells}
+    right = {(c.method, c.task, c.seed, c.weak): c.student.right_N for c in cells}
     tasks = sorted({c.task for c in cells})
     means = []
     for _ in range(replicates):
@@ -174,7 +175,7 @@ def test_order_of_cells_and_rows_does_not_matter():
     shuffled = []
     for one in random.Random(0).sample(cells, len(cells)):
         order = np.random.default_rng(len(shuffled)).permutation(len(one.ids))
-        shuffled.append(replace(one, ids=one.ids[order], **{f"{arm}_N": getattr(one, f"{arm}_N")[order] for arm in ("floor", "student", "ceiling")}))
+        shuffled.append(replace(one, ids=one.ids[order], **{arm: getattr(one, arm).ordered(order) for arm in ("floor", "student", "ceiling")}))
     assert compare(shuffled, all_pairings(2, 2)) == compare(cells, all_pairings(2, 2))
 
 
@@ -214,6 +215,51 @@ def test_pairs_of_models_with_other_rows_cannot_be_pooled():
 def test_everything_is_plain_json():
     found = compare(synthetic(np.random.default_rng(7), tasks=2), all_pairings(2, 1))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def ranked(rng, seeds=3, rows=200, strengths=(0.6, 1.0)):
+    """Students whose scores of positives are higher by 0.6 (a) and 1.0 (b); rows are hard or easy for both."""
+    cells = []
+    for seed in range(seeds):
+        gold = np.random.default_rng(0).integers(2, size=rows)
+        luck = rng.normal(size=rows)
+        for method, strength in zip("ab", strengths, strict=True):
+            score = luck + 0.3 * rng.normal(size=rows) + strength * gold
+            arm = RocAuc(np.stack([-score, score], axis=1), gold)
+            flat, perfect = RocAuc(np.zeros((rows, 2)), gold), RocAuc(np.eye(2)[gold], gold)
+            cells.append(CellScore(method, *PLAIN, seed, names(rows), flat, arm, perfect))
+    return cells
+
+
+def test_methods_in_roc_auc():
+    cells = ranked(np.random.default_rng(11))
+    row = only(cells)
+    values = {(c.method, c.seed): auroc(c.student.probs_NK, c.student.gold_N).value for c in cells}
+    differences = [values["b", seed] - values["a", seed] for seed in range(3)]
+    assert row["difference"]["mean"] == pytest.approx(np.mean(differences)) and row["wins"] == 3
+    assert row["pgr_difference"] == {"median": pytest.approx(2 * np.median(differences)), "num_cells": 3}, "floors of a half, ceilings of one"
+    a, b = ([c.student for c in cells if c.method == method] for method in "ab")
+    value_RSA = resample([names(200)] * 3, list(zip(a, b, strict=True)))
+    assert (row["difference"]["low"], row["difference"]["high"]) == pytest.approx(mean_interval(value_RSA[:, :, 1] - value_RSA[:, :, 0]))
+    apart = [np.ptp(mean_interval(value_RSA[:, :, arm])) for arm in (0, 1)]
+    assert np.ptp(mean_interval(value_RSA[:, :, 1] - value_RSA[:, :, 0])) < 0.8 * np.hypot(*apart), "what both meet drops out"
+
+
+def test_equal_rankings_tie_in_roc_auc():
+    """Other probabilities, the same order: no difference, in no draw."""
+    cells = ranked(np.random.default_rng(12))
+    same = [replace(c, student=RocAuc(3 * o.student.probs_NK, c.student.gold_N)) for c, o in zip(cells, [x for x in cells[::2] for _ in "ab"], strict=True)]
+    row = only(same)
+    assert row["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0} and row["ties"] == 3 and row["p"] == 1.0
+
+
+def test_students_without_a_floor_are_compared():
+    cells = synthetic(np.random.default_rng(13), tasks=2, gain=0.1)
+    without = compare([replace(c, floor=None) for c in cells], all_pairings(2, 1))
+    whole = compare(cells, all_pairings(2, 1))
+    for one, other in zip([*without["pairs"], *without["overall"]], [*whole["pairs"], *whole["overall"]], strict=True):
+        assert one["pgr_difference"] == {"median": None, "num_cells": 0}
+        assert {k: v for k, v in one.items() if k != "pgr_difference"} == {k: v for k, v in other.items() if k != "pgr_difference"}
 
 
 @pytest.mark.parametrize(("seeds", "seed_spread"), [(1, 0.0), (5, 0.02)])

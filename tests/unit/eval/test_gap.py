@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from w2s_ray.core.errors import DataError
 from w2s_ray.eval.gap import measure_gap, recovered
+from w2s_ray.eval.measure import Accuracy
 
 
 def right(count, n):
-    return np.arange(n) < count
+    return Accuracy(np.arange(n) < count)
 
 
 @pytest.mark.parametrize(("student", "pgr"), [(0.6, 0.0), (0.7, 0.5), (0.8, 1.0), (0.5, -0.5), (0.9, 1.5)])
@@ -39,7 +40,7 @@ def test_a_clear_gap():
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60))
 def test_the_rule_is_the_paired_t_statistic(rows):
     floor, ceiling = (np.array(column) for column in zip(*rows, strict=True))
-    gap = measure_gap(floor, floor, ceiling)
+    gap = measure_gap(Accuracy(floor), Accuracy(floor), Accuracy(ceiling))
     # McNemar's counts: the variance of the difference in terms of the two kinds of discordant rows.
     n, won, lost = len(rows), int((ceiling & ~floor).sum()), int((floor & ~ceiling).sum())
     error = np.sqrt(((won + lost) / n - ((won - lost) / n) ** 2) / (n - 1))
@@ -52,7 +53,7 @@ def test_the_rule_is_the_paired_t_statistic(rows):
 def test_pairing_finds_a_gap_that_unpaired_errors_would_miss():
     floor, ceiling = right(500, 1000), right(520, 1000)  # unpaired: 2 points against an error of 2.2
     assert measure_gap(floor, floor, ceiling).status == "ok"
-    unaligned = np.roll(ceiling, 500)  # the same accuracies on other rows
+    unaligned = ceiling.ordered(np.roll(np.arange(1000), 500))  # the same accuracies on other rows
     assert measure_gap(floor, floor, unaligned).status == "no_gap"
 
 
@@ -71,7 +72,16 @@ def test_no_gap_keeps_the_raw_accuracies():
 
 
 def test_other_rows_are_an_error():
-    with pytest.raises(DataError, match="got 3, 4 and 3"):
+    with pytest.raises(DataError, match="got 3, 4, 3"):
         measure_gap(right(1, 3), right(1, 4), right(1, 3))
     with pytest.raises(DataError, match="at least one"):
         measure_gap(right(0, 0), right(0, 0), right(0, 0))
+
+
+def test_without_a_floor_there_is_no_ratio_and_the_rest_stays():
+    gap = measure_gap(None, right(7, 10), right(9, 10))
+    assert (gap.status, gap.pgr, gap.floor, gap.standard_error) == ("no_floor", None, None, None)
+    assert (gap.student, gap.ceiling, gap.num_test) == (0.7, 0.9, 10)
+    assert gap.reason == "The weak labels have none of the test rows, so there is no floor."
+    with pytest.raises(DataError, match="got 4, 3"):
+        measure_gap(None, right(1, 4), right(1, 3))

@@ -6,11 +6,17 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from w2s_ray.core.errors import DataError
 from w2s_ray.eval import intervals
-from w2s_ray.eval.intervals import mean_interval, pgr_intervals, resample
+from w2s_ray.eval.intervals import mean_interval, pgr_intervals
+from w2s_ray.eval.measure import Accuracy, RocAuc
+
+
+def resample(ids, correct, **options):
+    """Of arms that are right as the columns of [N,A] say."""
+    return intervals.resample(ids, [[Accuracy(right_N) for right_N in correct_NA.T] for correct_NA in correct], **options)
 
 
 def names(n, prefix=""):
@@ -161,5 +167,66 @@ def test_a_full_study_takes_well_under_a_second():
 def test_nothing_to_resample_is_an_error():
     with pytest.raises(DataError, match="at least one seed"):
         resample([], [])
-    with pytest.raises(DataError, match=r"ids \[3\] and rows \[4\]"):
+    with pytest.raises(DataError, match=r"ids \[3\] and rows \[\[4, 4, 4\]\]"):
         resample([names(3)], [np.ones((4, 3), dtype=bool)])
+
+
+def test_an_arm_that_is_not_there_has_no_value_in_any_draw():
+    better, worse = Accuracy(np.arange(100) < 80), Accuracy(np.arange(100) < 60)
+    value_RSA = intervals.resample([names(100)] * 2, [[worse, better], [None, better]], replicates=400)
+    drawn_RS = np.isnan(value_RSA[:, :, 0])
+    assert 0.4 < drawn_RS.mean() < 0.6 and not np.isnan(value_RSA[:, :, 1]).any()
+    low, high = mean_interval(value_RSA[:, :, 0])
+    assert 0.45 < low < 0.6 < high < 0.75, "of the seed that has it"
+    assert mean_interval(value_RSA[:, :, 1]) == mean_interval(intervals.resample([names(100)] * 2, [[better]] * 2, replicates=400)[:, :, 0])
+
+
+def test_draws_of_one_class_are_left_out():
+    """Of three rows with one positive (1 - 1/3)^3 = 30 % of the draws have none, and 4 % nothing else; a replicate has two seeds with rows of their own."""
+    arm = RocAuc(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), np.array([0, 1, 0]))
+    value_RSA = intervals.resample([names(3, "a"), names(3, "b")], [[arm], [arm]], replicates=4000)
+    assert np.isnan(value_RSA).mean() == pytest.approx((2 / 3) ** 3 + 1 / 27, abs=0.02)
+    assert mean_interval(value_RSA[:, :, 0]) == (1.0, 1.0)
+    with pytest.raises(DataError, match=r"none of 5 draws .* one class"):
+        mean_interval(np.full((5, 2), np.nan))
+
+
+def ranked_study(rng, num_seeds, num_rows):
+    """Scores of positives are 0.5 (floor), 0.8 (student) and 1.1 (ceiling) higher; the rows' luck is shared."""
+    gold_N, luck_N = rng.integers(2, size=num_rows), rng.normal(size=num_rows)
+    arms = []
+    for _ in range(num_seeds):
+        of_seed = []
+        for strength in (0.5, 0.8, 1.1):
+            score_N = np.round(luck_N + 0.3 * rng.normal(size=num_rows) + strength * gold_N, 1)
+            of_seed.append(RocAuc(np.stack([-score_N, score_N], axis=1), gold_N))
+        arms.append(of_seed)
+    return [names(num_rows)] * num_seeds, arms
+
+
+def test_roc_auc_agrees_with_the_slow_loop():
+    ids, arms = ranked_study(np.random.default_rng(0), 3, 60)
+    rng, slow = np.random.default_rng(1), []
+    while len(slow) < 1000:
+        rows = rng.choice(60, 60)
+        drawn = [[RocAuc(arm.probs_NK[rows], arm.gold_N[rows]).value() for arm in arms[seed]] for seed in rng.choice(3, 3)]
+        pgrs = [(student - floor) / (ceiling - floor) for floor, student, ceiling in drawn if ceiling > floor]
+        slow.append((np.median(pgrs) if pgrs else np.nan, np.mean([student for _, student, _ in drawn])))
+    medians, students = np.array(slow).T
+    value_RSA = intervals.resample(ids, arms, replicates=10_000)
+    for statistic, interval in ((medians, pgr_intervals(value_RSA).median), (students, mean_interval(value_RSA[:, :, 1]))):
+        assert np.nanmean(statistic <= interval.low) == pytest.approx(0.025, abs=0.016)
+        assert np.nanmean(statistic >= interval.high) == pytest.approx(0.025, abs=0.016)
+
+
+def test_coverage_of_the_true_roc_auc():
+    """Normal scores d apart have the area Phi(d / sqrt 2) (Hanley & McNeil 1982)."""
+    rng, covered, studies = np.random.default_rng(6), 0, 150
+    true = norm.cdf(0.8 / np.sqrt(2))
+    for number in range(studies):
+        gold_N = rng.integers(2, size=300)
+        score_N = rng.normal(size=300) + 0.8 * gold_N
+        arm = RocAuc(np.stack([-score_N, score_N], axis=1), gold_N)
+        low, high = mean_interval(intervals.resample([names(300)], [[arm]], replicates=300, seed=number)[:, :, 0])
+        covered += low <= true <= high
+    assert covered / studies >= 0.9

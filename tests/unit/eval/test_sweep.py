@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from w2s_ray.eval.measure import Accuracy, RocAuc
 from w2s_ray.eval.summary import CellScore, summarise
 from w2s_ray.eval.sweep import openai_median, sweep
 
@@ -15,7 +17,7 @@ IDS = np.array([f"r{i:03d}" for i in range(100)])
 
 def cell(weak, strong, seed, floor, student, ceiling, method="naive", task="topic"):
     """Accuracies in percent."""
-    return CellScore(method, task, weak, strong, seed, IDS, *(np.arange(100) < right for right in (floor, student, ceiling)))
+    return CellScore(method, task, weak, strong, seed, IDS, *(Accuracy(np.arange(100) < right) for right in (floor, student, ceiling)))
 
 
 def test_runs_stand_against_means_over_seeds():
@@ -74,3 +76,28 @@ def test_one_pair_of_models_is_no_sweep():
     cells = [cell("nano", "small", seed, 50, 70, 90, task=task) for seed in (0, 1) for task in ("topic", "mood")]
     assert sweep(cells, summarise(cells)) == []
     assert sweep([], []) == []
+
+
+def ranked(weak, strong, floor, student, ceiling, seed=0):
+    """ROC-AUC in percent: of 100 negatives so many are below the one positive."""
+    gold, ids = np.arange(101) == 100, np.array([f"r{i:03d}" for i in range(101)])
+    arms = [np.where(gold, above - 0.5, np.arange(101)) for above in (floor, student, ceiling)]
+    return CellScore("naive", "topic", weak, strong, seed, ids, *(RocAuc(np.stack([-s, s], axis=1), gold.astype(np.int64)) for s in arms))
+
+
+def test_in_roc_auc():
+    cells = [ranked("nano", "small", 50, 69, 85), ranked("nano", "small", 60, 76, 95, seed=1), ranked("nano", "mid", 50, 62, 75)]
+    assert openai_median(cells) == {"median_pgr_openai": pytest.approx(0.4), "num_runs_openai": 3}
+    pair = sweep(cells, summarise(cells, replicates=50))[0]["pairs"][0]
+    assert (pair["floor"], pair["student"], pair["ceiling"]) == (pytest.approx(0.55), pytest.approx(0.725), pytest.approx(0.9))
+
+
+def test_runs_without_a_floor_have_a_place_in_the_table_and_none_in_the_median():
+    cells = [cell("nano", "small", 0, 50, 70, 90), replace(cell("file", "small", 0, 0, 80, 90), floor=None)]
+    (entry,) = sweep(cells, summarise(cells))
+    assert (entry["median_pgr_openai"], entry["num_runs_openai"]) == (pytest.approx(0.5), 1)
+    assert [(pair["floor"], pair["student"], pair["pgr"], pair["num_gap"]) for pair in entry["pairs"]] == [
+        (0.5, 0.7, pytest.approx(0.5), 1),
+        (None, 0.8, None, 0),
+    ]
+    assert openai_median(cells[1:]) == {"median_pgr_openai": None, "num_runs_openai": 0}

@@ -57,3 +57,15 @@ def results():
         "ceiling_rows": "labelled",
         "a key of a later version": True,
     }  # fmt: skip
+
+
+@pytest.fixture
+def without_floor(results):
+    """Two seeds whose weak labels came as a file."""
+    reason = "The weak labels have none of the test rows, so there is no floor."
+    cells = [cell("naive", seed, None, 0.72, 0.8, None, status="no_floor", reason=reason) for seed in (0, 1)]
+    row = {
+        "method": "naive", **NAMES, "num_seeds": 2, "pgr": {"median": None, "mean": None, "low": None, "high": None}, "floor": None,
+        "student": {"mean": 0.72, "low": 0.7, "high": 0.74}, "ceiling": {"mean": 0.8}, "num_test": 2000, "excluded": [{"seed": s, "reason": reason} for s in (0, 1)],
+    }  # fmt: skip
+    return results | {"cells": cells, "summary": [row]}

@@ -10,7 +10,7 @@ from w2s_ray.core.errors import InputError
 from w2s_ray.reports.comparisons import in_brief
 from w2s_ray.reports.markdown import report
 from w2s_ray.reports.schema import parse
-from w2s_ray.reports.wording import points, ratio_difference
+from w2s_ray.reports.wording import SCALES, ratio_difference
 
 SETTING = {"task": "topic", "weak": "world/nano", "strong": "world/small"}
 ROW = {
@@ -92,7 +92,15 @@ def test_numbers_that_cannot_be_are_refused(compared, key, value):
 
 @pytest.mark.parametrize(("value", "text"), [(0.0123, "+1.2"), (-0.0384, "-3.8"), (-0.0004, "0.0"), (0.0, "0.0")])
 def test_points(value, text):
-    assert points(value) == text
+    assert SCALES["accuracy"].lead(value) == text
+
+
+def test_a_study_in_roc_auc_says_so(compared):
+    compared["metric"] = "auroc"
+    text = section(compared)
+    assert "| difference in ROC-AUC [95 %] |" in text and "| -0.038 [-0.062, 0.000] |" in text and "The student's test ROC-AUC minus" in text
+    assert "accuracy" not in text
+    assert in_brief(parse(compared)) == ["ROC-AUC, log|conf − naive: -0.038 [-0.062, 0.000], better in 7 of 8 cells."]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.204, "+0.20"), (-0.004, "0.00"), (None, "–")])

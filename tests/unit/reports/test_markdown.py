@@ -19,7 +19,7 @@ PAGE = r"""# quickstart
 | log\|conf | topic | world/nano → world/small | 0.75 [0.60, 0.90] | 0.75 | 1 of 2 | – | – | 75.0 % [73.0, 77.0] | – |
 | oracle †‡ | topic | world/nano → world/small | no gap | – | 0 of 1 | 2000 | 60.0 % | 70.0 % [68.0, 72.0] | 60.0 % |
 
-- Gap recovered = (student − floor) / (ceiling − floor), the median over seeds; 0 is the weak teacher, 1 the ceiling. Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there is no ratio to speak of.
+- Gap recovered = (student − floor) / (ceiling − floor) in accuracy, the median over seeds; 0 is the weak teacher, 1 the ceiling. Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there is no ratio to speak of.
 - Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of the labelled half (the weak teacher's own rows).
 - A row that rests on one seed has an interval over test rows alone; another seed may fall outside it.
 - † The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows.
@@ -98,3 +98,18 @@ def test_every_table_row_has_as_many_columns_as_its_header(results):
 def test_a_bad_dict_is_an_error(results):
     with pytest.raises(InputError, match="config_digest"):
         report(results | {"config_digest": 3})
+
+
+def test_a_study_in_roc_auc_says_so(results):
+    page = report(results | {"metric": "auroc"})
+    assert "(ceiling − floor) in ROC-AUC, the median" in page and "accuracy" not in page
+    assert "| 0.603 | 0.701 [0.650, 0.740] | 0.734 |" in page
+    assert "| naive | topic | world/nano → world/small | 0 | ok | 0.600 | 0.724 | 0.800 | 0.62 | 2000 |" in page
+
+
+def test_rows_without_a_floor(without_floor):
+    page = report(without_floor)
+    assert "| naive | topic | world/nano → world/small | no floor | – | 0 of 2 | 2000 | – | 72.0 % [70.0, 74.0] | 80.0 % |" in page
+    assert page.count("- naive, topic, world/nano → world/small, seed 0: no floor. The weak labels have none of the test rows, so there is no floor.") == 1
+    assert "| naive | topic | world/nano → world/small | 0 | no floor | – | 72.0 % | 80.0 % | – | 2000 |" in page
+    assert "- `no floor`: the weak labels came without a teacher" in page

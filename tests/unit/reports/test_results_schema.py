@@ -12,6 +12,7 @@ import pytest
 from w2s_ray.config.baseline import Pairing
 from w2s_ray.core.errors import InputError
 from w2s_ray.eval.compare import compare
+from w2s_ray.eval.measure import Accuracy
 from w2s_ray.eval.summary import CellScore, summarise
 from w2s_ray.eval.sweep import sweep
 from w2s_ray.reports.schema import Results, parse, schema_table
@@ -42,7 +43,9 @@ def put(results, path, value):
     [
         (["schema"], 2, "schema.*got 2"),
         (["name"], "", "name.*at least 1 character"),
-        (["cells", 0, "status"], "fine", "cells.0.status.*'ok', 'no_gap' or 'failed'.*got 'fine'"),
+        (["cells", 0, "status"], "fine", "cells.0.status.*'ok', 'no_gap', 'no_floor' or 'failed'.*got 'fine'"),
+        (["cells", 2, "status"], "no_floor", "cells.2.*'no_floor' has student and ceiling, and no floor"),
+        (["metric"], "f1", "metric.*'accuracy' or 'auroc'.*got 'f1'"),
         (["cells", 0, "floor"], 60.0, "cells.0.floor.*less than or equal to 1.*got 60.0"),
         (["cells", 0, "pgr"], None, "cells.0.*status is 'ok'.*pgr None"),
         (["cells", 2, "pgr"], 0.4, "cells.2.*null otherwise.*pgr 0.4 with status 'no_gap'"),
@@ -80,7 +83,7 @@ def test_what_eval_makes_fits():
     luck = np.random.default_rng(0).random(200)
     ids = np.array([f"{i:03d}" for i in range(200)])
     cells = [
-        CellScore(method, "topic", "nano", strong, seed, ids, luck < 0.6, luck < 0.7, luck < top)
+        CellScore(method, "topic", "nano", strong, seed, ids, *(Accuracy(luck < share) for share in (0.6, 0.7, top)))
         for method, top in (("a", 0.8), ("b", 0.5))
         for strong in ("small", "mini")
         for seed in (0, 1)
@@ -95,6 +98,26 @@ def test_what_eval_makes_fits():
     assert [len(entry.pairs) for entry in checked.sweep] == [2, 2]
 
 
+def test_what_eval_makes_of_cells_without_a_floor_fits():
+    luck = np.random.default_rng(0).random(200)
+    ids = np.array([f"{i:03d}" for i in range(200)])
+    cells = [
+        CellScore(method, "topic", "file", strong, seed, ids, None, *(Accuracy(luck < share) for share in (0.7, 0.8)))
+        for method in ("a", "b")
+        for strong in ("small", "mini")
+        for seed in (0, 1)
+    ]
+    summary = summarise(cells)
+    made = {"summary": summary, "comparisons": compare(cells, [Pairing("b", "topic", "file", "small", "a")]), "sweep": sweep(cells, summary)}
+    steps = {"executed": 0, "reused": 0, "failed": 0}
+    checked = parse({"schema": 1, "name": "x", "hypothesis": "", "config_digest": "d", "steps": steps, "seconds": 0, "cells": [], **made})
+    assert [row.floor for row in checked.summary] == [None] * 4 and [pair.floor for pair in checked.sweep[0].pairs] == [None, None]
+
+
+def test_results_without_the_key_are_in_accuracy(results):
+    assert parse(results).metric == "accuracy" and parse(results | {"metric": "auroc"}).metric == "auroc"
+
+
 def test_the_table_documents_every_key():
     table = schema_table()
     rows = [line.split(" | ") for line in table.splitlines()[2:]]
@@ -103,7 +126,7 @@ def test_the_table_documents_every_key():
     keys = {re.fullmatch(r"\| `(.+)`", row[0]).group(1): row[1:] for row in rows}
     assert {field.alias or name for name, field in Results.model_fields.items()} <= set(keys)
     assert keys["schema"][:2] == ["`1`", "yes"]
-    assert keys["cells[].status"][0] == "`ok` or `no_gap` or `failed`"
+    assert keys["cells[].status"][0] == "`ok` or `no_gap` or `no_floor` or `failed`"
     assert keys["summary[].pgr.median"][:2] == ["number or null", "yes"]
     assert keys["summary[].excluded[].reason"][0] == "text"
     assert keys["commit"][1] == "no"

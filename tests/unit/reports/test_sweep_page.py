@@ -75,3 +75,14 @@ def test_of_very_many_maps_the_first_are_drawn_and_the_page_says_so(ladder, tmp_
     write_sweep(tmp_path, parse(many))
     with open(tmp_path / CSV_FILE, newline="") as file:
         assert len(list(csv.DictReader(file))) == MOST_MAPS + 1
+
+
+def test_a_ladder_in_roc_auc_and_without_floors(ladder, tmp_path):
+    for entry in ladder["sweep"][1]["pairs"]:
+        entry["floor"] = None
+    page = report(ladder | {"metric": "auroc"})
+    assert "the student's mean test ROC-AUC." in page and "| na\\|no | 0.50 (0.700) | 1.20 (0.700) |" in page and "| micro | no floor (0.700) |" in page
+    write_sweep(tmp_path, parse(ladder | {"metric": "auroc"}))
+    with open(tmp_path / CSV_FILE, newline="") as file:
+        assert [row["floor"] for row in csv.DictReader(file)] == ["0.6", "0.6", "0.6", ""]
+    assert "no floor" in (tmp_path / PICTURE).read_text()

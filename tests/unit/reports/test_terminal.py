@@ -85,6 +85,19 @@ def test_an_empty_study_is_a_table_too(results):
     assert any("0 cells." in line for line in lines_of(results | {"cells": [], "summary": []}))
 
 
+def test_a_study_in_roc_auc_says_so(results):
+    text = lines_of(results | {"metric": "auroc"})
+    (naive,) = [line for line in text if line.split()[:1] == ["naive"]]
+    assert naive.split()[1:4] == ["0.603", "0.701", "0.734"] and "All is in ROC-AUC." in " ".join(" ".join(text).split())
+
+
+def test_rows_without_a_floor(without_floor):
+    text = lines_of(without_floor)
+    (naive,) = [line for line in text if line.split()[:1] == ["naive"]]
+    assert naive.split() == ["naive", "–", "72.0", "%", "80.0", "%", "no", "floor", "0", "of", "2"]
+    assert "2 cells (2 without a floor)." in " ".join(" ".join(text).split())
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.7244, "72.4 %"), (1.0, "100.0 %"), (None, "–")])
 def test_percent(value, text):
     assert percent(value) == text
