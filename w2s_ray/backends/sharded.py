@@ -45,6 +45,7 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.core.watch import Watch
 
+BINARY = ("0", "1")  # classes of a head that nobody reads
 LOOK_EVERY_S = 2.0  # whether a process must leave its machine; asking costs a round of messages
 SHARD_GB = 4.0  # of a written model's files
 
@@ -162,7 +163,7 @@ def embed_sharded(model_path: str, data: Dataset, recipe: Recipe, resources: Res
     """`embed_base` by all processes of the gang, each with its share of the rows."""
     check_vectors(data)
     kind: Kind = "text" if data.kind == "generation" else data.kind
-    fitted = _at_rest(model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes, resources, cache, watch)
+    fitted = _at_rest(model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes or BINARY, resources, cache, watch)
     return fitted.embed(data, recipe.layer)
 
 
