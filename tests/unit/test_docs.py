@@ -158,6 +158,16 @@ def test_the_conventions_page_names_every_switch() -> None:
         assert {name for name in switches if f"`{name}`" not in table} <= {"train.*.lora"}, "which stands with adapt"
 
 
+def test_every_method_has_a_page() -> None:
+    """And a smoke study. The tables of docs/methods name each once, and no other."""
+    pages = "\n".join(path.read_text(encoding="utf-8").split("## ", 1)[0] for path in sorted((ROOT / "docs/methods").glob("*.md")))
+    shown = [name for name in re.findall(r"^\| `(\w+)` \|", pages, re.MULTILINE) if name != "type"]
+    builtin = {name for name, plugin in available("w2s_ray.methods").items() if plugin.__module__.startswith("w2s_ray.")}
+    assert sorted(shown) == sorted(builtin)
+    smoked = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "experiments/smoke").glob("*.yaml"))
+    assert [name for name in builtin - {"naive"} if not re.search(rf"\b{name}\b", smoked)] == []
+
+
 def test_the_contributed_method_without_rounds_is_naive(contributed: Path, tmp_path: Path) -> None:
     """CONTRIBUTING.md says so; and its loss trains. Equal students are one artifact, so the second study makes nothing new."""
     write_rows(tmp_path)
