@@ -19,7 +19,7 @@ from w2s_ray.engine.store import open_store
 from w2s_ray.ops.external import labels_of
 from w2s_ray.ops.models import identify
 
-SCIQ = Path(__file__).parents[2].parent / "shared/data/sciq"
+SCIQ = Path(__file__).parents[3] / "shared" / "data" / "sciq"
 ROWS = {"labelled": 48, "pool": 64, "test": 64}
 
 

@@ -18,7 +18,7 @@ from w2s_ray.backends.scratch import build_scratch
 from w2s_ray.reports.schema import parse
 
 EXAMPLES = Path(__file__).parents[2] / "experiments" / "examples"
-SCIQ = Path(__file__).parents[2].parent / "shared/data/sciq"
+SCIQ = Path(__file__).parents[3] / "shared" / "data" / "sciq"
 SCITAIL = Path(__file__).parents[3] / "shared" / "data" / "scitail"
 GOOD, BAD, FILLER = ("fine", "lovely", "great", "superb"), ("awful", "poor", "dire", "grim"), ("film", "plot", "the", "was", "scene", "an", "ending", "very")
 WORDS = (*GOOD, *BAD, *FILLER, "yes", "no")

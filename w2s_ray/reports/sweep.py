@@ -13,6 +13,7 @@ from w2s_ray.reports.wording import NOTHING, Scale, no_ratio, ratio, scale_of
 COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr")
 CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
 MOST_MAPS, MAPS_A_ROW = 24, 4
+MOST_LETTERS = 24  # of a name in a picture
 
 
 def sweep_section(results: Results) -> str:
@@ -93,9 +94,14 @@ def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
         for column, pair in enumerate(of_weak):
             dark = pair is not None and pair.pgr is not None and pair.pgr < 0.5
             axes.text(column, row, _shown(pair, scale).replace(" (", "\n("), ha="center", va="center", fontsize="x-small", color="white" if dark else "black")
-    axes.set_xticks(range(len(strong)), strong, fontsize="x-small", rotation=20)
-    axes.set_yticks(range(len(weak)), weak, fontsize="x-small")
+    axes.set_xticks(range(len(strong)), map(_short, strong), fontsize="x-small", rotation=20)
+    axes.set_yticks(range(len(weak)), map(_short, weak), fontsize="x-small")
     axes.set_xlabel("strong", fontsize="small")
     axes.set_ylabel("weak", fontsize="small")
-    axes.set_title(f"{entry.method}, {entry.task}", fontsize="small")
+    axes.set_title(f"{_short(entry.method)}, {_short(entry.task)}", fontsize="small")
     return image
+
+
+def _short(name: str) -> str:
+    """What a picture has room for: the end of a name, which tells places and columns apart."""
+    return name if len(name) <= MOST_LETTERS else f"…{name[-MOST_LETTERS:]}"

@@ -86,3 +86,13 @@ def test_a_ladder_in_roc_auc_and_without_floors(ladder, tmp_path):
     with open(tmp_path / CSV_FILE, newline="") as file:
         assert [row["floor"] for row in csv.DictReader(file)] == ["0.6", "0.6", "0.6", ""]
     assert "no floor" in (tmp_path / PICTURE).read_text()
+
+
+def test_names_that_are_long_leave_room_for_the_map(ladder, tmp_path):
+    """Places of files and models; matplotlib warns where a map has none, and warnings are errors."""
+    for entry in ladder["sweep"]:
+        entry["task"] = f"file:{'a/long/place/' * 8}rows.jsonl"
+        for each in entry["pairs"]:
+            each["weak"], each["strong"] = f"labels:file:{'a/long/place/' * 8}{each['weak']}", f"package:{'a_package/' * 8}{each['strong']}"
+    write_sweep(tmp_path, parse(ladder))
+    assert "<svg" in (tmp_path / PICTURE).read_text()
