@@ -163,13 +163,14 @@ def report(name: Annotated[str, typer.Argument(help="A study's name, or the fold
 
 @app.command()
 def methods() -> None:
-    """List the methods, losses and combiners, with their parameters."""
+    """List the methods, losses, combiners and cleaners, with their parameters."""
     from w2s_ray.core.plugins import available
 
     for group, title in (
         ("w2s_ray.methods", "methods"),
         ("w2s_ray.losses", "losses (`loss:` of a method or of train.strong)"),
         ("w2s_ray.combiners", "combiners (`combine:` of an ensemble)"),
+        ("w2s_ray.cleaners", "cleaners (`by:` of clean_labels)"),
     ):
         table = Table("name", "what", "parameters", title=title, title_justify="left", box=None, pad_edge=False)
         for name, plugin in available(group).items():
@@ -180,10 +181,14 @@ def methods() -> None:
 
 def _parameter(name: str, info: Any) -> str:
     """As a YAML would say its default."""
+    from pydantic import BaseModel
+
     if info.is_required():
         return f"{name} (needed)"
     default = info.get_default(call_default_factory=True)
     shown = getattr(default, "type", list(default) if isinstance(default, tuple) else default)
+    if isinstance(shown, BaseModel):
+        return f"{name}={{{', '.join(f'{key}: {value}' for key, value in shown.model_dump(mode='json').items())}}}"
     return f"{name}={shown if shown is not None else 'null'}"
 
 
