@@ -98,3 +98,18 @@ def test_each_stage_and_its_labels_are_scored(tmp_path: Path) -> None:
         assert [stage["name"] for stage in stages] == ["world/nano", "world/micro", "world/micro"]
         assert stages[-1]["student"] == cell.score.value["student"]
         assert stages[-1]["labels"] == cell.score.value["labels"]["accuracy"]
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_trial_of_a_search_judges_every_kind(kind: str, tmp_path: Path) -> None:
+    from w2s_ray.config.search import SearchSpec
+    from w2s_ray.engine.executor import InlineExecutor
+    from w2s_ray.study.trial import Trials, run_trial
+
+    spec = SearchSpec.model_validate({"space": {"train.strong.lr": {"log": [1e-4, 1e-2]}}})
+    told: list[Any] = []
+    trials = Trials(study(kind, "naive"), str(tmp_path), spec, (0,), str(tmp_path / "store"))
+    run_trial(trials, {"train.strong.lr": 1e-3}, lambda step, values, facts: told.append((step, values)), InlineExecutor)
+    ((step, (accuracy,)),) = told
+    assert step == 1
+    assert 0 <= accuracy <= 1

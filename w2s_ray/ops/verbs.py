@@ -9,7 +9,7 @@ from typing import Any
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
 from w2s_ray.config.recipe import Layer
-from w2s_ray.core.answers import load_labels
+from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.dataset import PLAIN, Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
@@ -166,10 +166,14 @@ class Verbs:
 
     def labels(self, handle: Handle) -> LabelSet:
         """Look into labels or predictions of classes; waits for them."""
-        found = load_labels(handle.artifact().path)
+        found = self.said(handle)
         if isinstance(found, LabelSet):
             return found
         raise ConfigError("the labels are generated texts where class probabilities are wanted; use a task whose answers are chosen (task.format: choice)")
+
+    def said(self, handle: Handle) -> LabelSet | Answers:
+        """Look into labels or predictions of whatever kind."""
+        return load_labels(handle.artifact().path)
 
     def features(self, handle: Handle) -> Features:
         """Look into features; waits for them."""

@@ -14,6 +14,7 @@ from typing import Any
 from w2s_ray.config.load import Study, at_point, expand
 from w2s_ray.config.schema import Cell
 from w2s_ray.config.search import Objective, Point, SearchSpec, SelectOn
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.errors import FitError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.metrics import score
@@ -74,8 +75,8 @@ def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float],
     trained = {"weak": ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])}
     if not spec.of_weak_alone:
         trained["student"] = cell.method.run(ctx, task).student
-    said = {name: ctx.labels(ctx.predict(model, rows)) for name, model in trained.items()}
-    known = said["weak"] if truth is None else ctx.labels(truth)
+    said = {name: ctx.said(ctx.predict(model, rows)) for name, model in trained.items()}
+    known = said["weak"] if truth is None else ctx.said(truth)
     values = [_value(objective, trained[objective.of].handle, said[objective.of], known) for objective in spec.objective]
     return values, {name: str(model.handle.key) for name, model in trained.items()}
 
@@ -89,7 +90,7 @@ def _judged_on(task: Task, gold: Gold, select_on: SelectOn) -> tuple[Handle, Han
     return rows, truth
 
 
-def _value(objective: Objective, model: Handle, said: LabelSet, known: LabelSet) -> float:
+def _value(objective: Objective, model: Handle, said: LabelSet | Answers, known: LabelSet | Answers) -> float:
     if objective.metric == "seconds":
         return model.record().seconds
     found = score(said, known)
