@@ -101,7 +101,10 @@ class Fitted:
 
     def _tokens(self, data: Dataset) -> Tokens:
         tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
-        tokens.check_lengths(self.reader.positions, "this model")
+        positions = self.reader.positions
+        if positions is not None and data.kind == "generation":
+            positions -= self.recipe.answer_tokens  # the answer must fit too
+        tokens.check_lengths(positions, "this model")
         return tokens
 
 

@@ -201,6 +201,15 @@ def test_features_of_a_trained_choice_are_refused(llama: str, place: Place) -> N
         run(llama, place, data, [truth], one_step()).embed(data)
 
 
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(llama: str, place: Place) -> None:
+    """The toy model reads 64 tokens."""
+    data, truth = toy_answers(8)
+    fitted = run(llama, place, data, [truth], one_step(answer_tokens=10))
+    long = Dataset.of("toy", "x", "generation", (), ["long"], prompt=["w1 " * 58])
+    with pytest.raises(DataError, match="longer than the 54 tokens"):
+        fitted.predict(long)
+
+
 # ---- tokens
 
 
