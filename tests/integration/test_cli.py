@@ -23,6 +23,7 @@ from w2s_ray.reports.schema import parse
 from w2s_ray.study.results import config_digest
 
 COMMANDS = [(), ("run",), ("tune",), ("plan",), ("status",), ("why",), ("report",), ("methods",), ("data",), ("data", "show"), ("doctor",)]
+REAL = Path(__file__).parents[2] / "experiments/real/qwen2.5-7b_sciq.yaml"
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").rglob("*.yaml"))
 
 
@@ -174,12 +175,12 @@ def test_plan_counts_what_would_run(finished: Face) -> None:
 
 
 def test_plan_says_what_a_spread_fit_needs_and_a_fit_that_no_device_holds_is_refused(face: Face) -> None:
-    text = face.w2s("plan", str(EXPERIMENTS[0].parents[1] / "real" / "qwen2.5-7b_sciq.yaml"), "--store", str(face.store)).out
+    text = face.w2s("plan", str(REAL), "--store", str(face.store)).out
     assert "7.07 B parameters, 7.07 B of them trained; on each of 8 processes 71.0 of 80.0 GB can be filled" in text
     (taken,) = [line.split() for line in text.splitlines() if line.startswith("-> 2")]
     assert taken[1:3] == ["2", "32,768"]
     small = ("--set", "resources.strong.gpu_gb=24", "--set", "resources.strong.workers=2")
-    path = str(EXPERIMENTS[0].parents[1] / "real" / "qwen2.5-7b_sciq.yaml")
+    path = str(REAL)
     assert "refused: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit" in face.w2s("plan", path, "--store", str(face.store), *small).out
     ended = face.w2s("run", path, "--store", str(face.store), *small)
     assert ended.code == 2

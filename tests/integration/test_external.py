@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from studies import config, run
 
+from w2s_ray.config.load import anchored, expand
 from w2s_ray.core.answers import load_labels
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError
@@ -18,6 +19,7 @@ from w2s_ray.data.world import TASKS
 from w2s_ray.engine.store import open_store
 from w2s_ray.ops.external import labels_of
 from w2s_ray.ops.models import identify
+from w2s_ray.study.check import check_names
 
 SCIQ = Path(__file__).parents[3] / "shared" / "data" / "sciq"
 ROWS = {"labelled": 48, "pool": 64, "test": 64}
@@ -92,6 +94,8 @@ DATA = Dataset.of("t", "pool", "text", ("no", "yes"), ["a", "b", "c"], text=["x"
         ([0.25, 1, None], [[0.75, 0.25], [0, 1], None]),
         ([[0.3, 0.7], None, [1, 0]], [[0.3, 0.7], None, [1, 0]]),
         (["yes", "no", None], [[0, 1], [1, 0], None]),
+        (["1e-05", "0.7", "1"], [[1 - 1e-5, 1e-5], [0.3, 0.7], [0, 1]]),  # a table of texts
+        ([1, 0, 0.9], [[0, 1], [1, 0], [0.1, 0.9]]),
     ],
 )
 def test_what_a_column_may_hold(cells: list[Any], expected: list[Any]) -> None:
@@ -112,12 +116,37 @@ def test_numbers_of_classes_are_classes() -> None:
         ([0.5, "yes", 1], "is no class of these rows"),
         (["yse", "no", "no"], "did you mean 'yes'"),
         ([[0.2, 0.3, 0.5], [1, 0, 0], [1, 0, 0]], "a list of 3 probabilities; the rows have 2"),
-        ([0.5, 1.5, 0.2], "must be >= 0 and sum to 1"),
+        ([0.5, 1.5, 0.2], "which are no probabilities"),
+        ([0.5, float("inf"), 0.2], "is no class of these rows"),
+        ([[0.5, 0.5], ["a", "b"], [1, 0]], "which are no probabilities"),
+        ([[0.5, 0.5], [[0.5], [0.5]], [1, 0]], "which are no probabilities"),
     ],
 )
 def test_what_a_column_may_not_hold(cells: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         labels_of(DATA, cells, "p")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": {"weak": "world/nano", "strong": "labels:file:said.jsonl#p"}}, "models.strong: .* which no rows can teach"),
+        ({"methods": [{"type": "bootstrap", "ladder": ["labels:file:said.jsonl#p"]}]}, "methods bootstrap: .* which no rows can teach"),
+        ({"methods": ["bagging"]}, "trains several teachers"),
+    ],
+)
+def test_a_file_of_labels_is_a_weak_teacher_and_nothing_else(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_names(expand(write(tmp_path, test=True) | change, tmp_path))
+
+
+def test_its_place_is_kept_in_full(tmp_path: Path) -> None:
+    raw = write(tmp_path, test=True) | {"methods": [{"type": "bootstrap", "ladder": ["small"]}]}
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small/config.json").write_text("{}")
+    full = anchored(raw, tmp_path)
+    assert full["models"]["weak"] == f"labels:file:{tmp_path}/said.jsonl#p"
+    assert full["methods"][0]["ladder"] == [f"{tmp_path}/small"]
 
 
 def test_one_probability_is_of_two_classes() -> None:

@@ -71,7 +71,12 @@ def test_gold_answers_are_exact_matches_of_themselves(tmp_path: Path) -> None:
         ("generation", "naive", {"weak": {"loss": "entropy"}}, "train.weak: loss 'entropy'"),
         ("generation", "naive", {"strong": {"adapt": "probe"}}, "by its own head"),
         ("choice", "naive", {"weak": {"features": 0.5}}, "train.weak.features is 0.5"),
+        ("choice", "naive", {"strong": {"layer": 1}}, "train.strong.layer is 1"),
+        ("choice", "random_subspace", {}, "answered by the language model's own"),
         ("generation", "naive", {"strong": {"check": {"metric": "auroc"}}}, "accuracy alone"),
+        ("generation", {"type": "early_stop", "check": {"metric": "log_loss"}}, {}, "methods early_stop: check.metric is log_loss"),
+        ("generation", {"type": "bootstrap", "ladder": ["world/mini"]}, {"by_model": {"world/mini": {"adapt": "probe"}}}, "train.by_model world/mini.adapt"),
+        ("preference", "early_stop", {"strong": {"adapt": "probe"}}, "nothing to stop early"),
     ],
 )
 def test_what_does_not_suit_a_kind_is_refused_before_anything_runs(kind: str, method: Any, train: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -113,3 +118,41 @@ def test_a_trial_of_a_search_judges_every_kind(kind: str, tmp_path: Path) -> Non
     ((step, (accuracy,)),) = told
     assert step == 1
     assert 0 <= accuracy <= 1
+
+
+def test_a_study_may_mix_classes_and_answers(tmp_path: Path) -> None:
+    raw = config("naive", train={"weak": LM, "strong": LM}, grid={"task": [TASKS["choice"], TASKS["generation"]]})
+    from w2s_ray.engine.context import Context
+    from w2s_ray.engine.executor import InlineExecutor
+    from w2s_ray.engine.store import open_store
+    from w2s_ray.study.run import collect, run_cells
+
+    planned = expand(raw, tmp_path)
+    with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
+        collected = collect(planned, context, run_cells(planned, context))
+        assert collected is not None
+        assert len(collected.value["summary"]) == 2
+
+
+def test_held_out_rows_that_a_method_looks_at_must_be_there(tmp_path: Path) -> None:
+    raw = study("preference", {"type": "early_stop", "by": "heldout"}, task=TASKS["preference"] | {"heldout": 0})
+    with pytest.raises(ConfigError, match=r"task.heldout is 0; set it to a share above 0"):
+        check_names(expand(raw, tmp_path))
+
+
+def test_a_convention_that_stops_early_lets_probes_be(tmp_path: Path) -> None:
+    raw = study("preference", "probe", convention="eleuther", metric="accuracy", task=TASKS["preference"] | {"balance": False})
+    for role in ("weak", "strong"):
+        raw["train"][role] = raw["train"][role] | {"check": {"every": 3, "share": 0.2}}
+    raw["methods"] = ["probe", {"type": "probe_then_finetune", "hands_on": "head"}]
+    first = run(raw, tmp_path, str(tmp_path / "store"))
+    assert len(first.scores) == 2
+
+
+def test_a_search_through_an_oracle_is_one(tmp_path: Path) -> None:
+    from w2s_ray.config.load import searched
+
+    tune = {"space": {"train.strong.lr": {"log": [1e-4, 1e-2]}}}
+    with pytest.raises(ConfigError, match="early_stop is an oracle"):
+        searched(expand(study("preference", "early_stop", tune=tune), tmp_path))
+    searched(expand(study("preference", "early_stop", tune=tune | {"select_on": "gold"}), tmp_path))

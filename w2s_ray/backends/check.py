@@ -38,19 +38,29 @@ class Checks:
 
 @dataclass(frozen=True)
 class Best:
-    """Where the best checkpoint so far lies, beside the newest."""
+    """Where the best checkpoint so far lies, beside the newest: by turns in two places."""
 
     place: CheckpointPlace
+    turn: int
+
+    @staticmethod
+    def of(place: CheckpointPlace, looks: Sequence[dict[str, float]]) -> Best:
+        """That of these looks: its turn is how often one was better than all before."""
+        best, turn = float("-inf"), 0
+        for look in looks:
+            if look["score"] > best:
+                best, turn = look["score"], 1 - turn
+        return Best(place, turn)
 
     @property
     def scratch(self) -> Path:
         return self.place.scratch
 
     def fetch(self, name: str) -> Path | None:
-        return self.place.fetch(f"best-{name}")
+        return self.place.fetch(f"best{self.turn}-{name}")
 
     def keep(self, name: str, file: Path) -> None:
-        self.place.keep(f"best-{name}", file)
+        self.place.keep(f"best{self.turn}-{name}", file)
 
 
 def kept_out(ids: Ids, share: float) -> Ids:
@@ -67,7 +77,9 @@ def every_steps(check: Check, total: int) -> int:
 
 
 def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
-    """The metric of what is said, by the mean of the teachers that speak; larger is better."""
+    """The metric of what is said, by the mean of the teachers that speak; larger is better. Texts have no mean."""
+    if len(teachers) > 1 and not isinstance(teachers[0], LabelSet):
+        raise ConfigError("check: answers of several teachers cannot be looked at together, for texts have no mean; leave check out")
     truth = teachers[0].align(said.ids)
     if isinstance(truth, LabelSet) and len(teachers) > 1:
         probs_NMK = LabelSet.stack([truth, *(t for t in teachers[1:] if isinstance(t, LabelSet))])

@@ -56,7 +56,7 @@ def _to(array: Int64s, device: torch.device) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """logits = W pooled(hidden states). The head has no bias and computes in fp32 (openai/weak-to-strong `weak_to_strong/model.py`)."""
+    """logits = W pooled(hidden states). The head has no bias, unless it began as a probe, and computes in fp32 (openai/weak-to-strong `weak_to_strong/model.py`)."""
 
     def __init__(self, backbone: Backbone, head: nn.Linear, recipe: Recipe, autocast: Autocast = nullcontext, *, kind: Kind = "text") -> None:
         super().__init__()

@@ -6,7 +6,8 @@ Shapes: N rows in the order of their ids, M teachers, K classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from w2s_ray.backends.gradients import Micro, step_loss
 from w2s_ray.backends.models import load_tokenizer, pad_id, shape_of
 from w2s_ray.backends.optimizer import build_adamw, clip, lr_factor, set_lr
 from w2s_ray.backends.placement import halving, out_of_memory, settled
-from w2s_ray.backends.readers import SAID, Reader, build_reader
+from w2s_ray.backends.readers import Reader, build_reader
 from w2s_ray.backends.speed import utilisation
 from w2s_ray.backends.targets import Targets, join
 from w2s_ray.backends.tokens import Tokens, tokenise, tokenise_answered, tokenise_texts
@@ -36,7 +37,7 @@ from w2s_ray.blocks.linear import Probe
 from w2s_ray.blocks.losses.contract import LossFn
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers
-from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.dataset import SAID, Dataset
 from w2s_ray.core.errors import FitError, Interrupted
 from w2s_ray.core.ids import Ids, content_digest
 from w2s_ray.core.labels import LabelSet
@@ -252,10 +253,8 @@ class Loop:
         pending: list[Tensor] = []
         started = saved = time.monotonic()
         while not self.done:
-            try:
+            with self._halved_if_full():
                 pending.append(self._step(self.next_rows()))
-            except torch.OutOfMemoryError as error:
-                raise out_of_memory(error, self.tokens, self.resources) from error
             training.step += 1
             self.watch.beat()
             look = self.checks is not None and self.checks.due(training.step, self.total)
@@ -287,11 +286,14 @@ class Loop:
         assert self.checks is not None
         training = self.training
         self.watch.rest()
-        found = self.checks.look()
+        with self._halved_if_full():
+            found = self.checks.look()
         better = all(found > look["score"] for look in training.looks)
         training.looks.append({"step": training.step, "score": found})
         if better:
-            self.save(Best(place), digest)
+            # By turns in two places, and the newest checkpoint then knows of it: so the best that a checkpoint knows of is never written over before a later one does.
+            self.save(Best.of(place, training.looks), digest)
+            self.save(place, digest)
         self.watch.beat()
 
     def _return_to_best(self, place: CheckpointPlace, digest: str) -> None:
@@ -299,10 +301,20 @@ class Loop:
         training = self.training
         told = {name: getattr(training, name) for name in ("step", "losses", "counters", "resumed", "looks")}
         best = max(training.looks, key=lambda look: look["score"])
-        if best["step"] < training.step and not self._restore(Best(place), digest):
-            raise FitError(f"the weights of step {best['step']}, the best look of {len(training.looks)}, are no longer where they were kept; run the fit again")
+        if best["step"] < training.step and not (self._restore(Best.of(place, training.looks), digest) and training.step == best["step"]):
+            raise FitError(
+                f"the weights of step {best['step']:g}, the best look of {len(training.looks)}, are no longer where they were kept; run the fit again"
+            )
         for name, value in told.items():
             setattr(training, name, value)
+
+    @contextmanager
+    def _halved_if_full(self) -> Iterator[None]:
+        """Where memory runs out, say with how much it did."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(error, self.tokens, self.resources) from error
 
     def epoch(self, epoch: int) -> list[Rows]:
         lengths = self.tokens.lengths_N[self.rows]

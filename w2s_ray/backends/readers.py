@@ -9,12 +9,10 @@ from w2s_ray.backends.classifier import Classifier, build_classifier
 from w2s_ray.backends.devices import Autocast
 from w2s_ray.blocks.linear import Probe
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError
 
 Reader = Classifier | Answerer
-
-SAID: tuple[Kind, ...] = ("choice", "generation")  # by the language model's own words
 
 
 def build_reader(

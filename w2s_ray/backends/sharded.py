@@ -33,12 +33,12 @@ from w2s_ray.backends.models import load_tokenizer, pad_id, quiet, shape_of
 from w2s_ray.backends.optimizer import build_adamw
 from w2s_ray.backends.pieces import restore_pieces, save_pieces
 from w2s_ray.backends.placement import device_bytes, settled
-from w2s_ray.backends.readers import SAID, build_reader
+from w2s_ray.backends.readers import build_reader
 from w2s_ray.backends.tokens import Tokens
 from w2s_ray.backends.zero import Sharded, full_shape, loading, zero_config
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
 from w2s_ray.config.recipe import Layer, Recipe
-from w2s_ray.core.dataset import Dataset, Kind
+from w2s_ray.core.dataset import SAID, Dataset, Kind
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.resources import Resources

@@ -61,8 +61,9 @@ class Tokens:
 
     @property
     def answer_share(self) -> float:
-        """How much of a sequence is answer, at most: for so many tokens words are predicted."""
-        return float((1 - self.second_Q / self.lengths_Q).max(initial=0.0))
+        """For how many of a batch's tokens words are predicted, at most: from the first answer's start to the last one's end."""
+        longest = int(self.lengths_Q.max(initial=1))
+        return (longest - int(self.second_Q.min(initial=longest))) / longest
 
     def sequences(self, rows: Int64s) -> Int64s:
         """Those of these rows."""

@@ -44,7 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_of(raw: dict[str, Any]) -> dict[str, Any]:
     """The defaults of the convention that a raw config names."""
     name = raw.get("convention")
-    if name is not None and name not in PRESETS:
+    if name is not None and not (isinstance(name, str) and name in PRESETS):
         raise ConfigError(f"convention is {name!r}{closest(str(name), PRESETS)}; it must be one of {', '.join(PRESETS)}, or be left out")
     return PRESETS.get(str(name), {})
 
@@ -55,7 +55,8 @@ def with_its_loss(raw: dict[str, Any]) -> dict[str, Any]:
     train = raw.get("train")
     roles = [train, train.get("by_model")] if isinstance(train, dict) else []
     recipes = [recipe for group in roles if isinstance(group, dict) for recipe in group.values()]
-    for place in [*recipes, *raw.get("methods", ())] if name else []:
+    methods = raw.get("methods")
+    for place in [*recipes, *(methods if isinstance(methods, list) else ())] if name else []:
         loss = place.get("loss") if isinstance(place, dict) else None
         settings = {"type": loss} if isinstance(loss, str) else loss
         if isinstance(settings, dict) and settings.get("type") == "logconf":

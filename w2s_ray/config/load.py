@@ -162,16 +162,18 @@ def anchored(raw: dict[str, Any], base: Path) -> dict[str, Any]:
     if "by_model" in full.get("train", {}):
         full["train"]["by_model"] = {_in_full(name, base): fields for name, fields in full["train"]["by_model"].items()}
     for method in full["methods"]:
-        if isinstance(method, dict) and "models" in method:
-            method["models"] = [_in_full(name, base) for name in method["models"]]
+        for listed in ("models", "ladder"):
+            if isinstance(method, dict) and listed in method:
+                method[listed] = [_in_full(name, base) for name in method[listed]]
     return full
 
 
 def _in_full(name: Any, base: Path) -> Any:
     """`file:rows.jsonl` and folders of models; other names mean the same everywhere."""
     kind, colon, place = str(name).rpartition(":")
-    if kind == "file":
-        return f"file:{(base / Path(place).expanduser()).resolve()}"
+    if kind in ("file", "labels:file"):
+        path, mark, column = place.partition("#")
+        return f"{kind}:{(base / Path(path).expanduser()).resolve()}{mark}{column}"
     if kind in ("", "path", "untrained", "untrained:path") and (base / Path(place).expanduser() / "config.json").is_file():
         return f"{kind}{colon}{(base / Path(place).expanduser()).resolve()}"
     return name
@@ -187,6 +189,11 @@ def searched(study: Study) -> SearchSpec:
     if len(study.config.methods) > 1 and not spec.of_weak_alone:
         names = [str(method.label) for method in study.config.methods]  # type: ignore[attr-defined]  # plug-ins are MethodParams
         raise ConfigError(f"methods: {names} are several, but a search is of one; keep one, as with --set 'methods=[{names[0]}]'")
+    oracles = [str(cell.method.label) for cell in study.cells if cell.method.oracle]
+    if oracles and spec.select_on != "gold" and not spec.of_weak_alone:
+        raise ConfigError(
+            f"tune.select_on: {spec.select_on}, but {oracles[0]} is an oracle, so that gold of the test rows decides all the same; set select_on: gold, or search another method"
+        )
     untuned = {key: value for key, value in study.raw.items() if key != "tune"}
     for point in spec.corners():
         *_, (key, value) = point.items()

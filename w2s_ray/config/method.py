@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
-from w2s_ray.config.recipe import Loss
+from w2s_ray.config.recipe import Check, Loss
 from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import build
@@ -25,6 +25,7 @@ class MethodParams(Frozen):
         """The name in tables."""
         return self.name or str(getattr(self, "type", ""))
 
+    trains_teachers: ClassVar[bool] = False  # several of one model, which a file of labels is not
     refuses: ClassVar[Mapping[Kind, str]] = {}  # kinds of rows that it makes no sense for, and why
 
     @property
@@ -34,8 +35,23 @@ class MethodParams(Frozen):
 
     @property
     def other_models(self) -> tuple[str, ...]:
-        """Models that the method trains beside the weak and the strong one."""
+        """Models that the method trains beside the weak and the strong one, as teachers or as students."""
+        return self.other_students
+
+    @property
+    def other_students(self) -> tuple[str, ...]:
+        """Those of them that are finetuned as the strong one is."""
         return ()
+
+    @property
+    def looks(self) -> Check | None:
+        """The early stopping that the method asks of the student."""
+        return None
+
+    @property
+    def needs_heldout(self) -> bool:
+        """Whether it looks at the labelled half's held-out rows."""
+        return False
 
 
 TEXTS = "it works with class probabilities, and answers that are generated are texts; use task.format: choice"

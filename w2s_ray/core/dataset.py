@@ -29,6 +29,7 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
     "choice": ("prompt", "choices"),
     "generation": ("prompt",),
 }
+SAID: tuple[Kind, ...] = ("choice", "generation")  # answered by a language model's own words
 # Which of them a recipe's prompt goes around.
 PROMPTED: dict[Kind, tuple[str, ...]] = {
     "text": ("text",),

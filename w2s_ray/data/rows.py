@@ -81,7 +81,7 @@ def _row(number: int, raw: RawRow, fmt: Format, columns: Columns, seed: int) -> 
     example = fmt.example(cells, partial(unit_hash, seed, "format", content))
     if example is None:
         return None
-    shared = {column: _name(cells, column) for column in SHARED if column in cells}
+    shared = {column: name_of(cells, column) for column in SHARED if column in cells}
     if isinstance(fmt, SharesPassages) and fmt.group and columns.get("group") == columns[fmt.group]:
         shared["group"] = fmt.passage(cells)
     unit = f"group {content_id(shared['group'])}" if "group" in shared else f"row {content}"
@@ -96,7 +96,7 @@ def _cell(raw: RawRow, name: str | tuple[str, ...]) -> object:
     return raw[name]
 
 
-def _name(cells: Mapping[str, object], column: str) -> str:
+def name_of(cells: Mapping[str, object], column: str) -> str:
     """A shared column as text; 7.0, which is how a table with gaps stores 7, is "7"."""
     value = cells[column]
     if isinstance(value, float) and value.is_integer():

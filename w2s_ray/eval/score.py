@@ -122,7 +122,8 @@ def _write_predictions(path: Path, gold: Labels, arms: dict[str, Labels], pool_g
 def _columns(split: str, gold: Labels, said: dict[str, Labels]) -> dict[str, Any]:
     """Gold, and what each said of whom it is known: class (-1 where one abstains) and probabilities, or the text."""
     ids = scored_ids(gold)
-    columns: dict[str, Any] = {"split": [split] * len(ids), "id": ids.tolist(), "gold": gold.align(ids).hard_N}
+    truth = gold.align(ids)
+    columns: dict[str, Any] = {"split": [split] * len(ids), "id": ids.tolist(), "gold" if isinstance(truth, LabelSet) else "gold_text": truth.hard_N}
     for who, labels in said.items():
         aligned = labels.align(ids)
         if isinstance(aligned, LabelSet):
@@ -136,7 +137,7 @@ def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
 
     table = table.filter(pc.equal(table["split"], "test"))
     what = "class" if "student_class" in table.column_names else "text"
-    gold_N = table["gold"].to_numpy()
+    gold_N = table["gold" if what == "class" else "gold_text"].to_numpy()
     arms = [measured(metric, table[f"{arm}_{what}"].to_numpy(), _probs(table, arm), gold_N) if f"{arm}_{what}" in table.column_names else None for arm in ARMS]
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
     floor, student, ceiling = arms

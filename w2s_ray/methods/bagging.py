@@ -19,6 +19,7 @@ from w2s_ray.ops.verbs import Verbs
 class Bagging(MethodParams):
     """Several weak teachers, each trained on rows drawn for it, label the pool together."""
 
+    trains_teachers: ClassVar[bool] = True
     refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["bagging"] = "bagging"
     members: int = Field(8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one")

@@ -24,6 +24,7 @@ from w2s_ray.ops.verbs import Verbs
 class Boosting(MethodParams):
     """Weak teachers in turn, each with more weight on what the one before it got wrong (AdaBoost, SAMME)."""
 
+    trains_teachers: ClassVar[bool] = True
     refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["boosting"] = "boosting"
     members: int = Field(4, ge=1, description="how many teachers")

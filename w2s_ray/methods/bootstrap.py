@@ -18,7 +18,7 @@ class Bootstrap(MethodParams):
     ladder: tuple[str, ...] = Field(min_length=1, description="models between the weak and the strong one, the smallest first, finetuned as the strong one is")
 
     @property
-    def other_models(self) -> tuple[str, ...]:
+    def other_students(self) -> tuple[str, ...]:
         return self.ladder
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:

@@ -27,6 +27,14 @@ class EarlyStop(MethodParams):
     check: Check = Field(default_factory=Check)
 
     @property
+    def looks(self) -> Check:
+        return self.check
+
+    @property
+    def needs_heldout(self) -> bool:
+        return self.by == "heldout"
+
+    @property
     def oracle(self) -> bool:
         return self.by == "gold"
 

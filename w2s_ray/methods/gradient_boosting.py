@@ -22,6 +22,7 @@ from w2s_ray.ops.verbs import Verbs
 class GradientBoosting(MethodParams):
     """Weak teachers in turn, each trained on the residual of those before it."""
 
+    trains_teachers: ClassVar[bool] = True
     refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["gradient_boosting"] = "gradient_boosting"
     members: int = Field(4, ge=1, description="how many teachers")

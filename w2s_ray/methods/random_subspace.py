@@ -20,7 +20,11 @@ from w2s_ray.ops.verbs import Verbs
 class RandomSubspace(MethodParams):
     """Several weak teachers, each with a head on some of the hidden dimensions or on another layer, label the pool together."""
 
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
+    trains_teachers: ClassVar[bool] = True
+    refuses: ClassVar[Mapping[Kind, str]] = {
+        "generation": TEXTS,
+        "choice": "its members differ in what their heads read, and a choice is answered by the language model's own; use bagging, or task.format: choices",
+    }
     type: Literal["random_subspace"] = "random_subspace"
     members: int = Field(8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one")
     features: float = Field(0.5, gt=0, le=1, description="share of the hidden dimensions that each reads (Sang et al.: .1 to .7)")

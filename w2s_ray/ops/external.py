@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.ids import as_ids
-from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.labels import SUM_TOLERANCE, LabelSet
 from w2s_ray.core.models import ModelRef
 from w2s_ray.core.plugins import closest
 from w2s_ray.engine.execute import Work
@@ -52,7 +54,12 @@ def params_of(model: ModelRef) -> tuple[JSON, JSON]:
 
 def knows_any(model: ModelRef, ids: list[str]) -> bool:
     """Whether the file has a label for one of these rows."""
-    return not set(ids).isdisjoint(said for said, _ in _cells(Path(model.path), params_of(model)[0]["column"]))
+    return not _ids(model.path, model.identity).isdisjoint(ids)
+
+
+@lru_cache(maxsize=8)
+def _ids(path: str, identity: str) -> frozenset[str]:
+    return frozenset(said for said, _ in _cells(Path(path), identity.partition("@")[2].partition("#")[2]))
 
 
 def run(work: Work) -> JSON:
@@ -69,39 +76,50 @@ def run(work: Work) -> JSON:
     return {"rows": len(data)}
 
 
-def _cell(value: Any) -> Any:
-    """None for nothing; a number that a table of texts holds is a number."""
-    if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
-        return None
-    if isinstance(value, str) and "." in value:
-        with suppress(ValueError):
-            return float(value)
-    return value
-
-
 def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet:
-    """Cells as soft labels."""
-    spoken = [cell for cell in cells if cell is not None]
-    if spoken and all(isinstance(cell, (list, tuple)) for cell in spoken):
+    """Cells as soft labels. Nothing is None; numbers may be spelled out, as a table of texts has them."""
+    if any(isinstance(cell, (list, tuple)) for cell in cells):
         return _from_lists(data, cells, column)
-    if spoken and all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in spoken) and any(cell != int(cell) for cell in spoken):
-        if data.num_classes != 2:
-            raise DataError(
-                f"column {column!r} holds numbers between 0 and 1, which tell two classes apart; the rows have {data.num_classes}: give a list of probabilities a row"
-            )
-        return _from_lists(data, [None if cell is None else [1 - cell, cell] for cell in cells], column)
-    return LabelSet.hard(data.ids, [-1 if cell is None else _class(cell, data, column) for cell in cells], data.num_classes, source="external")
+    numbers = [_number(cell) for cell in cells]
+    whole = all(number is None or number == round(number) for number in numbers)
+    if whole or any(number is None and cell is not None for number, cell in zip(numbers, cells, strict=True)):
+        return LabelSet.hard(data.ids, [-1 if cell is None else _class(cell, data, column) for cell in cells], data.num_classes, source="external")
+    if data.num_classes != 2:
+        raise DataError(
+            f"column {column!r} holds numbers between 0 and 1, which tell two classes apart; the rows have {data.num_classes}: give a list of probabilities a row"
+        )
+    return _from_lists(data, [None if number is None else [1 - number, number] for number in numbers], column)
 
 
 def _from_lists(data: Dataset, cells: list[Any], column: str) -> LabelSet:
-    wrong = next((cell for cell in cells if cell is not None and len(cell) != data.num_classes), None)
-    if wrong is not None:
-        raise DataError(
-            f"column {column!r} holds a list of {len(wrong)} probabilities; the rows have {data.num_classes} classes, in the order {', '.join(data.classes)}"
-        )
+    rows = [None if cell is None else _distribution(cell, data, column) for cell in cells]
     uniform = [1 / data.num_classes] * data.num_classes
-    probs_NK = np.array([uniform if cell is None else cell for cell in cells], dtype=np.float64)
-    return LabelSet.of(data.ids, probs_NK, mask_N=[cell is not None for cell in cells], source="external")
+    probs_NK = np.array([uniform if row is None else row for row in rows], dtype=np.float64)
+    return LabelSet.of(data.ids, probs_NK, mask_N=[row is not None for row in rows], source="external")
+
+
+def _distribution(cell: Any, data: Dataset, column: str) -> list[float]:
+    parts = [_number(part) for part in cell] if isinstance(cell, (list, tuple)) else [None]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or min(known) < 0 or abs(sum(known) - 1) > SUM_TOLERANCE:
+        shown = str(cell)[:60]
+        raise DataError(
+            f"column {column!r} holds {shown}, which are no probabilities; they must be at least 0 and sum to 1, or one number from 0 to 1 for class {data.classes[-1]!r}"
+        )
+    if len(known) != data.num_classes:
+        raise DataError(
+            f"column {column!r} holds a list of {len(known)} probabilities; the rows have {data.num_classes} classes, in the order {', '.join(data.classes)}"
+        )
+    return known
+
+
+def _number(cell: Any) -> float | None:
+    """A finite number, also one that is spelled out."""
+    if isinstance(cell, bool) or not isinstance(cell, (int, float, str)):
+        return None
+    with suppress(ValueError):
+        return float(cell) if isfinite(float(cell)) else None
+    return None
 
 
 def _class(cell: Any, data: Dataset, column: str) -> int:
@@ -114,8 +132,9 @@ def _class(cell: Any, data: Dataset, column: str) -> int:
 
 
 def _cells(path: Path, column: str) -> Iterator[tuple[str, Any]]:
-    """id -> what is said of it."""
+    """id -> what is said of it, None for nothing."""
     from w2s_ray.data.files import read_file
+    from w2s_ray.data.rows import name_of
 
     seen: list[str] = []
     for number, row in enumerate(read_file(path), 1):
@@ -124,6 +143,7 @@ def _cells(path: Path, column: str) -> Iterator[tuple[str, Any]]:
                 raise DataError(
                     f"{path.name} row {number} has no column {needed!r}{closest(needed, row)}; labels need {ID!r} and the column that #COLUMN names"
                 )
-        seen.append(str(row[ID]))
-        yield seen[-1], _cell(row[column])
+        seen.append(name_of(row, ID))
+        value = row[column]
+        yield seen[-1], None if value is None or value == "" or (isinstance(value, float) and np.isnan(value)) else value
     as_ids(seen)  # refuses ids that stand twice

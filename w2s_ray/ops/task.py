@@ -27,7 +27,7 @@ class Learner:
 
     def as_probe(self, **changes: Any) -> Learner:
         """A linear probe on the model's frozen features, by cross-entropy."""
-        return self.with_recipe(adapt="probe", loss=Recipe().loss, **changes)
+        return replace(self, recipe=self.recipe.model_copy(update={"adapt": "probe", "loss": Recipe().loss, "check": None, **changes}))
 
     def started_from(self, other: Learner) -> Learner:
         """With the other's weights and one's own recipe."""

@@ -126,6 +126,8 @@ class Verbs:
             raise ConfigError(
                 "check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use adapt: full or lora, or leave check out"
             )
+        if probe and "head" in more:
+            raise ConfigError("hands_on is head with adapt: probe; a probe is solved, so it starts from nothing: use adapt: full or lora, or hands_on: labels")
         taught = labels if isinstance(labels, Handle) else tuple(labels)
         base = {} if learner.base is None else {"base": learner.base}
         inputs = {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught, **base, **more}

@@ -15,7 +15,7 @@ def comparisons_section(results: Results) -> str:
     if found is None:
         return ""
     scale = scale_of(results)
-    rows = [*(_paired(results, row, scale) for row in found.pairs), *(_overall(row, scale) for row in found.overall)]
+    rows = [*(_paired(results, row, scale) for row in found.pairs), *(_overall(results, row, scale) for row in found.overall)]
     numbers = (f"{scale.differences} [95 %]", "better, worse, equal", "seeds", "p", "p (Holm)", "difference in gap recovered")
     header = ("method", "against", "task", "weak → strong", *numbers)
     shown = table(header, rows, numbers_from=4) if rows else "No method could be compared."
@@ -29,9 +29,21 @@ def _paired(results: Results, row: PairedRow, scale: Scale) -> tuple[str, ...]:
     return (row.method + marks[0], row.baseline + marks[1], row.task, f"{row.weak} → {row.strong}", *_numbers(row, counted, scale))
 
 
-def _overall(row: OverallRow, scale: Scale) -> tuple[str, ...]:
+def _overall(results: Results, row: OverallRow, scale: Scale) -> tuple[str, ...]:
+    marks = [_mark(results, name) for name in (row.method, row.baseline)]
     tasks = "1 task" if row.num_tasks == 1 else f"{row.num_tasks} tasks"
-    return (row.method, row.baseline, f"all: {tasks}", f"{row.num_groups} rows, {row.num_cells} cells", *_numbers(row, str(row.num_seeds), scale))
+    return (
+        row.method + marks[0],
+        row.baseline + marks[1],
+        f"all: {tasks}",
+        f"{row.num_groups} rows, {row.num_cells} cells",
+        *_numbers(row, str(row.num_seeds), scale),
+    )
+
+
+def _mark(results: Results, method: str) -> str:
+    """Of a method that saw gold anywhere."""
+    return f" {GOLD_MARK}" * any(results.saw_gold(group) for group in results.groups if group[0] == method)
 
 
 def _numbers(row: Comparison, seeds: str, scale: Scale) -> tuple[str, ...]:
@@ -68,10 +80,10 @@ def in_brief(results: Results) -> list[str]:
     if results.comparisons is None:
         return []
     rows: list[PairedRow] | list[OverallRow] = results.comparisons.overall or results.comparisons.pairs
-    return [_brief(row, scale_of(results)) for row in rows] if len(rows) <= MOST_BRIEF else []
+    return [_brief(results, row, scale_of(results)) for row in rows] if len(rows) <= MOST_BRIEF else []
 
 
-def _brief(row: Comparison, scale: Scale) -> str:
+def _brief(results: Results, row: PairedRow | OverallRow, scale: Scale) -> str:
     cells = row.wins + row.losses + row.ties
     difference = scale.lead_with_interval(row.difference, scale.unit)
-    return f"{scale.name[0].upper()}{scale.name[1:]}, {row.method} − {row.baseline}: {difference}, better in {row.wins} of {cells} cells."
+    return f"{scale.name[0].upper()}{scale.name[1:]}, {row.method}{_mark(results, row.method)} − {row.baseline}{_mark(results, row.baseline)}: {difference}, better in {row.wins} of {cells} cells."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from w2s_ray.reports.comparisons import comparisons_section
@@ -10,7 +11,7 @@ from w2s_ray.reports.schema import Cell, Results, SummaryRow, parse
 from w2s_ray.reports.sizes import COLUMNS, CSV_FILE, PICTURE, size_rows
 from w2s_ray.reports.sweep import sweep_section
 from w2s_ray.reports.table import line, table
-from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SELECTED, Scale, duration, gap_recovered, percent, ratio, scale_of, seeds
+from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SAW_GOLD, SELECTED, Scale, duration, gap_recovered, percent, ratio, scale_of, seeds
 
 PLACEMENT_MARK = "‡"
 NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
@@ -26,6 +27,7 @@ def report(results: Mapping[str, Any]) -> str:
         comparisons_section(checked),
         sweep_section(checked),
         _excluded(checked),
+        _stages(checked),
         _sizes(checked),
         _seed_table(checked),
         _keys(checked),
@@ -74,7 +76,7 @@ def _notes(results: Results) -> list[str]:
     if undefined >= NOTABLE_UNDEFINED:
         notes.append(f"Up to {percent(undefined)} of an interval's draws had no positive gap and were left out: that interval is optimistic.")
     if any(results.saw_gold(row.group) for row in results.summary):
-        notes.append(f"{GOLD_MARK} The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows.")
+        notes.append(f"{GOLD_MARK} {SAW_GOLD}")
     if any(len(row.placements) > 1 for row in results.summary):
         notes.append(f"{PLACEMENT_MARK} The seeds ran on different placements, which perturbs numerics.")
     return notes
@@ -99,8 +101,23 @@ def _seed_table(results: Results) -> str:
 
 
 def _seed_row(cell: Cell, scale: Scale) -> tuple[str, ...]:
-    names = (cell.method, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell))
+    names = (cell.method + f" {GOLD_MARK}" * cell.gold_supervised, cell.task, f"{cell.weak} → {cell.strong}", str(cell.seed), _status(cell))
     return (*names, scale.show(cell.floor), scale.show(cell.student), scale.show(cell.ceiling), ratio(cell.pgr), str(cell.num_test))
+
+
+def _stages(results: Results) -> str:
+    """Students in turn: means over seeds of each one's accuracy, and of its labels'."""
+    rows = []
+    for group, cells in results.groups.items():
+        told = [cell.stages for cell in cells if cell.stages]
+        for place in range(min(map(len, told), default=0)):
+            here = [stages[place] for stages in told]
+            accuracies = (fmean(stage.labels for stage in here), fmean(stage.student for stage in here))
+            rows.append((group[0], group[1], f"{group[2]} → {group[3]}", str(place + 1), here[0].name, str(len(here)), *map(percent, accuracies)))
+    if not rows:
+        return ""
+    header = ("method", "task", "weak → strong", "stage", "student", "seeds", "accuracy of its labels", "its test accuracy")
+    return f"## Students in turn\n\n{table(header, rows, numbers_from=5)}"
 
 
 def _sizes(results: Results) -> str:

@@ -45,6 +45,14 @@ class Size(_Open):
     )
 
 
+class Stage(_Open):
+    """One of several students in turn; always in accuracy."""
+
+    name: str = Field(description="its model, or what it is called")
+    labels: float = Field(ge=0, le=1, description="of the labels that it learned from, on the pool")
+    student: float = Field(ge=0, le=1, description="of the student, on the test rows")
+
+
 class Cell(_Names):
     """One method, task, pair of models and seed."""
 
@@ -61,6 +69,7 @@ class Cell(_Names):
     reason: str = Field("", description="why the status is not `ok`, as a sentence")
     gold_supervised: bool = Field(False, description="the student saw gold labels of rows that a weak-to-strong student would not")
 
+    stages: list[Stage] = Field(default_factory=list, description="of a method that trains students in turn: each of them, the last one the student")
     sizes: list[Size] = Field(
         default_factory=list, description="of an ensemble: its labels for each number of members; looks at the pool's gold, so nothing is chosen by it"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from w2s_ray.reports.schema import Results, Sweep, SweepPair
 from w2s_ray.reports.table import line, table
-from w2s_ray.reports.wording import NOTHING, Scale, no_ratio, ratio, scale_of
+from w2s_ray.reports.wording import GOLD_MARK, NOTHING, Scale, no_ratio, ratio, scale_of
 
 COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr")
 CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
@@ -26,15 +26,21 @@ def sweep_section(results: Results) -> str:
         f"Gap recovered, the median over seeds, with the student's mean test {scale.name}. The median over runs is that of OpenAI's notebook: each run against the "
         f"means over seeds of floor and ceiling, without the rule for `no gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
     )
-    return "\n\n".join(["## Weak and strong models", note, *(_ladder(entry, scale) for entry in results.sweep)])
+    return "\n\n".join(["## Weak and strong models", note, *(_ladder(results, entry, scale) for entry in results.sweep)])
 
 
-def _ladder(entry: Sweep, scale: Scale) -> str:
+def _ladder(results: Results, entry: Sweep, scale: Scale) -> str:
     weak, strong, pairs = _axes(entry)
     rows = [(w, *(_shown(pairs.get((w, s)), scale) for s in strong)) for w in weak]
     runs = "1 run" if entry.num_runs_openai == 1 else f"{entry.num_runs_openai} runs"
     median = f"Median over {runs}: {ratio(entry.median_pgr_openai)}." if entry.num_runs_openai else "No run has a ceiling above its floor."
-    return "\n\n".join([f"### {line(entry.method)}, {line(entry.task)}", table(("weak ↓ strong →", *strong), rows, numbers_from=1), median])
+    return "\n\n".join(
+        [f"### {line(entry.method)}{_mark(results, entry)}, {line(entry.task)}", table(("weak ↓ strong →", *strong), rows, numbers_from=1), median]
+    )
+
+
+def _mark(results: Results, entry: Sweep) -> str:
+    return f" {GOLD_MARK}" * any(results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)) for pair in entry.pairs)
 
 
 def _axes(entry: Sweep) -> tuple[list[str], list[str], dict[tuple[str, str], SweepPair]]:
@@ -62,13 +68,14 @@ def write_sweep(folder: Path, results: Results) -> None:
             for pair in entry.pairs:
                 arms = (pair.floor, pair.student, pair.ceiling)
                 writer.writerow((entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *arms, pair.pgr))
-    _draw(folder / PICTURE, results.sweep[:MOST_MAPS], scale_of(results))
+    _draw(folder / PICTURE, results)
 
 
-def _draw(path: Path, entries: list[Sweep], scale: Scale) -> None:
+def _draw(path: Path, results: Results) -> None:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
+    entries, scale = results.sweep[:MOST_MAPS], scale_of(results)
     columns = min(len(entries), MAPS_A_ROW)
     rows = -(-len(entries) // columns)
     widest, highest = (max(len(_axes(entry)[axis]) for entry in entries) for axis in (1, 0))
@@ -77,6 +84,7 @@ def _draw(path: Path, entries: list[Sweep], scale: Scale) -> None:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, entry in zip(panels, entries, strict=False):
         image = _map(axes, entry, scale)
+        axes.set_title(f"{_short(entry.method)}{_mark(results, entry)}, {_short(entry.task)}", fontsize="small")
     for axes in panels[len(entries) :]:
         axes.set_axis_off()
     figure.colorbar(image, ax=panels, label="gap recovered", extend="both")
@@ -98,7 +106,6 @@ def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
     axes.set_yticks(range(len(weak)), map(_short, weak), fontsize="x-small")
     axes.set_xlabel("strong", fontsize="small")
     axes.set_ylabel("weak", fontsize="small")
-    axes.set_title(f"{_short(entry.method)}, {_short(entry.task)}", fontsize="small")
     return image
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2s_ray.reports.comparisons import in_brief
 from w2s_ray.reports.schema import Group, Results, SummaryRow, parse
-from w2s_ray.reports.wording import NOTHING, SELECTED, Scale, gap_recovered, scale_of, seeds
+from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SAW_GOLD, SELECTED, Scale, gap_recovered, scale_of, seeds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +36,7 @@ def summary_table(results: Mapping[str, Any]) -> Table:
             table.add_row(Text(_heading(setting, varying)))
         for group, numbers in rows.items():
             if group[1:] == setting:
-                table.add_row(Text("  " * bool(varying) + group[0]), *numbers)
+                table.add_row(Text("  " * bool(varying) + group[0] + f" {GOLD_MARK}" * checked.saw_gold(group)), *numbers)
     return table
 
 
@@ -74,4 +74,5 @@ def _caption(results: Results) -> str:
     other_metric = "" if results.metric == "accuracy" else f" All is in {scale_of(results).name}."
     tuned = f" The recipe was tuned, {SELECTED[results.tuned.select_on]}." if results.tuned else ""
     told = f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{other_metric}{tuned}"
-    return "\n".join([told, *in_brief(results)])
+    marked = [f"{GOLD_MARK} {SAW_GOLD}"] if any(map(results.saw_gold, results.groups)) else []
+    return "\n".join([told, *in_brief(results), *marked])

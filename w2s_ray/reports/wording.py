@@ -8,6 +8,7 @@ from w2s_ray.reports.schema import Difference, MeanScore, Results, SummaryRow, S
 
 NOTHING = "–"
 GOLD_MARK = "†"  # the student saw gold labels
+SAW_GOLD = "The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows."
 
 # What a recipe that a search found was selected on.
 SELECTED = {

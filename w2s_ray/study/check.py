@@ -9,20 +9,22 @@ from typing import Any
 
 from w2s_ray.backends.memory import GB, settle
 from w2s_ray.config.load import Study
+from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role, StudyConfig
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
+from w2s_ray.ops.external import EXTERNAL
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.shapes import shape_of_name
 
-SAID: tuple[Kind, ...] = ("choice", "generation")
 SHORTEST = 64  # tokens of a longest row that is not known yet
 
 
 def check_names(study: Study) -> None:
     """Every model, data source and format of every cell, and whether they suit each other; raises the first mistake."""
+    _check_files_of_labels(study)
     for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)):
         identify(model, study.base)
     for model in dict.fromkeys(name for cell in study.cells for name in cell.config.train.by_model):
@@ -49,25 +51,57 @@ def check_names(study: Study) -> None:
 def _check_kinds(study: Study) -> None:
     """Refuse methods, losses and ways of adapting that make no sense for a task's kind of rows."""
     for cell in study.cells:
-        kind, weak, strong = format_of(cell.config.task).kind, cell.config.recipe("weak"), cell.config.recipe("strong")
-        label = cell.method.label
-        if kind in cell.method.refuses:
-            raise ConfigError(f"methods {label}: rows of kind {kind} do not suit it, for {cell.method.refuses[kind]}")
-        for place, recipe, loss in (("train.weak", weak, weak.loss), ("train.strong", strong, cell.method.loss or strong.loss)):
-            if kind == "generation" and getattr(loss, "type", "") != "xent":
-                raise ConfigError(
-                    f"{place}: loss {getattr(loss, 'type', '')!r} compares class probabilities, and answers that are generated are texts; leave the loss out, or use task.format: choice"
-                )
-            if kind in SAID and recipe.adapt == "probe":
-                raise ConfigError(
-                    f"{place}.adapt: probe cannot be used on rows of kind {kind}, which a language model answers by its own head; use full or lora"
-                )
-            if kind in SAID and recipe.features < 1:
-                raise ConfigError(f"{place}.features is {recipe.features:g}, but rows of kind {kind} are answered by a language model's own head; leave it out")
-            if kind == "generation" and recipe.check is not None and recipe.check.metric != "accuracy":
-                raise ConfigError(
-                    f"{place}.check.metric is {recipe.check.metric}, which needs class probabilities; answers that are generated have accuracy alone"
-                )
+        config, method = cell.config, cell.method
+        kind, label = format_of(config.task).kind, f"methods {method.label}"
+        if kind in method.refuses:
+            raise ConfigError(f"{label}: rows of kind {kind} do not suit it, for {method.refuses[kind]}")
+        if method.needs_heldout and not config.task.heldout:
+            raise ConfigError(f"{label} looks at held-out rows of the labelled half, and task.heldout is 0; set it to a share above 0, such as 0.1")
+        weak, strong = config.recipe("weak"), config.recipe("strong")
+        recipes = [("train.weak", weak, weak.loss), ("train.strong", strong, method.loss or strong.loss)]
+        students = [(name, config.train.of("strong", name)) for name in method.other_students]
+        teachers = [(name, config.train.of("weak", name)) for name in method.other_models if name not in method.other_students]
+        recipes += [(f"train.by_model {name}", recipe, method.loss or recipe.loss) for name, recipe in students]
+        recipes += [(f"train.by_model {name}", recipe, recipe.loss) for name, recipe in teachers]
+        for place, recipe, loss in recipes:
+            _check_recipe(kind, place, recipe, str(getattr(loss, "type", "")))
+        if method.looks is not None:
+            _check_recipe(kind, label, strong.model_copy(update={"check": method.looks}), "xent")
+
+
+def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
+    if recipe.check is not None and recipe.adapt == "probe":
+        raise ConfigError(
+            f"{place}: check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use adapt: full or lora, or check: null"
+        )
+    if kind not in SAID:
+        return
+    if kind == "generation" and loss != "xent":
+        raise ConfigError(
+            f"{place}: loss {loss!r} compares class probabilities, and answers that are generated are texts; leave the loss out, or use task.format: choice"
+        )
+    if recipe.adapt == "probe":
+        raise ConfigError(f"{place}.adapt: probe cannot be used on rows of kind {kind}, which a language model answers by its own head; use full or lora")
+    for name, default in (("features", 1.0), ("layer", -1)):
+        if getattr(recipe, name) != default:
+            raise ConfigError(f"{place}.{name} is {getattr(recipe, name)}, but rows of kind {kind} are answered by a language model's own head; leave it out")
+    if kind == "generation" and recipe.check is not None and recipe.check.metric != "accuracy":
+        raise ConfigError(
+            f"{place}: check.metric is {recipe.check.metric}, which needs class probabilities; answers that are generated have accuracy alone: set check.metric: accuracy, or check: null"
+        )
+
+
+def _check_files_of_labels(study: Study) -> None:
+    """They are a weak teacher, and nothing else."""
+    for cell in study.cells:
+        models, method = cell.config.models, cell.method
+        for key, name in (("models.strong", models.strong), *((f"methods {method.label}", name) for name in method.other_students)):
+            if EXTERNAL in name:
+                raise ConfigError(f"{key}: {name!r} is a file of labels, which no rows can teach; it can stand for models.weak alone")
+        if method.trains_teachers and models.weak.startswith(EXTERNAL):
+            raise ConfigError(
+                f"methods {method.label} trains several teachers, and models.weak is a file of labels; combine several files with model_mix and its models:"
+            )
 
 
 def check_rows(metric: str, prepared: Mapping[str, Any]) -> None:

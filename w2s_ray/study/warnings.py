@@ -13,6 +13,7 @@ from w2s_ray.reports.wording import SELECTED
 def warnings_of(study: Study) -> Iterator[str]:
     """One sentence a suspicion."""
     yield from _of_models(study)
+    yield from _of_recipes(study)
     if len(study.config.seeds) < 3:
         yield f"seeds: {list(study.config.seeds)} gives intervals that say little; three or more are better"
 
@@ -20,10 +21,26 @@ def warnings_of(study: Study) -> Iterator[str]:
 def warnings_of_search(study: Study) -> Iterator[str]:
     """The same of a search, which makes no table with intervals."""
     yield from _of_models(study)
+    yield from _of_recipes(study)
     if study.config.tune and study.config.tune.select_on == "gold":
         yield f"tune.select_on: gold; all that comes of it is marked as an {SELECTED['gold']}"
     if study.config.tuned and study.config.tuned.select_on == "gold":
         yield "tuned: the recipe that this search starts from was selected on gold labels of the test rows, so what comes of it keeps that mark"
+
+
+def _of_recipes(study: Study) -> Iterator[str]:
+    """Fields that vary and that `by_model` sets for the model in that role, so that they do not vary."""
+    varied = [*study.config.grid, *(study.config.tune.space if study.config.tune else ())]
+    for key in varied:
+        part, _, rest = key.partition(".")
+        role, _, field = rest.partition(".")
+        if part != "train" or role not in ("weak", "strong"):
+            continue
+        models = dict.fromkeys(getattr(cell.config.models, role) for cell in study.cells)
+        for model in models:
+            said = study.config.train.by_model.get(model)
+            if said is not None and field.partition(".")[0] in said.model_fields_set:
+                yield f"{key} varies, but train.by_model sets {field} of {model}, which stands; drop one of them"
 
 
 def _of_models(study: Study) -> Iterator[str]:

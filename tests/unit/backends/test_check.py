@@ -114,3 +114,43 @@ def test_several_teachers_are_judged_by_together() -> None:
     assert judge(Check(), said, [one, other]) == 1.0
     assert judge(Check(), said, [one]) == 0.5
     assert judge(Check(metric="log_loss"), said, [one, other]) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bests after the last checkpoint, then a kill; where numerics differ the second life need not find them again. What a checkpoint knows of stays whole."""
+    from w2s_ray.backends import check as module
+
+    scores = iter([0.1, 0.5, 0.6, 0.7, 0.2] + [0.0] * 50)
+    monkeypatch.setattr(module, "judge", lambda *args: next(scores))
+    monkeypatch.setattr("w2s_ray.backends.fit.judge", lambda *args: next(scores))
+    data, labels = noisy(60, 8)
+    stopped: list[int] = []
+
+    def stop(state: dict[str, Any]) -> None:
+        if state["step"] == 13 and not stopped:
+            stopped.append(13)
+            raise RuntimeError("killed without a word")
+
+    with pytest.raises(RuntimeError):
+        run(llama, place, check=(data, [labels]), progress=stop)
+    ended = run(llama, place, check=(data, [labels]), progress=stop)
+    best = max(ended.facts["looks"], key=lambda look: look["score"])
+    assert (best["step"], best["score"]) == (12, 0.7)
+
+
+def test_memory_that_runs_out_in_a_look_is_halved_too(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from w2s_ray.backends.fitted import Fitted
+
+    real, failed = Fitted.predict, []
+
+    def once(self: Fitted, data: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+        return real(self, data)
+
+    monkeypatch.setattr(Fitted, "predict", once)
+    data, labels = noisy(60, 8)
+    assert run(llama, place, check=(data, [labels])).facts["halvings"]

@@ -198,3 +198,20 @@ def test_how_many_rows_go() -> None:
     assert surplus(0.29, 100) == 29  # 28 if it were cut off: .29 * 100 is below 29 in binary
     assert surplus(0.99, 2) == 1
     assert most(np.array([0.2, 0.7, 0.7, 0.1, 0.7]), 2).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("cleaner", [Knn(k=7), Logistic(), TopoFilter(k_cc=9, k_zeta=7)], ids=lambda cleaner: cleaner.type)
+def test_which_text_of_a_pair_was_drawn_first_decides_nothing(cleaner):
+    """A preference's features are a difference: turned round, row by row, the labels that come out are turned round, and the same rows stay."""
+    rng = np.random.default_rng(5)
+    x_ND, p_N = rng.normal(size=(60, 4)), rng.random(60)
+    ids = [f"r{n:02}" for n in range(60)]
+    turn_N = rng.random(60) < 0.5
+    sign_N = np.where(turn_N, -1.0, 1.0)
+    one = Features.of(ids, x_ND, signed=True), LabelSet.of(ids, np.stack([1 - p_N, p_N], axis=1))
+    q_N = np.where(turn_N, 1 - p_N, p_N)
+    other = Features.of(ids, x_ND * sign_N[:, None], signed=True), LabelSet.of(ids, np.stack([1 - q_N, q_N], axis=1))
+    said, turned = cleaner.relabel(*one).probs_NK[:, 1], cleaner.relabel(*other).probs_NK[:, 1]
+    np.testing.assert_allclose(np.where(turn_N, 1 - turned, turned), said, atol=1e-6)
+    assert set(cleaner.keep(*one, 0.2)) == set(cleaner.keep(*other, 0.2))
+    assert len(cleaner.keep(*one, 0.2)) <= 48

@@ -31,23 +31,35 @@ Rows = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Voters:
-    """The rows that have a label and a weight, in the order of their ids, so that the order in which they came decides nothing."""
+    """The rows that have a label and a weight, in the order of their ids, so that the order in which they came decides nothing.
+
+    Where features are signed (a preference's), each row votes once more the other way round, after all: else which of two texts was drawn first would decide.
+    """
 
     ids: Ids
     array_ND: Rows
     probs_NK: Floats
     weight_N: Floats
+    turned: bool = False  # the second half are the first half's opposites
 
     @staticmethod
     def of(features: Features, labels: LabelSet) -> Voters:
         ids = np.sort(labels.ids[labels.mask_N & (labels.weight_N > 0)])
         if not len(ids):
             raise DataError(f"none of the {len(labels)} rows has a label with a weight above 0; there is nothing to clean by")
-        said = labels.align(ids)
-        return Voters(ids, features.align(ids).array_ND, said.probs_NK, said.weight_N)
+        said, array_ND = labels.align(ids), features.align(ids).array_ND
+        if not features.signed:
+            return Voters(ids, array_ND, said.probs_NK, said.weight_N)
+        both = np.concatenate([said.probs_NK, said.probs_NK[:, ::-1]])
+        return Voters(np.concatenate([ids, ids]), np.concatenate([array_ND, -array_ND]), both, np.concatenate([said.weight_N, said.weight_N]), turned=True)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def num_own(self) -> int:
+        """Rows, each counted once."""
+        return len(self) // 2 if self.turned else len(self)
 
     @property
     def class_N(self) -> npt.NDArray[np.int64]:
@@ -78,15 +90,17 @@ class Cleaner(Frozen):
     def relabel(self, features: Features, labels: LabelSet) -> LabelSet:
         """Each label replaced by the expected one."""
         voters = Voters.of(features, labels)
+        own = slice(voters.num_own)
         probs_NK = labels.probs_NK.copy()
-        probs_NK[positions(labels.ids, voters.ids)] = self.expect(voters, voters.array_ND)
+        probs_NK[positions(labels.ids, voters.ids[own])] = self.expect(voters, voters.array_ND[own])
         return LabelSet.of(labels.ids, probs_NK, mask_N=labels.mask_N, weight_N=labels.weight_N)
 
     def keep(self, features: Features, labels: LabelSet, contamination: float = 0.1) -> Ids:
         """The ids without the share of the rows whose labels are farthest from the expected ones."""
         voters = Voters.of(features, labels)
-        doubt_N = total_variation(self.expect(voters, voters.array_ND), voters.probs_NK)
-        return without(labels, voters.ids[most(doubt_N, surplus(contamination, len(voters)))])
+        own = slice(voters.num_own)
+        doubt_N = total_variation(self.expect(voters, voters.array_ND[own]), voters.probs_NK[own])
+        return without(labels, voters.ids[own][most(doubt_N, surplus(contamination, voters.num_own))])
 
 
 Clean = Annotated[SerializeAsAny[Cleaner], BeforeValidator(partial(build, "w2s_ray.cleaners"))]

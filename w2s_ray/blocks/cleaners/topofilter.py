@@ -41,12 +41,13 @@ class TopoFilter(Cleaner):
         voters = Voters.of(features, labels)
         survives_N = self.survivors(voters)
         inner = voters.only(survives_N)
-        missing = surplus(contamination, len(voters)) - (len(voters) - len(inner))
-        dropped = voters.ids[~survives_N]
+        own = int(survives_N[: voters.num_own].sum())
+        missing = surplus(contamination, voters.num_own) - (voters.num_own - own)
+        dropped = voters.ids[: voters.num_own][~survives_N[: voters.num_own]]
         if missing > 0:
             indices_Nk, _ = nearest(inner.array_ND, None, min(self.k_zeta, len(inner) - 1), itself=False)
             doubt_N = total_variation(neighbour_mean(indices_Nk, inner.probs_NK, inner.weight_N), inner.probs_NK)
-            dropped = np.concatenate([dropped, inner.ids[most(doubt_N, missing)]])
+            dropped = np.concatenate([dropped, inner.ids[:own][most(doubt_N[:own], missing)]])
         return without(labels, dropped)
 
     def survivors(self, voters: Voters) -> Bools:
@@ -54,7 +55,12 @@ class TopoFilter(Cleaner):
         if len(voters) == 1:
             return np.ones(1, dtype=np.bool_)
         indices_Nk, _ = nearest(voters.array_ND, None, min(self.k_cc, len(voters) - 1), itself=False)
-        return largest_components(indices_Nk, voters.class_N)
+        kept_N = largest_components(indices_Nk, voters.class_N)
+        if voters.turned:  # a row and its opposite stay or go together: ties between equal distances need not fall alike
+            half = voters.num_own
+            kept_N = np.tile(kept_N[:half] & kept_N[half:], 2)
+            kept_N |= not kept_N.any()
+        return kept_N
 
 
 def largest_components(indices_Nk: Indices, class_N: npt.NDArray[np.int64]) -> Bools:

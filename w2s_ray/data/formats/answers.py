@@ -6,6 +6,7 @@ import json
 from typing import ClassVar, Literal
 
 from w2s_ray.core.dataset import Kind
+from w2s_ray.core.errors import DataError
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.data.formats import Draw, Example, Row, text_of
 from w2s_ray.data.formats.choices import options_of, right_option
@@ -62,6 +63,8 @@ class Choice(_Answered):
     def example(self, row: Row, draw: Draw) -> Example:
         options = options_of(row)
         right = right_option(row["answer"], options)
+        if len(set(options)) < len(options):
+            raise DataError(f"column 'choices' holds {options}, of which two are equal, so that neither can be the likelier one; mend or drop the row")
         # In an order of their own, so that a place tells nothing: the authors of a dataset may put the right one first.
         shown = sorted(options, key=lambda option: draw(f"place of {option}"))
         return Example((f"Q: {text_of(row, 'question')} A:", json.dumps(shown, ensure_ascii=False)), str(shown.index(right)))
