@@ -16,6 +16,9 @@ from w2s_ray.engine.store import open_store
 
 OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ray's objects
 
+WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+_ours: set[str] = set()  # variables of the environment that were set here
+
 # What a worker of a remote cluster needs to know; its own machine knows the rest.
 FORWARDED = (
     "HF_HUB_OFFLINE",
@@ -44,8 +47,7 @@ def join(address: str | None, verbose: bool) -> bool:
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-    if local:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process more for each gang, to watch this machine leave
+    _watch_for_leaving(not local)
     try:
         ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
@@ -53,6 +55,19 @@ def join(address: str | None, verbose: bool) -> bool:
             f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray"
         ) from error
     return local
+
+
+def _watch_for_leaving(wanted: bool) -> None:
+    """Ray Train's watcher of machines that announce their leave: a process more for each gang, for nothing where there is this machine alone.
+
+    Unless the user says so, and again as it was for a cluster that this process joins later.
+    """
+    if not wanted and WATCHER not in os.environ:
+        os.environ[WATCHER] = "0"
+        _ours.add(WATCHER)
+    elif wanted and WATCHER in _ours:
+        os.environ.pop(WATCHER, None)
+        _ours.discard(WATCHER)
 
 
 def totals() -> dict[str, float]:
