@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,7 +19,6 @@ from w2s_ray.engine.store import open_store
 OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ray's objects
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
-_ours: set[str] = set()  # variables of the environment that were set here
 
 # What a worker of a remote cluster needs to know; its own machine knows the rest.
 FORWARDED = (
@@ -47,9 +48,9 @@ def join(address: str | None, verbose: bool) -> bool:
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-    _watch_for_leaving(not local)
     try:
-        ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
+        with _unwatched(local):
+            ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
         raise ResourceError(
             f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray"
@@ -57,17 +58,20 @@ def join(address: str | None, verbose: bool) -> bool:
     return local
 
 
-def _watch_for_leaving(wanted: bool) -> None:
-    """Ray Train's watcher of machines that announce their leave: a process more for each gang, for nothing where there is this machine alone.
+@contextmanager
+def _unwatched(local: bool) -> Iterator[None]:
+    """Start a local Ray without Ray Train's watcher of machines that announce their leave: a process more for each gang, for nothing where there is this machine alone.
 
-    Unless the user says so, and again as it was for a cluster that this process joins later.
+    What starts here inherits the variable. Afterwards it is as it was, for a cluster that this process starts or joins later has leaving machines.
     """
-    if not wanted and WATCHER not in os.environ:
-        os.environ[WATCHER] = "0"
-        _ours.add(WATCHER)
-    elif wanted and WATCHER in _ours:
-        os.environ.pop(WATCHER, None)
-        _ours.discard(WATCHER)
+    if not local or WATCHER in os.environ:
+        yield
+        return
+    os.environ[WATCHER] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[WATCHER]
 
 
 def totals() -> dict[str, float]:
