@@ -15,6 +15,7 @@ from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact, cache_folder
 from w2s_ray.ops.models import model_path
+from w2s_ray.ops.train import fit_job, in_its_gang
 
 # Fields of a recipe that decide what is learned from texts; the others are about labels.
 FIELDS = (
@@ -36,17 +37,12 @@ READ = Step("read", 1, "w2s_ray.ops.read:run", _slug)
 
 def run(work: Work) -> JSON:
     """Alone or as one of several processes."""
-    if not work.resources.sharded:
-        return _run(work)
-    from w2s_ray.backends.gang import lost_peers
-
-    with lost_peers():
-        return _run(work)
+    return in_its_gang(work, _run)
 
 
 def _run(work: Work) -> JSON:
     from w2s_ray.backends.devices import use_threads
-    from w2s_ray.backends.fit import Job, fit
+    from w2s_ray.backends.fit import Job
 
     use_threads(work.resources)
     recipe = Recipe.model_validate(work.params["recipe"])
@@ -56,12 +52,7 @@ def _run(work: Work) -> JSON:
     given = work.inputs["data"]
     data = texts_of([Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)])
     job = Job(data, (), model_path(work), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch)
-    if work.resources.sharded:
-        from w2s_ray.backends.sharded import fit_sharded
-
-        fitted: Any = fit_sharded(job)
-    else:
-        fitted = fit(job)
+    fitted = fit_job(job)
     began = time.monotonic()
     fitted.save_whole(work.out)
     fitted.facts["seconds"]["save"] = time.monotonic() - began

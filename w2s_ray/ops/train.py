@@ -69,12 +69,17 @@ EMBED_TRAINED = Step("embed-trained", 2, "", _owner_slug)
 
 def run(work: Work) -> JSON:
     """Alone or as one of several processes."""
+    return in_its_gang(work, _run)
+
+
+def in_its_gang(work: Work, run: Callable[[Work], JSON]) -> JSON:
+    """By this process, or with others, of which one may be lost."""
     if not work.resources.sharded:
-        return _run(work)
+        return run(work)
     from w2s_ray.backends.gang import lost_peers
 
     with lost_peers():
-        return _run(work)
+        return run(work)
 
 
 def _run(work: Work) -> JSON:
@@ -85,7 +90,7 @@ def _run(work: Work) -> JSON:
     if not _wants_fit(work):
         path, cache = model_path(work), cache_folder() / "tokens"
         return _finish(work, _load(work.store.open(work.call.key).path, path, work, cache))
-    return _finish(work, _fit(_job(work)))
+    return _finish(work, fit_job(_job(work)))
 
 
 def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
@@ -157,7 +162,7 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
     return {"kept": _kept(work), "supervision": supervision(work), **stopped, "facts": fitted.facts | work.hints.get("launch", {})}
 
 
-def _fit(job: Job) -> Fitted:
+def fit_job(job: Job) -> Fitted:
     """By this process, or with the others of its gang."""
     from w2s_ray.backends.fit import fit
 
