@@ -63,7 +63,8 @@ ON_RAY = ("one process, no DeepSpeed", "two processes, ZeRO 2")
 
 def once(model: str, folder: Path, settings: dict[str, Any]) -> Facts:
     """One fit in this process, or in the gang that this process belongs to."""
-    from w2s_ray.backends.fit import Job, fit
+    from w2s_ray.backends.fit import fit
+    from w2s_ray.backends.job import Job
     from w2s_ray.backends.sharded import fit_sharded
 
     data, labels = rows_of(NUM_ROWS, 40, 100)
@@ -204,7 +205,8 @@ def random_qwen(folder: Path, shape: Shape) -> Path:
 
 
 def ours_on_gpu(model: str, folder: Path, adapt: str, checkpointing: bool, num_rows: int) -> Facts:
-    from w2s_ray.backends.fit import Job, fit
+    from w2s_ray.backends.fit import fit
+    from w2s_ray.backends.job import Job
 
     data, labels = rows_of(num_rows, LENGTH - 1, LENGTH - 1)
     recipe = Recipe(adapt=adapt, lr=1e-5, epochs=1, batch=32, precision="bf16")

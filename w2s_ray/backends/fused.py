@@ -20,8 +20,10 @@ from torch.func import functional_call, grad_and_value, vmap
 from w2s_ray.backends.batches import Rows, epoch_batches, id_hashes
 from w2s_ray.backends.classifier import Classifier, Padded, build_classifier, square_mask, training_mode
 from w2s_ray.backends.devices import pick_device
-from w2s_ray.backends.fit import Job, Loop, Prepared, as_tensor, fit, share_frozen
+from w2s_ray.backends.fit import Prepared, fit, share_frozen
 from w2s_ray.backends.fitted import Fitted
+from w2s_ray.backends.job import Job
+from w2s_ray.backends.loop import Loop, as_tensor
 from w2s_ray.backends.models import load_tokenizer, shape_of
 from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
 

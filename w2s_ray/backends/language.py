@@ -20,8 +20,8 @@ from w2s_ray.backends import inference
 from w2s_ray.backends.checkpoint import CheckpointPlace
 from w2s_ray.backends.classifier import Padded, training_mode
 from w2s_ray.backends.devices import autocast, pick_device
-from w2s_ray.backends.fit import Loop, Progress
 from w2s_ray.backends.language_model import LanguageModel, texts_of
+from w2s_ray.backends.loop import Loop, Progress
 from w2s_ray.backends.models import load_causal, load_tokenizer, pad_id, positions_of, quiet
 from w2s_ray.backends.targets import Targets
 from w2s_ray.backends.tokens import Tokens, continued, tokenise

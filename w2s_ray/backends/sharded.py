@@ -23,12 +23,13 @@ from w2s_ray.backends.checkpoint import CheckpointPlace
 from w2s_ray.backends.classifier import Padded, load_head, training_mode
 from w2s_ray.backends.devices import autocast
 from w2s_ray.backends.embed import check_vectors
-from w2s_ray.backends.fit import Job, Loop, as_tensor, check_finite
 from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.fitted import HEAD_FILE, Fitted, load_adapter, save_adapter
 from w2s_ray.backends.gang import join_gang, own_device
 from w2s_ray.backends.gradients import Micro
 from w2s_ray.backends.inference import Floats32, length_batches
+from w2s_ray.backends.job import Job
+from w2s_ray.backends.loop import Loop, as_tensor, check_finite
 from w2s_ray.backends.models import load_tokenizer, pad_id, quiet, shape_of
 from w2s_ray.backends.optimizer import build_adamw
 from w2s_ray.backends.pieces import restore_pieces, save_pieces

@@ -42,7 +42,7 @@ def run(work: Work) -> JSON:
 
 def _run(work: Work) -> JSON:
     from w2s_ray.backends.devices import use_threads
-    from w2s_ray.backends.fit import Job
+    from w2s_ray.backends.job import Job
 
     use_threads(work.resources)
     recipe = Recipe.model_validate(work.params["recipe"])

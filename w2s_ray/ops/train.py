@@ -22,8 +22,8 @@ from w2s_ray.engine.store import Artifact, cache_folder
 from w2s_ray.ops.models import model_path
 
 if TYPE_CHECKING:
-    from w2s_ray.backends.fit import Job
     from w2s_ray.backends.fitted import Fitted
+    from w2s_ray.backends.job import Job
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def _refits(work: Work) -> bool:
 
 
 def _job(work: Work) -> Job:
-    from w2s_ray.backends.fit import Job
+    from w2s_ray.backends.job import Job
     from w2s_ray.backends.probes import FittedProbe
 
     recipe = Recipe.model_validate(work.params["recipe"])

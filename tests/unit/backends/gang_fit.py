@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from toy_rows import TOYS, Place, numbers  # noqa: E402
 
-from w2s_ray.backends.fit import Job  # noqa: E402
+from w2s_ray.backends.job import Job  # noqa: E402
 from w2s_ray.backends.sharded import embed_sharded, fit_sharded, load_sharded  # noqa: E402
 from w2s_ray.config.recipe import Recipe  # noqa: E402
 from w2s_ray.core.resources import Resources  # noqa: E402

@@ -22,8 +22,9 @@ import torch.distributed as dist  # noqa: E402
 from toy_rows import Place, toy  # noqa: E402
 
 from w2s_ray.backends.classifier import build_classifier  # noqa: E402
-from w2s_ray.backends.fit import Job, fit  # noqa: E402
+from w2s_ray.backends.fit import fit  # noqa: E402
 from w2s_ray.backends.gang import join_gang  # noqa: E402
+from w2s_ray.backends.job import Job  # noqa: E402
 from w2s_ray.backends.sharded import fit_sharded  # noqa: E402
 from w2s_ray.backends.zero import loading, zero_config  # noqa: E402
 from w2s_ray.config.recipe import Recipe  # noqa: E402

@@ -9,7 +9,8 @@ import pytest
 from toy_rows import Place, toy
 
 from w2s_ray.backends.check import judge, kept_out
-from w2s_ray.backends.fit import Job, fit
+from w2s_ray.backends.fit import fit
+from w2s_ray.backends.job import Job
 from w2s_ray.config.recipe import Check, Recipe
 from w2s_ray.core.errors import DataError, Interrupted
 from w2s_ray.core.labels import LabelSet
@@ -122,7 +123,7 @@ def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(llama: 
 
     scores = iter([0.1, 0.5, 0.6, 0.7, 0.2] + [0.0] * 50)
     monkeypatch.setattr(module, "judge", lambda *args: next(scores))
-    monkeypatch.setattr("w2s_ray.backends.fit.judge", lambda *args: next(scores))
+    monkeypatch.setattr("w2s_ray.backends.job.judge", lambda *args: next(scores))
     data, labels = noisy(60, 8)
     stopped: list[int] = []
 

@@ -19,9 +19,10 @@ from w2s_ray.backends.batches import epoch_batches, id_hashes
 from w2s_ray.backends.checkpoint import CHECKPOINT
 from w2s_ray.backends.classifier import Classifier, Padded, build_classifier
 from w2s_ray.backends.devices import has_bf16
-from w2s_ray.backends.fit import Job, fit
+from w2s_ray.backends.fit import fit
 from w2s_ray.backends.fitted import load_fitted
 from w2s_ray.backends.gradients import Micro, step_loss
+from w2s_ray.backends.job import Job
 from w2s_ray.backends.models import load_tokenizer
 from w2s_ray.backends.optimizer import build_adamw, lr_factor
 from w2s_ray.backends.tokens import tokenise

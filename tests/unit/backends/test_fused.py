@@ -11,9 +11,10 @@ import pytest
 from toy_rows import Place, toy
 
 from w2s_ray.backends.checkpoint import CHECKPOINT
-from w2s_ray.backends.fit import Job, fit
+from w2s_ray.backends.fit import fit
 from w2s_ray.backends.fitted import Fitted
 from w2s_ray.backends.fused import Together, fit_many
+from w2s_ray.backends.job import Job
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError
 from w2s_ray.core.labels import LabelSet

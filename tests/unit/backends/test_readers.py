@@ -12,8 +12,9 @@ import torch
 from toy_rows import Place, toy, toy_answers, toy_choices, toy_preferences
 
 from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.fit import Job, fit
+from w2s_ray.backends.fit import fit
 from w2s_ray.backends.fitted import load_fitted
+from w2s_ray.backends.job import Job
 from w2s_ray.backends.models import load_tokenizer
 from w2s_ray.backends.probes import fit_probe
 from w2s_ray.backends.tokens import tokenise, tokenise_answered

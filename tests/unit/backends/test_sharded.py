@@ -18,8 +18,9 @@ from launch import torchrun
 from toy_rows import TOYS, WORDS, Place, numbers, toy
 
 from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.fit import Job, fit
+from w2s_ray.backends.fit import fit
 from w2s_ray.backends.fitted import load_fitted
+from w2s_ray.backends.job import Job
 from w2s_ray.backends.scratch import build_scratch
 from w2s_ray.backends.sharded import deal, files_of
 from w2s_ray.config.recipe import Recipe
