@@ -7,9 +7,7 @@ all these decisions, so that there is nothing to lock but the table of nodes.
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -18,6 +16,7 @@ from typing import Any, Literal
 
 from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
 from w2s_ray.core.resources import Resources
+from w2s_ray.engine.events import Events
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
 from w2s_ray.engine.handle import POLL_MIN_S, REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
@@ -47,14 +46,11 @@ class Context:
         self._listen: Listener = listen or (lambda what, key, detail: None)
         self._nodes: dict[Key, Node] = {}
         self._lock = threading.RLock()
-        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._timers: list[tuple[float, Callable[[], None]]] = []
         self._stopped = threading.Event()
         self.executed: list[Key] = []
         self.reused: set[Key] = set()
         self.failed: dict[Key, BaseException] = {}
-        self._thread = threading.Thread(target=self._schedule, name="w2s-scheduler", daemon=True)
-        self._thread.start()
+        self._events = Events("w2s-scheduler", self._abort)
 
     # --- what the verbs call ---
 
@@ -73,7 +69,7 @@ class Context:
             node.riders |= {rider.key: rider for rider in fresh}
         there = [self._reuse(each) for each in ([node] if new else []) + fresh]
         if not all(there):
-            self._post(lambda: self._pump(node))
+            self._events.post(lambda: self._pump(node))
         return handle
 
     def ride(self, owner: Handle, spec: RiderSpec) -> Handle:
@@ -83,7 +79,7 @@ class Context:
             if new:
                 owner.node.riders[rider.key] = rider
         if new and not self._reuse(rider):
-            self._post(lambda: self._pump(owner.node))
+            self._events.post(lambda: self._pump(owner.node))
         return Handle(self, rider)
 
     def adopt(self, key: Key, maker: Handle | None = None) -> Handle:
@@ -174,7 +170,7 @@ class Context:
         if holder is not None:
             node.holder = holder
             self._listen("leased", node.key, f"another driver (process {holder.pid}) is making it")
-            self._later(node.poll_s, lambda: self._poll(node))
+            self._events.later(node.poll_s, lambda: self._poll(node))
             node.poll_s = min(POLL_MAX_S, node.poll_s * 1.5)
             return
         riders = self._still_missing(node, tuple(rider for rider in riders if not rider.future.done()))
@@ -190,7 +186,7 @@ class Context:
                 continue
             if not handle.node.future.done():
                 self._listen("queued", owner.key, f"waits for {handle.key}")
-                handle.node.future.add_done_callback(lambda _: self._post(lambda: self._pump(owner)))
+                handle.node.future.add_done_callback(lambda _: self._events.post(lambda: self._pump(owner)))
                 return None
             if (error := handle.node.future.exception()) is not None:
                 return error
@@ -235,7 +231,7 @@ class Context:
             self._executor = self._make_executor()
         executor = self._inline if node.step.inline or self._executor is None else self._executor
         future = executor.launch(call, lambda: self._listen("running", node.key, ""))
-        future.add_done_callback(lambda done: self._post(lambda: self._finish(node, None if done.cancelled() else done.exception())))
+        future.add_done_callback(lambda done: self._events.post(lambda: self._finish(node, None if done.cancelled() else done.exception())))
 
     def _finish(self, node: Node, error: BaseException | None) -> None:
         """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
@@ -323,7 +319,7 @@ class Context:
             else:
                 done.set_result(None)
 
-        self._post(repair)
+        self._events.post(repair)
         done.result()
 
     def _repair_now(self, key: Key, attempt: str) -> None:
@@ -345,7 +341,7 @@ class Context:
             if maker.future.done():
                 self.store.set_aside(maker.key)
                 maker.future = Future()
-            maker.future.add_done_callback(lambda _: self._post(lambda: self._readopt(node)))
+            maker.future.add_done_callback(lambda _: self._events.post(lambda: self._readopt(node)))
         self._pump(maker)
 
     def _set_aside(self, key: Key, attempt: str) -> None:
@@ -365,31 +361,7 @@ class Context:
             error = node.maker.future.exception() if node.maker else None
             self._fail(node, (), error or StepFailed(node.step.name, str(node.key), "its maker ran again and did not make it"))
 
-    # --- the loop ---
-
-    def _post(self, event: Callable[[], None]) -> None:
-        self._events.put(event)
-
-    def _later(self, delay_s: float, event: Callable[[], None]) -> None:
-        self._timers.append((time.monotonic() + delay_s, event))
-
-    def _schedule(self) -> None:
-        while True:
-            now = time.monotonic()
-            due = [event for at, event in self._timers if at <= now]
-            self._timers = [(at, event) for at, event in self._timers if at > now]
-            wait = min((at - now for at, _ in self._timers), default=None)
-            try:
-                due.append(self._events.get(timeout=0 if due else wait))
-            except queue.Empty:
-                pass
-            for event in due:
-                if event is _END:
-                    return
-                try:
-                    event()
-                except Exception as error:  # noqa: BLE001  (nobody else would hear of it: those who wait must)
-                    self._abort(error)
+    # --- the end ---
 
     def _abort(self, error: BaseException | None) -> None:
         """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why, instead of waiting for ever."""
@@ -397,12 +369,10 @@ class Context:
             if not node.future.done():
                 self._fail(node, (), error)
 
-    # --- for the driver ---
-
     def interrupt(self) -> None:
         """Stop: what runs is ended, what waits raises Interrupted."""
         self._stopped.set()
-        self._post(lambda: self._abort(None))
+        self._events.post(lambda: self._abort(None))
 
     def close(self) -> None:
         """End the executors and give the leases back. Steps in flight are ended after `interrupt`, awaited otherwise."""
@@ -410,8 +380,7 @@ class Context:
         self._inline.close(now)
         if self._executor is not None:
             self._executor.close(now)
-        self._post(_END)
-        self._thread.join()
+        self._events.close()
         self.leases.close()
 
     def __enter__(self) -> Context:
@@ -419,7 +388,3 @@ class Context:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _END() -> None:
-    """The scheduler's last event."""
