@@ -4,13 +4,13 @@ device holds. Rows are checked when they are prepared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from w2s_ray.backends.memory import GB, settle
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.config.schema import Role, StudyConfig
+from w2s_ray.config.schema import Cell, Role, StudyConfig
 from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
 from w2s_ray.data.prepare import format_of
@@ -57,16 +57,21 @@ def _check_kinds(study: Study) -> None:
             raise ConfigError(f"{label}: rows of kind {kind} do not suit it, for {method.refuses[kind]}")
         if method.needs_heldout and not config.task.heldout:
             raise ConfigError(f"{label} looks at held-out rows of the labelled half, and task.heldout is 0; set it to a share above 0, such as 0.1")
-        weak, strong = config.recipe("weak"), config.recipe("strong")
-        recipes = [("train.weak", weak, weak.loss), ("train.strong", strong, method.loss or strong.loss)]
-        students = [(name, config.train.of("strong", name)) for name in method.other_students]
-        teachers = [(name, config.train.of("weak", name)) for name in method.other_models if name not in method.other_students]
-        recipes += [(f"train.by_model {name}", recipe, method.loss or recipe.loss) for name, recipe in students]
-        recipes += [(f"train.by_model {name}", recipe, recipe.loss) for name, recipe in teachers]
-        for place, recipe, loss in recipes:
+        for place, recipe, loss in _fits(cell):
             _check_recipe(kind, place, recipe, str(getattr(loss, "type", "")))
         if method.looks is not None:
-            _check_recipe(kind, label, strong.model_copy(update={"check": method.looks}), "xent")
+            _check_recipe(kind, label, config.recipe("strong").model_copy(update={"check": method.looks}), "xent")
+
+
+def _fits(cell: Cell) -> Iterator[tuple[str, Recipe, Any]]:
+    """Where each recipe of a cell is written, and the loss that is used with it."""
+    config, method = cell.config, cell.method
+    yield "train.weak", config.recipe("weak"), config.recipe("weak").loss
+    yield "train.strong", config.recipe("strong"), method.loss or config.recipe("strong").loss
+    for name in method.other_models:
+        student = name in method.other_students
+        recipe = config.train.of("strong" if student else "weak", name)
+        yield f"train.by_model {name}", recipe, (method.loss if student else None) or recipe.loss
 
 
 def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
@@ -104,14 +109,21 @@ def _check_files_of_labels(study: Study) -> None:
             )
 
 
-def check_rows(metric: str, prepared: Mapping[str, Any]) -> None:
-    """Refuse a metric that the test rows of a task, once they are prepared, do not have."""
-    absent = [name for name, share in prepared["facts"]["class_shares"]["test"].items() if not share]
-    if metric == "auroc" and absent:
+def check_rows(cell: Cell, prepared: Mapping[str, Any]) -> None:
+    """Refuse what the rows of a task, once they are prepared, do not allow: a metric that needs classes which the test rows lack, a loss that is not defined for so many."""
+    shares = prepared["facts"]["class_shares"]["test"]
+    absent = [name for name, share in shares.items() if not share]
+    if cell.config.metric == "auroc" and absent:
         number = prepared["facts"]["sizes"]["test"]
         raise DataError(
             f"metric: auroc needs test rows of every class; of the {number} none has {', '.join(map(repr, absent))}; set metric: accuracy, or give more test rows"
         )
+    for place, recipe, loss in _fits(cell):
+        if shares and recipe.adapt != "probe":
+            try:
+                loss.build(1, len(shares))
+            except ConfigError as error:
+                raise ConfigError(f"methods {cell.method.label}, {place}: {error}") from None
 
 
 def check_memory(study: Study) -> None:

@@ -52,8 +52,8 @@ class CellRun:
 def run_cells(study: Study, context: Context, progress: Progress = lambda cell, status: None) -> list[CellRun]:
     """All cells, in the study's order. A mistake in the rows of any task stops the study before anything is trained."""
     setting = Setting(context, study.base)
-    for rows in [setting.prepared(cell) for cell in study.cells]:
-        check_rows(study.config.metric, rows.value)
+    for cell, rows in [(cell, setting.prepared(cell)) for cell in study.cells]:
+        check_rows(cell, rows.value)
     with ThreadPoolExecutor(min(CELLS_AT_ONCE, len(study.cells)), thread_name_prefix="w2s-cell") as pool:
         futures = [pool.submit(_run_cell, cell, setting, progress) for cell in study.cells]
         try:

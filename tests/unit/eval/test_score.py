@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,11 +124,31 @@ def test_texts_have_no_roc_auc(tmp_path: Path, context: Context) -> None:
         check_names(expand(raw | {"metric": "auroc"}, tmp_path))
 
 
-def test_test_rows_without_a_class_are_refused_before_anything_is_trained() -> None:
+def test_test_rows_without_a_class_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
     prepared = {"facts": {"class_shares": {"test": {"a": 0.5, "b": 0.5, "c": 0}}, "sizes": {"test": 40}}}
-    check_rows("accuracy", prepared)
+    plain, asked = (expand(config("naive", metric=metric), tmp_path).cells[0] for metric in ("accuracy", "auroc"))
+    check_rows(plain, prepared)
     with pytest.raises(DataError, match="metric: auroc needs test rows of every class; of the 40 none has 'c'; set metric: accuracy, or give more test rows"):
-        check_rows("auroc", prepared)
+        check_rows(asked, prepared)
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ({"method": {"type": "naive", "loss": "logconf"}}, "train.strong"),
+        ({"method": {"type": "bootstrap", "ladder": ["world/mini"], "loss": "logconf"}}, "train.strong"),
+        ({"train": {"weak": {"loss": "logconf"}}}, "train.weak"),
+    ],
+)
+def test_a_loss_for_two_classes_is_refused_on_five_before_anything_is_trained(tmp_path: Path, more: dict[str, Any], place: str) -> None:
+    raw = config(**{"method": "naive", **more})
+    shares = {number: {"facts": {"class_shares": {"test": dict.fromkeys("abcde"[:number], 1 / number)}, "sizes": {"test": 40}}} for number in (2, 5)}
+    cell = expand(raw, tmp_path).cells[0]
+    check_rows(cell, shares[2])
+    with pytest.raises(
+        ConfigError, match=rf"^methods \w+, {place}: loss.threshold: half is defined for 2 classes, this task has 5; set loss.threshold: argmax$"
+    ):
+        check_rows(cell, shares[5])
 
 
 def test_a_study_in_accuracy_keeps_its_digest(tmp_path: Path) -> None:
