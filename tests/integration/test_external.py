@@ -127,6 +127,61 @@ def test_what_a_column_may_not_hold(cells: list[Any], message: str) -> None:
         labels_of(DATA, cells, "p")
 
 
+PAIRS = Dataset.of("t", "pool", "preference", ("0", "1"), ["a", "b", "c"], first=["x 1", "y", "z"], second=["x 2", "y 2", "z 2"])
+OFFERS = [json.dumps(row) for row in (["x", "x 2", "x 3"], ["y 2", "y", "y 3"], ["z", "z 2", "z 3"])]
+CHOICES = Dataset.of("t", "pool", "choice", ("0", "1", "2"), ["a", "b", "c"], prompt=["p", "q", "r"], choices=OFFERS)
+
+
+@pytest.mark.parametrize(
+    ("data", "cells", "expected"),
+    [
+        (PAIRS, ["x  1", {"y": 0.25, "y 2": 0.75}, None], [[1, 0], [0.25, 0.75], None]),
+        (PAIRS, ['{"x 2": 1, "x 1": 0}', "y 2", "z"], [[0, 1], [0, 1], [1, 0]]),  # as a table of texts has it
+        (CHOICES, ["x 2", {"y": 0.5, "y 3": 0.2, "y 2": 0.3, "z": None}, None], [[0, 1, 0], [0.3, 0.5, 0.2], None]),
+    ],
+)
+def test_labels_of_drawn_orders_go_by_the_texts(data: Dataset, cells: list[Any], expected: list[Any]) -> None:
+    labels = labels_of(data, cells, "p")
+    assert isinstance(labels, LabelSet)
+    assert labels.mask_N.tolist() == [cell is not None for cell in expected]
+    for row, cell in zip(labels.probs_NK, expected, strict=True):
+        assert cell is None or row.tolist() == pytest.approx(cell)
+
+
+@pytest.mark.parametrize("data", [PAIRS, CHOICES], ids=["preference", "choice"])
+@pytest.mark.parametrize("cell", [0.9, 1, "1", [0.9, 0.1], [0.2, 0.3, 0.5], "nothing", {"y": 1}, {"y": 0.5, "y 2": 0.9}, {"y": "a", "y 2": 1}])
+def test_labels_by_place_are_refused_where_the_order_is_drawn(data: Dataset, cell: Any) -> None:
+    with pytest.raises(DataError, match=r"names none of the row's texts \('y.*is the better text itself, or \{text: probability\} with all of them"):
+        labels_of(data, [None, cell, None], "p")
+
+
+@pytest.mark.parametrize("kind", ["preference", "choice", "generation"])
+def test_a_student_learns_a_files_labels_of_every_kind(kind: str, tmp_path: Path) -> None:
+    """Right on all rows, so that they are as accurate as gold whatever order is drawn."""
+    rows, said = [], []
+    for n in range(300):
+        good, bad = f"sum {n}", [f"odd {n}", f"no {n}"]
+        row: dict[str, Any] = {"chosen": good, "rejected": bad[0]} if kind == "preference" else {"question": f"what is {n}?", "answer": good}
+        rows.append({"id": str(n), **row, **({"choices": [good, *bad]} if kind == "choice" else {})})
+        said.append({"id": str(n), "p": good if kind != "choice" or n % 2 else {good: 0.6, bad[0]: 0.3, bad[1]: 0.1}})
+    for name, lines in (("rows", rows), ("said", said)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    form = {"generation": "question"}.get(kind, kind)
+    task = {"data": "file:rows.jsonl", "format": form, "columns": {"id": "id"}, "labelled": 32, "pool": 32, "test": 32}
+    ran = run(config("naive", task=task, models={"weak": "labels:file:said.jsonl#p", "strong": "world/micro"}), tmp_path, str(tmp_path / "store"))
+    (score,) = ran.scores.values()
+    assert score["labels"]["accuracy"] == 1 == score["floor"]
+
+
+@pytest.mark.parametrize("form", ["choices", "sciq"])
+def test_labels_of_a_file_do_not_know_which_answer_is_shown(form: str, tmp_path: Path) -> None:
+    raw = write(tmp_path, test=True)
+    with pytest.raises(
+        ConfigError, match=f"cannot say whether the answer that a row shows is right, for task.format: {form} draws which one it shows; write rows"
+    ):
+        check_names(expand(raw | {"task": {**raw["task"], "format": form}}, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -63,7 +63,7 @@ class Prepared:
         tokens.check_lengths(reader.positions, job.model_path)
         clock.lap("load")
         training_mode(reader, recipe, activation_checkpointing=resources.activation_checkpointing is True)
-        loop = Loop.build(reader, job.loss_fn(), tokens, targets, recipe, resources, pad_id(tokenizer), device)
+        loop = Loop.build(reader, job.loss_fn(targets), tokens, targets, recipe, resources, pad_id(tokenizer), device)
         fitted = Fitted(reader, tokenizer, recipe, job.data.classes, device, resources, job.cache)
         loop.checks = job.checks(fitted, loop.total, resources.activation_checkpointing is True)
         return Prepared(job, reader, fitted, loop, clock)

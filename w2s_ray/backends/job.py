@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from w2s_ray.backends.answerer import AnswerSurprise
+from w2s_ray.backends.batches import num_batches
 from w2s_ray.backends.check import Checks, apart, every_steps, judge
 from w2s_ray.backends.checkpoint import CheckpointPlace
 from w2s_ray.backends.classifier import training_mode
@@ -20,7 +21,7 @@ from w2s_ray.backends.readers import Reader, build_reader
 from w2s_ray.backends.targets import Targets, join
 from w2s_ray.backends.tokens import Tokens, tokenise, tokenise_answered, tokenise_texts
 from w2s_ray.blocks.linear import Probe
-from w2s_ray.blocks.losses.contract import LossFn
+from w2s_ray.blocks.losses.contract import Given, LossFn
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
@@ -89,10 +90,11 @@ class Job:
             return tokenise_answered(data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer)
         return tokenise(data, tokenizer, self.cache)
 
-    def loss_fn(self) -> LossFn:
+    def loss_fn(self, targets: Targets) -> LossFn:
         if self.data.kind == "generation":
             return AnswerSurprise()
-        made: LossFn = self.recipe.loss.build(len(self.labels), self.data.num_classes)  # type: ignore[attr-defined]  # every loss config builds
+        steps = self.recipe.epochs * num_batches(len(targets.labelled), self.recipe.batch)
+        made: LossFn = self.recipe.loss.build(Given(len(self.labels), steps, targets.mean_NK))  # type: ignore[attr-defined]  # every loss config builds
         return made
 
     def reader(self, cast: Autocast, *, ask_causal: bool = True) -> Reader:

@@ -117,14 +117,14 @@ def fit_sharded(job: Job) -> ShardedFitted:
     data, recipe = job.data, job.recipe
     device = own_device(job.resources)
     gang = join_gang(device)
-    loss_fn = job.loss_fn()
+    tokenizer = load_tokenizer(job.model_path)
+    tokens = job.tokens(tokenizer)
+    targets = job.targets(tokens)
+    loss_fn = job.loss_fn(targets)
     if isinstance(loss_fn, torch.nn.Module):
         raise ConfigError(
             f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
-    tokenizer = load_tokenizer(job.model_path)
-    tokens = job.tokens(tokenizer)
-    targets = job.targets(tokens)
     resources = settled(job.model_path, recipe, tokens, job.resources, device, gang, speaks=data.kind in SAID)
     config = zero_config(recipe, int(resources.zero), resources.offload)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", gang.rank))

@@ -9,7 +9,7 @@ Sources: `openai`: openai/weak-to-strong, `train_simple.py`, `sweep.py`, `weak_t
 | validation | none: the last weights | every 25 steps; the best AUROC by the labels that the fit learns from, so the student's are weak |
 | classes | as they come | balanced by undersampling |
 | order of the rows | one for all epochs | another one each epoch |
-| confidence loss | the share of the self-label jumps after the warm-up; threshold at the weak labels' mean | linear warm-up over 100 steps' worth; running median |
+| confidence loss | the share of the self-label jumps after the warm-up; threshold at the weak labels' mean | linear warm-up over 100 steps, the entropy loss's too; running median |
 | weights | all, head at zero | LoRA on all linear layers, small head |
 """
 
@@ -19,6 +19,11 @@ from typing import Any, Literal
 
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
+
+LOSSES: dict[str, dict[str, dict[str, Any]]] = {
+    "openai": {"logconf": {"compat": "openai"}},
+    "eleuther": {"logconf": {"compat": "eleuther", "warmup": 100}, "entropy": {"warmup": 100}},
+}
 
 Convention = Literal["openai", "eleuther"]
 
@@ -50,15 +55,15 @@ def preset_of(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_its_loss(raw: dict[str, Any]) -> dict[str, Any]:
-    """The raw config with each confidence loss in the form of the convention's code, unless the loss names another."""
-    name = raw.get("convention")
+    """The raw config with each loss in the form of the convention's code, where the loss itself does not say otherwise."""
+    forms = LOSSES.get(str(raw.get("convention")), {})
     train = raw.get("train")
     roles = [train, train.get("by_model")] if isinstance(train, dict) else []
     recipes = [recipe for group in roles if isinstance(group, dict) for recipe in group.values()]
     methods = raw.get("methods")
-    for place in [*recipes, *(methods if isinstance(methods, list) else ())] if name else []:
+    for place in [*recipes, *(methods if isinstance(methods, list) else ())] if forms else []:
         loss = place.get("loss") if isinstance(place, dict) else None
         settings = {"type": loss} if isinstance(loss, str) else loss
-        if isinstance(settings, dict) and settings.get("type") == "logconf":
-            place["loss"] = {"compat": name, **settings}
+        if isinstance(settings, dict) and settings.get("type") in forms:
+            place["loss"] = {**forms[settings["type"]], **settings}
     return raw

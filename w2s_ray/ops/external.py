@@ -1,11 +1,13 @@
 """Weak labels that somebody else made, in a file: the teacher is then `models.weak: labels:file:PATH#COLUMN`, and to predict rows is to join them by id.
 
 A column holds one of three: the probability of class 1 (numbers from 0 to 1, of which one is not whole), a list of K probabilities, or the name of a class. Nothing in it
-abstains. Without `#COLUMN` it is `label`.
+abstains. Without `#COLUMN` it is `label`. The texts of a preference and the candidates of a choice stand in an order that is drawn when the rows are prepared, so there a
+label names the text that it holds to be better, or gives the probability of each text. Of a generation a label is the answer.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from w2s_ray.core.answers import Answers, normal
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.ids import as_ids
@@ -76,8 +79,12 @@ def run(work: Work) -> JSON:
     return {"rows": len(data)}
 
 
-def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet:
-    """Cells as soft labels. Nothing is None; numbers may be spelled out, as a table of texts has them."""
+def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet | Answers:
+    """Cells as labels. Nothing is None; numbers may be spelled out, as a table of texts has them."""
+    if data.kind == "generation":
+        return Answers.of(data.ids, ["" if cell is None else str(cell) for cell in cells], source="external")
+    if data.kind in ("preference", "choice"):
+        return _from_lists(data, _by_text(data, cells, column), column)
     if any(isinstance(cell, (list, tuple)) for cell in cells):
         return _from_lists(data, cells, column)
     numbers = [_number(cell) for cell in cells]
@@ -89,6 +96,35 @@ def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet:
             f"column {column!r} holds numbers between 0 and 1, which tell two classes apart; the rows have {data.num_classes}: give a list of probabilities a row"
         )
     return _from_lists(data, [None if number is None else [1 - number, number] for number in numbers], column)
+
+
+def _by_text(data: Dataset, cells: list[Any], column: str) -> list[list[float] | None]:
+    """The probability of each text of a row, in the order in which they stand."""
+    offered = data.candidates if data.kind == "choice" else list(zip(data.inputs["first"], data.inputs["second"], strict=True))
+    found: list[list[float] | None] = []
+    for cell, options in zip(cells, offered, strict=True):
+        texts = [normal(option) for option in options]
+        said = None if cell is None else _said_of_texts(cell, texts)
+        if cell is not None and said is None:
+            raise DataError(
+                f"column {column!r} holds {str(cell)[:60]!r}, which names none of the row's texts ({', '.join(repr(text[:30]) for text in texts)}), which stand in an order that "
+                f"is drawn; a label of a {data.kind} is the better text itself, or {{text: probability}} with all of them"
+            )
+        found.append(None if said is None else [said[text] for text in texts])
+    return found
+
+
+def _said_of_texts(cell: Any, texts: list[str]) -> dict[str, float] | None:
+    if isinstance(cell, str) and normal(cell) in texts:
+        return {text: float(text == normal(cell)) for text in texts}
+    if isinstance(cell, str):
+        with suppress(ValueError):
+            cell = json.loads(cell)
+    if not isinstance(cell, dict):
+        return None
+    said = {normal(text): _number(value) for text, value in cell.items() if value is not None}  # Parquet gives every row the keys of all
+    known = {text: number for text, number in said.items() if number is not None and number >= 0}
+    return known if set(known) == set(said) == set(texts) and abs(sum(known.values()) - 1) <= SUM_TOLERANCE else None
 
 
 def _from_lists(data: Dataset, cells: list[Any], column: str) -> LabelSet:

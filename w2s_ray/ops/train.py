@@ -62,7 +62,7 @@ def _owner_slug(params: Params, inputs: Inputs) -> str:
     return owner.slug if isinstance(owner, Key) else ""
 
 
-TRAIN = Step("train", 2, "w2s_ray.ops.train:run", _slug)
+TRAIN = Step("train", 3, "w2s_ray.ops.train:run", _slug)
 PREDICT = Step("predict", 1, "", _owner_slug)  # rides on `train` or `probe`; has no function of its own
 EMBED_TRAINED = Step("embed-trained", 2, "", _owner_slug)
 

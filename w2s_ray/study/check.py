@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from w2s_ray.backends.memory import GB, settle
+from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Cell, Role, StudyConfig
 from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
+from w2s_ray.data.formats import draws
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
 from w2s_ray.ops.external import EXTERNAL
@@ -103,6 +105,11 @@ def _check_files_of_labels(study: Study) -> None:
         for key, name in (("models.strong", models.strong), *((f"methods {method.label}", name) for name in method.other_students)):
             if EXTERNAL in name:
                 raise ConfigError(f"{key}: {name!r} is a file of labels, which no rows can teach; it can stand for models.weak alone")
+        if models.weak.startswith(EXTERNAL) and draws(format_of(cell.config.task)):
+            raise ConfigError(
+                f"models.weak: {models.weak!r} cannot say whether the answer that a row shows is right, for task.format: {getattr(format_of(cell.config.task), 'type', '')} draws "
+                "which one it shows; write rows with one answer each to a file of their own, label those and read them with task.format: text, or use task.format: choice"
+            )
         if method.trains_teachers and models.weak.startswith(EXTERNAL):
             raise ConfigError(
                 f"methods {method.label} trains several teachers, and models.weak is a file of labels; combine several files with model_mix and its models:"
@@ -121,7 +128,7 @@ def check_rows(cell: Cell, prepared: Mapping[str, Any]) -> None:
     for place, recipe, loss in _fits(cell):
         if shares and recipe.adapt != "probe":
             try:
-                loss.build(1, len(shares))
+                loss.build(Given.of_classes(len(shares)))
             except ConfigError as error:
                 raise ConfigError(f"methods {cell.method.label}, {place}: {error}") from None
 

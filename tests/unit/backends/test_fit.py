@@ -26,6 +26,7 @@ from w2s_ray.backends.job import Job
 from w2s_ray.backends.models import load_tokenizer
 from w2s_ray.backends.optimizer import build_adamw, lr_factor
 from w2s_ray.backends.tokens import tokenise
+from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError, Interrupted, OutOfMemory, ResourceError
 from w2s_ray.core.labels import LabelSet
@@ -108,7 +109,7 @@ def test_two_passes_give_the_gradient_of_one_also_under_dropout(gpt2: str) -> No
     parts = np.split(np.arange(24), [5, 14])
     micros = [Micro(Padded.of(tokens, part, 0, torch.device("cpu")), targets[part], torch.ones(len(part)), len(part) / 24) for part in parts]
     classifier = build_classifier(gpt2, recipe, 2).train()
-    loss_fn = recipe.loss.build(1, 2)
+    loss_fn = recipe.loss.build(Given.of_classes(2))
     torch.manual_seed(0)
     loss = step_loss(classifier, micros, loss_fn, 0.9, lambda scalar: scalar.backward())
     found = [p.grad.clone() for p in classifier.parameters() if p.grad is not None]

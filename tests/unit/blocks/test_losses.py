@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.blocks.losses.entropy import Entropy
 from w2s_ray.blocks.losses.kl import Kl
 from w2s_ray.blocks.losses.logconf import Logconf
@@ -44,7 +45,13 @@ def call(config: Any, logits: torch.Tensor, targets: Any, weights: Any = None, p
     targets = torch.as_tensor(targets, dtype=torch.float64)
     targets = targets[:, None] if targets.ndim == 2 else targets
     weights = torch.ones(len(logits)) if weights is None else torch.as_tensor(weights)
-    return float(config.build(targets.shape[1], targets.shape[2])(logits, targets, weights, progress))
+    return float(config.build(given(targets))(logits, targets, weights, progress))
+
+
+def given(targets_BMK: torch.Tensor) -> Given:
+    """Of a fit whose rows are one batch."""
+    means = np.nanmean(targets_BMK.numpy()[~torch.isnan(targets_BMK).all(dim=(1, 2)).numpy()], axis=1)
+    return Given(targets_BMK.shape[1], 100, means)
 
 
 def random_batch(rows: int, classes: int, teachers: int = 1, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -97,7 +104,7 @@ def test_product_target_is_the_normalised_product() -> None:
 
 def test_product_of_a_sure_student_and_a_hard_teacher_stays_finite() -> None:
     logits = torch.tensor([[500.0, -500.0]], requires_grad=True)
-    loss = Product().build(1, 2)(logits, torch.tensor([[[0.0, 1.0]]]), torch.ones(1), 0.5)
+    loss = Product().build(Given.of_classes(2))(logits, torch.tensor([[[0.0, 1.0]]]), torch.ones(1), 0.5)
     loss.backward()
     assert loss.item() == pytest.approx(1000.0)
     assert torch.isfinite(logits.grad).all()
@@ -114,11 +121,28 @@ def test_window_midweak_radius_is_the_median_distance_of_the_labels() -> None:
     assert call(Window(radius="midweak"), logits_of(probs), soft) == pytest.approx(cross_entropy(probs[0], soft[0]) / 3)
 
 
+def test_window_midweak_is_of_all_labels_whatever_the_batch() -> None:
+    labels = np.array([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]])
+    loss = Window(radius="midweak").build(Given(1, 10, labels))
+    assert loss.rowwise
+    for row, learned in ((0.55, True), (0.61, False)):
+        batch = logits_of([[row, 1 - row]]), torch.tensor(labels[None, :1]), torch.ones(1)
+        assert (float(loss(*batch, 0.5)) > 0) is learned
+
+
+@pytest.mark.parametrize("config", [Entropy(warmup=30), Logconf(warmup=30), Logconf(warmup=30, compat="openai")], ids=repr)
+def test_a_warmup_from_1_on_is_a_number_of_steps(config: Any) -> None:
+    logits, targets, weights = random_batch(16, 2)
+    share = config.model_copy(update={"warmup": 0.3})
+    for progress in (0.0, 0.1, 0.29, 0.31, 0.9):
+        assert call(config, logits, targets, weights, progress) == call(share, logits, targets, weights, progress)  # of 100 steps
+
+
 def hardened(config: Logconf, p0: list[float], y1: list[float]) -> list[int]:
     """The hard label of each row, read from the gradient: dL/dlogit_0 = (p_0 - target_0) / B with aux = 1."""
     logits = logits_of([[p, 1 - p] for p in p0]).requires_grad_()
     targets = torch.tensor([[[1 - y, y]] for y in y1], dtype=torch.float64)
-    config.build(1, 2)(logits, targets, torch.ones(len(p0)), 1.0).backward()
+    config.build(Given.of_classes(2))(logits, targets, torch.ones(len(p0)), 1.0).backward()
     assert logits.grad is not None
     return [round(p - len(p0) * float(g)) for p, g in zip(p0, logits.grad[:, 0], strict=True)]
 
@@ -139,7 +163,7 @@ def test_logconf_argmax_follows_the_student() -> None:
 def test_logconf_eleuther_is_the_running_median_of_32_rows() -> None:
     rng = np.random.default_rng(0)
     p0 = rng.uniform(0.05, 0.95, size=80)
-    loss = Logconf(aux=1, compat="eleuther").build(1, 2)
+    loss = Logconf(aux=1, compat="eleuther").build(Given.of_classes(2))
     targets = torch.full((40, 1, 2), 0.5, dtype=torch.float64)
     seen = []
     for part in (p0[:40], p0[40:]):
@@ -151,12 +175,12 @@ def test_logconf_eleuther_is_the_running_median_of_32_rows() -> None:
 
 def test_logconf_eleuther_memory_survives_a_checkpoint() -> None:
     logits, targets, weights = random_batch(40, 2)
-    kept, restored = Logconf(compat="eleuther").build(1, 2), Logconf(compat="eleuther").build(1, 2)
+    kept, restored = Logconf(compat="eleuther").build(Given.of_classes(2)), Logconf(compat="eleuther").build(Given.of_classes(2))
     kept(logits, targets, weights, 1.0)
     restored.load_state_dict(kept.state_dict())
     more, targets, weights = random_batch(10, 2, seed=1)
     assert float(restored(more, targets, weights, 1.0)) == float(kept(more, targets, weights, 1.0))
-    fresh = Logconf(compat="eleuther").build(1, 2)
+    fresh = Logconf(compat="eleuther").build(Given.of_classes(2))
     assert not torch.equal(restored.state_dict()["seen"], fresh.state_dict().get("seen", torch.zeros(1)))
 
 
@@ -225,7 +249,7 @@ def test_kl_is_xent_less_the_entropy_of_the_labels_and_has_its_gradient() -> Non
     gradients = []
     for config in (Kl(), Xent()):
         leaf = logits.clone().requires_grad_()
-        config.build(1, 3)(leaf, targets, weights, 0.5).backward()
+        config.build(Given.of_classes(3))(leaf, targets, weights, 0.5).backward()
         gradients.append(leaf.grad)
     assert torch.allclose(gradients[0], gradients[1])
 
@@ -245,7 +269,7 @@ def test_one_hot_targets_give_the_negative_log_probability(config: Any) -> None:
 def test_weight_0_is_absence_for_rowwise_losses(config: Any) -> None:
     logits, targets, weights = random_batch(12, 2)
     weights[8:] = 0
-    if config.build(1, 2).rowwise:
+    if config.build(Given.of_classes(2)).rowwise:
         assert call(config, logits, targets, weights) == pytest.approx(call(config, logits[:8], targets[:8], weights[:8]))
 
 
@@ -256,9 +280,10 @@ def test_rowwise_losses_sum_over_micro_batches_and_the_others_do_not(config: Any
     mixed = torch.cat([torch.randperm(20, generator=torch.Generator().manual_seed(0)), 20 + torch.randperm(44, generator=torch.Generator().manual_seed(1))])
     logits, targets = logits[mixed], targets[mixed]
     halves = [slice(0, 20), slice(20, 64)]
-    summed = sum(call(config, logits[h], targets[h], weights[h]) * float(weights[h].sum() / weights.sum()) for h in halves)
-    whole = call(config, logits, targets, weights)
-    assert (summed == pytest.approx(whole, rel=1e-9)) is config.build(1, 2).rowwise
+    losses = [config.build(given(targets)) for _ in range(3)]  # one of each, for some have a memory
+    summed = sum(float(loss(logits[h], targets[h], weights[h], 0.5)) * float(weights[h].sum() / weights.sum()) for loss, h in zip(losses, halves, strict=False))
+    whole = float(losses[2](logits, targets, weights, 0.5))
+    assert (summed == pytest.approx(whole, rel=1e-9)) is losses[0].rowwise
 
 
 @pytest.mark.parametrize("config", [c for c in ALL if not (isinstance(c, Logconf) and c.compat == "eleuther")], ids=repr)
@@ -284,7 +309,7 @@ def test_a_row_without_a_teacher_counts_nothing(config: Any) -> None:
     silent[9] = float("nan")
     loss = call(config, logits, silent, weights)
     assert math.isfinite(loss)
-    if config.build(2, 3).rowwise:
+    if config.build(Given.of_classes(3)).rowwise:
         assert loss == pytest.approx(call(config, logits[:9], targets[:9], weights[:9]))
 
 
@@ -297,7 +322,7 @@ def test_gradients_are_finite(config: Any, classes: int, dtype: torch.dtype, sca
     hard = torch.eye(classes)[targets[:, 0].argmax(-1)][:, None]
     for labels in (targets, hard):
         leaf.grad = None
-        loss = config.build(1, classes)(leaf, labels.float(), weights.float(), 0.7)
+        loss = config.build(Given.of_classes(classes))(leaf, labels.float(), weights.float(), 0.7)
         loss.backward()
         assert loss.dtype == torch.float32
         assert torch.isfinite(leaf.grad).all()
@@ -306,7 +331,7 @@ def test_gradients_are_finite(config: Any, classes: int, dtype: torch.dtype, sca
 @pytest.mark.parametrize("compat", ["paper", "openai", "eleuther"])
 def test_ranking_thresholds_refuse_more_than_two_classes(compat: str) -> None:
     with pytest.raises(ConfigError, match=r"set loss\.threshold: argmax"):
-        Logconf(compat=compat).build(1, 3)
+        Logconf(compat=compat).build(Given.of_classes(3))
 
 
 @pytest.mark.parametrize(

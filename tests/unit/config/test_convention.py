@@ -99,6 +99,13 @@ def test_a_form_that_is_said_stands_and_other_losses_have_none() -> None:
     assert [getattr(loss, "compat", None) for loss in losses] == [None, "paper", None]
 
 
+@pytest.mark.parametrize(("name", "expected"), [("eleuther", [100, 100, 0.2]), ("openai", [0.1, 0.1, 0.2]), (None, [0.1, 0.1, 0.2])])
+def test_eleuther_warms_its_losses_up_over_100_steps(name: str | None, expected: list[float]) -> None:
+    losses: list[Any] = ["logconf", {"type": "entropy"}, {"type": "entropy", "warmup": 0.2}]
+    made = study(name, methods=[{"type": "naive", "name": str(n), "loss": loss} for n, loss in enumerate(losses)])
+    assert [method.loss.warmup for method in made.methods] == expected  # type: ignore[attr-defined]
+
+
 def test_an_unknown_convention_is_refused_with_the_closest() -> None:
     with pytest.raises(ConfigError, match=r"convention is 'openal' \(did you mean 'openai'\?\); it must be one of openai, eleuther, or be left out"):
         study("openal")

@@ -14,7 +14,7 @@ from w2s_ray.core.plugins import available, type_name
 from w2s_ray.core.seeds import unit_hash
 from w2s_ray.data import hub
 from w2s_ray.data.catalogue import BURNS22, describe
-from w2s_ray.data.formats import Example
+from w2s_ray.data.formats import Example, draws
 from w2s_ray.data.prepare import format_of, prepare
 
 FORMATS = available("w2s_ray.formats")
@@ -221,6 +221,11 @@ def test_every_text_and_label_word_for_word(name: str) -> None:
         assert seen(name, case.row | case.flipped) == {Example((text,), "0") for text in case.right}
     if case.names:
         assert seen(name, case.row | case.names) == seen(name, case.row)
+
+
+@pytest.mark.parametrize("name", [name for name in GOLD if FORMATS[name].kind in ("text", "pair")])
+def test_a_format_says_whether_chance_decides_what_a_row_shows(name: str) -> None:
+    assert (len(seen(name, GOLD[name][0])) > 1) is draws(FORMATS[name]())
 
 
 @pytest.mark.parametrize(("name", "change", "words"), [(name, *bad) for name, case in CASES.items() for bad in case.bad])

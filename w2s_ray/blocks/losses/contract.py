@@ -5,12 +5,34 @@ Shapes: B rows of a batch, M teachers, K classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.labels import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of a fit before its first step, from which a loss is built."""
+
+    num_teachers: int
+    steps: int
+    labels_NK: Floats  # of the rows that are learned from, the mean over the teachers that speak
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.labels_NK.shape[1])
+
+    @staticmethod
+    def of_classes(num_classes: int) -> Given:
+        """What any fit on rows of so many classes may be, for a loss that refuses them."""
+        return Given(1, 1, np.full((1, num_classes), 1 / num_classes))
 
 
 class LossFn(Protocol):
@@ -68,8 +90,13 @@ def cross_entropy(logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
 
 
 def linear_ramp(top: float, warmup: float, progress: float) -> float:
-    """From 0 to `top` over the first `warmup` share of the training (EleutherAI/w2s `w2s/loss.py`: aux * min(1, step / warmup))."""
+    """From 0 to `top` over the first `warmup` share of the training (EleutherAI/w2s `w2s/loss.py`: aux * min(1, step / warmup steps))."""
     return top * min(1.0, progress / warmup) if warmup > 0 else top
+
+
+def share_of(warmup: float, steps: int) -> float:
+    """A warm-up as a share of the training: below 1 it is one, from 1 on a number of steps."""
+    return warmup if warmup < 1 else warmup / steps
 
 
 def require_binary(num_classes: int, key: str, value: object, instead: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from w2s_ray.blocks.losses.contract import LossFn, cross_entropy, full_precision, linear_ramp, merge_teachers, weighted_mean
+from w2s_ray.blocks.losses.contract import Given, LossFn, cross_entropy, full_precision, linear_ramp, merge_teachers, share_of, weighted_mean
 from w2s_ray.core.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ class Entropy(Frozen):
 
     type: Literal["entropy"] = "entropy"
     aux: float = Field(0.5, ge=0, le=1, description="the student's share of the target after the warm-up")
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the training over which the student's share grows from 0")
+    warmup: float = Field(0.1, ge=0, description="over which the student's share grows from 0: below 1 a share of all steps, from 1 on a number of steps")
 
-    def build(self, num_teachers: int, num_classes: int) -> LossFn:
-        return _Entropy(self.aux, self.warmup)
+    def build(self, given: Given) -> LossFn:
+        return _Entropy(self.aux, share_of(self.warmup, given.steps))
 
 
 @dataclass

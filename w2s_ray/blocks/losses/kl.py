@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from w2s_ray.blocks.losses.contract import LossFn, full_precision, merge_teachers, weighted_mean
+from w2s_ray.blocks.losses.contract import Given, LossFn, full_precision, merge_teachers, weighted_mean
 from w2s_ray.core.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Kl(Frozen):
     direction: Literal["forward", "reverse"] = "forward"
     floor: float = Field(1e-6, gt=0, lt=0.5, description="reverse only: the teacher's probabilities are at least this, else a hard label costs infinity")
 
-    def build(self, num_teachers: int, num_classes: int) -> LossFn:
+    def build(self, given: Given) -> LossFn:
         return _Kl(self.direction == "reverse", self.floor)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from w2s_ray.blocks.losses.contract import LossFn, cross_entropy, full_precision, linear_ramp, merge_teachers, require_binary, weighted_mean
+from w2s_ray.blocks.losses.contract import Given, LossFn, cross_entropy, full_precision, linear_ramp, merge_teachers, require_binary, share_of, weighted_mean
 from w2s_ray.core.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -38,18 +38,19 @@ class Logconf(Frozen):
 
     type: Literal["logconf"] = "logconf"
     aux: float = Field(0.5, ge=0, le=1, description="the hard self-label's share of the target after the warm-up (paper: 0.5, 0.75 for the largest students)")
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the training over which that share grows from 0")
+    warmup: float = Field(0.1, ge=0, description="over which that share grows from 0: below 1 a share of all steps, from 1 on a number of steps")
     compat: Literal["paper", "openai", "eleuther"] = Field("paper", description="whose ramp and threshold")
     threshold: Threshold | None = Field(None, description="default: that of `compat`; argmax works for any number of classes")
 
-    def build(self, num_teachers: int, num_classes: int) -> LossFn:
+    def build(self, given: Given) -> LossFn:
         threshold = self.threshold or _THRESHOLD_OF[self.compat]
         if threshold != "argmax":
-            require_binary(num_classes, "loss.threshold", threshold, "set loss.threshold: argmax")
+            require_binary(given.num_classes, "loss.threshold", threshold, "set loss.threshold: argmax")
+        warmup = share_of(self.warmup, given.steps)
         ramp = _jump if self.compat == "openai" else linear_ramp
         if threshold == "running":
-            return _RunningLogconf(self.aux, self.warmup, ramp)
-        return _Logconf(self.aux, self.warmup, ramp, _HARDEN[threshold], rowwise=threshold == "argmax")
+            return _RunningLogconf(self.aux, warmup, ramp)
+        return _Logconf(self.aux, warmup, ramp, _HARDEN[threshold], rowwise=threshold == "argmax")
 
 
 def _jump(top: float, warmup: float, progress: float) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from w2s_ray.blocks.losses.contract import LossFn, cross_entropy, full_precision, merge_teachers, weighted_mean
+from w2s_ray.blocks.losses.contract import Given, LossFn, cross_entropy, full_precision, merge_teachers, weighted_mean
 from w2s_ray.core.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Product(Frozen):
     alpha: float = Field(1.0, gt=0, description="exponent of the teacher's probabilities")
     beta: float = Field(1.0, ge=0, description="exponent of the student's probabilities; 0 is plain cross-entropy when alpha is 1")
 
-    def build(self, num_teachers: int, num_classes: int) -> LossFn:
+    def build(self, given: Given) -> LossFn:
         return _Product(self.alpha, self.beta)
 
 

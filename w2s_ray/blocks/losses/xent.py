@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from w2s_ray.blocks.losses.contract import LossFn, cross_entropy, full_precision, merge_teachers, weighted_mean
+from w2s_ray.blocks.losses.contract import Given, LossFn, cross_entropy, full_precision, merge_teachers, weighted_mean
 from w2s_ray.core.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Xent(Frozen):
 
     type: Literal["xent"] = "xent"
 
-    def build(self, num_teachers: int, num_classes: int) -> LossFn:
+    def build(self, given: Given) -> LossFn:
         return _Xent()
 
 

@@ -32,7 +32,7 @@ class Example:
 
 
 class Format(Protocol):
-    """What every format declares. One whose train rows are not in the split `train` also says `train_split`."""
+    """What every format declares. One whose train rows are not in the split `train` also says `train_split`; one that draws what a row shows says `draws`."""
 
     kind: ClassVar[Kind]
     columns: ClassVar[tuple[str, ...]]  # that it reads, besides id, group and slice
@@ -63,6 +63,11 @@ class SharesPassages(Protocol):
 def train_split(fmt: Format) -> str:
     """The split of its dataset that holds the train rows."""
     return str(getattr(fmt, "train_split", "train"))
+
+
+def draws(fmt: Format) -> bool:
+    """Whether chance decides what a row shows, as which of several answers, so that its class means nothing to who has not seen it drawn."""
+    return bool(getattr(fmt, "draws", False))
 
 
 def text_of(row: Row, column: str) -> str:

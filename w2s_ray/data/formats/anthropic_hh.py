@@ -20,6 +20,7 @@ class AnthropicHH(Frozen):
     keeps: ClassVar[Literal["start", "end"]] = "end"
     hub: ClassVar[str] = "Anthropic/hh-rlhf"
     test_split: ClassVar[str] = "test"
+    draws: ClassVar[bool] = True
 
     def content(self, row: Row) -> tuple[str, ...]:
         # Sorted, so that the gold label decides neither the split nor which of the two is shown.

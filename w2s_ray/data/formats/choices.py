@@ -23,6 +23,7 @@ class Choices(Frozen):
     keeps: ClassVar[Literal["start", "end"]] = "end"
     hub: ClassVar[str] = ""
     test_split: ClassVar[str] = "test"
+    draws: ClassVar[bool] = True
 
     def content(self, row: Row) -> tuple[str, ...]:
         return (text_of(row, "question"), *options_of(row))

@@ -24,6 +24,7 @@ class CosmosQA(Frozen):
     keeps: ClassVar[Literal["start", "end"]] = "end"
     hub: ClassVar[str] = "allenai/cosmos_qa"
     test_split: ClassVar[str] = "validation"  # the test split has no public labels
+    draws: ClassVar[bool] = True
 
     def content(self, row: Row) -> tuple[str, ...]:
         return tuple(text_of(row, column) for column in ("context", "question", *ANSWERS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from w2s_ray.data.formats import Draw, Example, Row, text_of
 from w2s_ray.data.formats.templates import Templated
@@ -14,6 +14,7 @@ class EthicsUtilitarianism(Templated):
     type: Literal["ethics_utilitarianism"] = "ethics_utilitarianism"
     hub = "hendrycks/ethics/utilitarianism"
     columns = ("baseline", "less_pleasant")
+    draws: ClassVar[bool] = True
     asks = "Which is more pleasant?\n1) {first}\n2) {second} A: {number}"
 
     def content(self, row: Row) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ class Question(Templated):
     options: ClassVar[tuple[str, ...]]  # one column each; a single one holds a list, or {"text": […], "label": […]}
     names: ClassVar[str] = ""  # what the gold column calls the options, a character each; "" where it repeats a text, or names stand beside the texts
     gold: ClassVar[str] = "label"
+    draws: ClassVar[bool] = True
 
     def content(self, row: Row) -> tuple[str, ...]:
         # Sorted: where the right option has a column of its own, their order is the gold label.

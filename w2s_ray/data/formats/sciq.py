@@ -22,6 +22,7 @@ class SciQ(Frozen):
     keeps: ClassVar[Literal["start", "end"]] = "end"
     hub: ClassVar[str] = "allenai/sciq"
     test_split: ClassVar[str] = "test"
+    draws: ClassVar[bool] = True
 
     def content(self, row: Row) -> tuple[str, ...]:
         return tuple(text_of(row, column) for column in self.columns)
