@@ -19,7 +19,7 @@ from w2s_ray.backends.fit_file import read_fit_file, write_fit_file
 from w2s_ray.backends.language_model import texts_of
 from w2s_ray.backends.models import load_tokenizer, pad_id, quiet
 from w2s_ray.backends.readers import Reader, build_reader
-from w2s_ray.backends.tokens import Tokens, tokenise
+from w2s_ray.backends.tokens import Tokens, end_id, tokenise
 from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
@@ -52,7 +52,8 @@ class Fitted:
         said_NX = self._predicted(tokens)
         if data.kind == "generation":
             said_NX = said_NX.reshape(len(tokens), -1)
-            return Answers.of(tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1]).align(data.ids)
+            ended_N = said_NX[:, -2] == end_id(self.tokenizer)  # the last token, which is the end wherever there was one
+            return Answers.of(tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1], ended_N=ended_N).align(data.ids)
         return LabelSet.of(tokens.ids, said_NX.reshape(len(tokens), len(self.classes))).align(data.ids)
 
     def embed(self, data: Dataset, layer: Layer = -1) -> Features:

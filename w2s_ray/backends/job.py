@@ -87,7 +87,9 @@ class Job:
         if not self.labels:
             return tokenise_texts(data, tokenizer, self.cache)
         if data.kind == "generation":
-            return tokenise_answered(data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer)
+            answered = tokenise_answered(data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer)
+            answered.check_answers(self.recipe.answer_tokens)
+            return answered
         return tokenise(data, tokenizer, self.cache)
 
     def loss_fn(self, targets: Targets) -> LossFn:

@@ -21,13 +21,14 @@ import numpy.typing as npt
 
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import DataError, ModelError
+from w2s_ray.core.errors import ConfigError, DataError, ModelError
 from w2s_ray.core.ids import Ids, content_digest
 
 Int64s = npt.NDArray[np.int64]
 
 FORMAT = 2  # of the cached files and of how a row becomes tokens; raise it when either changes
 _CHUNK_ROWS = 8192
+MOST_UNSAYABLE = 0.05  # of the answers; another model's tokenizer may need a token more for some
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,16 @@ class Tokens:
                 f"set task.max_words (about {limit // 2} is safe for English), which cuts the rows alike for all models"
             )
 
+    def check_answers(self, most: int) -> None:
+        """Refuse answers of which more than a few could never be said, whatever is learned."""
+        said_Q = self.lengths_Q - self.second_Q
+        long = said_Q > most + 1  # the end need not be said
+        if long.sum() > MOST_UNSAYABLE * (said_Q > 0).sum():
+            raise ConfigError(
+                f"{long.sum()} of {(said_Q > 0).sum()} answers are longer than train.*.answer_tokens, which is {most}, so they could never be said; the longest has {said_Q.max() - 1} "
+                f"tokens: set train.weak.answer_tokens and train.strong.answer_tokens to {said_Q.max() - 1}"
+            )
+
 
 def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens:
     """Tokens of the dataset, in the order of the ids; of a generation its prompts. Writers may race: they write the same bytes and replace whole files."""
@@ -107,14 +118,16 @@ def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens
 
 
 def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any) -> Tokens:
-    """Prompts with what each teacher answers and the token that ends it, so that who learns it learns to stop; a teacher that abstains leaves the prompt alone."""
+    """Prompts with what each teacher answers and, where it came to an end, the token that ends it, so that who learns it learns to stop; a teacher that abstains leaves the
+    prompt alone."""
     order = np.argsort(data.ids, kind="stable")
     ids, end = data.ids[order], end_id(tokenizer)
     said = [teacher.align(ids) for teacher in teachers]
     prompts = [text for text in data.inputs["prompt"][order] for _ in said]
     answers = [str(answers.texts_N[n]) if answers.mask_N[n] else "" for n in range(len(ids)) for answers in said]
     rows, second = continued(prompts, answers, tokenizer)
-    rows = [np.append(row, end).astype(np.int32) if answer else row for row, answer in zip(rows, answers, strict=True)]
+    ended = [bool(answers.mask_N[n] and answers.ended_N[n]) for n in range(len(ids)) for answers in said]
+    rows = [np.append(row, end).astype(np.int32) if over else row for row, over in zip(rows, ended, strict=True)]
     return _tokens(ids, *_flat(rows, second), len(said))
 
 

@@ -19,17 +19,20 @@ from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
 from w2s_ray.core.labels import Floats, LabelSet
 
 ANSWERS_FILE = "answers.parquet"
+NUMBERS = ("mask_N", "weight_N", "log_p_N", "ended_N")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What is said of each row. `log_p_N` is how likely its source holds the whole text to be, in nats; 0 where that is not known, as of gold."""
+    """What is said of each row. `log_p_N` is how likely its source holds the whole text to be, in nats; 0 where that is not known, as of gold. `ended_N` is false where the
+    source was still speaking when it had said as much as it may."""
 
     ids: Ids
     texts_N: Texts
     mask_N: npt.NDArray[np.bool_]  # False: the source abstains
     weight_N: Floats
     log_p_N: Floats
+    ended_N: npt.NDArray[np.bool_]
     source: str = ""
 
     @staticmethod
@@ -40,6 +43,7 @@ class Answers:
         mask_N: npt.ArrayLike | None = None,
         weight_N: npt.ArrayLike | None = None,
         log_p_N: npt.ArrayLike | None = None,
+        ended_N: npt.ArrayLike | None = None,
         source: str = "",
     ) -> Answers:
         """Build and check. A blank text abstains, for there is nothing in it to learn."""
@@ -48,24 +52,25 @@ class Answers:
         mask = np.ones(len(checked), dtype=np.bool_) if mask_N is None else np.array(mask_N, dtype=np.bool_)
         weight = np.ones(len(checked)) if weight_N is None else np.array(weight_N, dtype=np.float64)
         log_p = np.zeros(len(checked)) if log_p_N is None else np.array(log_p_N, dtype=np.float64)
-        for name, array in (("text", texts_N), ("mask", mask), ("weight", weight), ("log_p", log_p)):
+        ended = np.ones(len(checked), dtype=np.bool_) if ended_N is None else np.array(ended_N, dtype=np.bool_)
+        for name, array in (("text", texts_N), ("mask", mask), ("weight", weight), ("log_p", log_p), ("ended", ended)):
             if array.shape != (len(checked),):
                 raise DataError(f"answers must have one {name} a row; got shape {array.shape} for {len(checked)} ids")
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise DataError("row weights must be finite and >= 0")
         mask &= np.array([bool(str(text).strip()) for text in texts_N], dtype=np.bool_)
-        for array in (texts_N, mask, weight, log_p):
+        for array in (texts_N, mask, weight, log_p, ended):
             array.setflags(write=False)
-        return Answers(checked, texts_N, mask, weight, log_p, source)
+        return Answers(checked, texts_N, mask, weight, log_p, ended, source)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, texts, mask and weights in the order of the ids. The source and its confidence do not count."""
+        """sha256 of ids, texts, ends, mask and weights in the order of the ids. The source and its confidence do not count."""
         order = np.argsort(self.ids, kind="stable")
-        rows = (str(part) for i in order for part in (self.ids[i], self.texts_N[i], bool(self.mask_N[i])))
+        rows = (str(part) for i in order for part in (self.ids[i], self.texts_N[i], bool(self.mask_N[i]), bool(self.ended_N[i])))
         return content_digest(["answers", *rows, "", np.ascontiguousarray(self.weight_N[order]).tobytes().hex()])
 
     @property
@@ -77,7 +82,8 @@ class Answers:
         """The answers of these ids, in this order; an id without a row is an error."""
         wanted = as_ids(ids)
         rows = positions(self.ids, wanted)
-        return Answers.of(wanted, self.texts_N[rows], mask_N=self.mask_N[rows], weight_N=self.weight_N[rows], log_p_N=self.log_p_N[rows], source=self.source)
+        numbers = {name: getattr(self, name)[rows] for name in NUMBERS}
+        return Answers.of(wanted, self.texts_N[rows], source=self.source, **numbers)
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa
@@ -87,9 +93,7 @@ class Answers:
             {
                 "id": pa.array(self.ids.tolist(), pa.string()),
                 "text": pa.array([str(text) for text in self.texts_N], pa.string()),
-                "mask": self.mask_N,
-                "weight": self.weight_N,
-                "log_p": self.log_p_N,
+                **{name.removesuffix("_N"): getattr(self, name) for name in NUMBERS},
             }
         )
         pq.write_table(table.replace_schema_metadata({"source": self.source}), folder / ANSWERS_FILE)
@@ -100,7 +104,7 @@ class Answers:
 
         table = pq.read_table(folder / ANSWERS_FILE)
         source = (table.schema.metadata or {}).get(b"source", b"").decode()
-        numbers = {f"{name}_N": table[name].to_numpy(zero_copy_only=False) for name in ("mask", "weight", "log_p")}
+        numbers = {name: table[name.removesuffix("_N")].to_numpy(zero_copy_only=False) for name in NUMBERS if name.removesuffix("_N") in table.column_names}
         return Answers.of(table["id"].to_pylist(), table["text"].to_pylist(), source=source, **numbers)
 
 

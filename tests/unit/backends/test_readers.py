@@ -160,6 +160,35 @@ def test_a_generation_learns_to_answer_and_to_stop(adapt: str, llama: str, place
     assert again.digest == said.digest
 
 
+def test_an_answer_that_was_cut_off_is_not_taught_as_one_that_ended(llama: str, place: Place, tmp_path: Path) -> None:
+    data, truth = toy_answers(60)
+    fitted = run(llama, place, data, [truth], Recipe(lr=2e-2, epochs=10, answer_tokens=5))
+    brief = fitted.predict(data)
+    assert brief.ended_N.all()
+    assert brief.mask_N.sum() > 30
+    data, brief = data.select(brief.ids[brief.mask_N]), brief.align(brief.ids[brief.mask_N])  # an empty answer ends at once
+    fitted.reader.most = 1
+    cut = fitted.predict(data)
+    assert not cut.ended_N.any()
+    cut.save(tmp_path)
+    assert Answers.load(tmp_path).align(data.ids[::-1]).ended_N.tolist() == cut.ended_N[::-1].tolist()
+    tokenizer = load_tokenizer(llama)
+    for answers, ends in ((brief, True), (cut, False)):
+        tokens = tokenise_answered(data, [answers], tokenizer)
+        last_N = tokens.flat[tokens.offsets + tokens.lengths_Q - 1]
+        assert (np.asarray(last_N) == tokenizer.bos_token_id).tolist() == [ends] * len(data)
+
+
+def test_answers_that_nobody_could_give_are_refused(llama: str, place: Place) -> None:
+    data, _ = toy_answers(40)
+    long = Answers.of(data.ids, ["w1 w2 w3 w4"] * 3 + ["w1"] * 37)
+    with pytest.raises(ConfigError, match=r"^3 of 40 answers are longer than train.\*.answer_tokens, which is 3, .*; the longest has 4 tokens: set .* to 4$"):
+        run(llama, place, data, [long], one_step(answer_tokens=3))
+    run(llama, place, data, [long], one_step(answer_tokens=4))
+    few = Answers.of(data.ids, ["w1 w2 w3 w4"] * 2 + ["w1"] * 38)  # a twentieth
+    run(llama, Place(place.folder / "few"), data, [few], one_step(answer_tokens=3))
+
+
 def test_micro_batches_do_not_change_what_is_answered(llama: str, place: Place) -> None:
     data, truth = toy_answers(40)
     recipe = Recipe(lr=1e-2, epochs=2, answer_tokens=4)
