@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -125,7 +126,12 @@ def test_methods_are_compared_and_pairs_of_models_tabled(face: Face) -> None:
     assert [(entry.method, [pair.strong for pair in entry.pairs]) for entry in checked.sweep] == [
         (method, ["world/nano", "world/micro"]) for method in ("logconf", "naive")
     ]
-    assert (folder / "sweep.csv").read_text().count("\n") == 5
+    with open(folder / "sweep.csv", encoding="utf-8") as file:
+        ladder = list(csv.DictReader(file))
+    assert [(row["method"], row["strong"], row["oracle"]) for row in ladder] == [
+        (m, s, "0") for m in ("logconf", "naive") for s in ("world/nano", "world/micro")
+    ]
+    assert {row["median_pgr_openai"] for row in ladder} == {"" if one is None else str(one) for one in (entry.median_pgr_openai for entry in checked.sweep)}
     assert (folder / "sweep.svg").is_file()
     page = (folder / "report.md").read_text(encoding="utf-8")
     assert "## Methods compared" in page and "## Weak and strong models" in page

@@ -90,7 +90,8 @@ def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
     found = score(said, truth)
     if found[check.metric] is None:
         raise ConfigError(
-            f"check.metric: {check.metric} is not defined on the rows that are looked at: {found['reasons'][check.metric]}; use metric: accuracy, or more rows"
+            f"check.metric: {check.metric} is not defined by the labels that are looked at, gold or weak ({found['reasons'][check.metric]}); set check.metric: accuracy, or a larger "
+            "check.share"
         )
     return float(found[check.metric]) * (-1 if check.metric == "log_loss" else 1)
 

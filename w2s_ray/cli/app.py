@@ -124,8 +124,11 @@ def plan(
     """Say what a run would compute and what it would find, without computing (only the rows are split)."""
     from w2s_ray.cli.plan import make_plan, print_plan
     from w2s_ray.config.load import load_study
+    from w2s_ray.study.warnings import warnings_of
 
     study = load_study(file, sets or ())
+    for warning in warnings_of(study):
+        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     print_plan(out, make_plan(study, _store_url(store), runs / study.config.name), show_keys=keys)
 
 

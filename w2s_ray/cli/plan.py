@@ -13,6 +13,7 @@ from rich.text import Text
 
 from w2s_ray.backends.memory import GB, host_bytes, in_words, settle, ways
 from w2s_ray.config.load import Study
+from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role
 from w2s_ray.core.errors import InputError, ResourceError
 from w2s_ray.core.resources import Resources
@@ -20,7 +21,7 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
 from w2s_ray.ops.shapes import shape_of_name
-from w2s_ray.study.check import check_names
+from w2s_ray.study.check import check_names, placements
 from w2s_ray.study.run import run_cells
 
 LONGEST = 512  # tokens of the longest row, which a plan does not look for
@@ -36,6 +37,7 @@ class Plan:
     reused: Counter[str] = field(default_factory=Counter)
     keys: tuple[str, ...] = ()
     no_rows: str = ""  # why the rows could not be looked at
+    cut_short: int = 0  # cells that look into results which are not there yet, and go on from them
 
 
 def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
@@ -43,17 +45,26 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     check_names(study)
     with Context(open_store(store_url), InlineExecutor, dry=True) as context:
         try:
-            run_cells(study, context)
+            runs = run_cells(study, context)
         except InputError as error:
             if not any(cell.config.task.data.startswith("hub:") for cell in study.cells):
                 raise
             return Plan(study, no_rows=str(error))
         submitted = context.submitted()
+    wrong = next((run for run in runs if run.users), None)
+    if wrong is not None:
+        raise InputError(f"{wrong.cell.method_label}: {wrong.error}")
     folder.mkdir(parents=True, exist_ok=True)
     plan = {s.key.full: {"params": s.params, "inputs": s.inputs, "there": s.there} for s in submitted}
     (folder / "plan.json").write_text(json.dumps(plan, indent=1), encoding="utf-8")
     missing = [s.key for s in submitted if not s.there]
-    return Plan(study, Counter(k.step for k in missing), Counter(s.key.step for s in submitted if s.there), tuple(sorted(map(str, missing))))
+    return Plan(
+        study,
+        Counter(k.step for k in missing),
+        Counter(s.key.step for s in submitted if s.there),
+        tuple(sorted(map(str, missing))),
+        cut_short=sum(run.planned for run in runs),
+    )
 
 
 def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
@@ -67,9 +78,13 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
         for step in sorted({*plan.to_run, *plan.reused}):
             table.add_row(step, str(plan.to_run[step]), str(plan.reused[step]))
         console.print(table)
-    roles: tuple[Role, ...] = ("weak", "strong")
-    for role in roles:
-        _print_placement(console, plan.study, role)
+        if plan.cut_short:
+            console.print(f"at least: {plan.cut_short} cells decide what comes next by results that are not there yet", soft_wrap=True)
+    roles: dict[tuple[str, Recipe, Resources], list[Role]] = {}
+    for role, model, recipe, resources in placements(plan.study):
+        roles.setdefault((model, recipe, resources), []).append(role)
+    for (model, recipe, resources), of_roles in roles.items():
+        _print_placement(console, " and ".join(of_roles), model, recipe, resources, plan.study.base)
     if show_keys:
         for key in plan.keys:
             console.print(key, soft_wrap=True)
@@ -81,14 +96,12 @@ def _product(study: Study) -> str:
     return f"{len(points)} grid points x {len(config.methods)} methods x {len(config.seeds)} seeds"
 
 
-def _print_placement(console: Console, study: Study, role: Role) -> None:
-    """Where a role's fits run; of those that are spread or on GPUs, what each way of running them needs on a device, and which one `auto` takes."""
-    model, resources = (getattr(part, role) for part in (study.config.models, study.config.resources))
-    recipe = study.config.recipe(role)
-    console.print(Text.assemble((f"{role}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"), soft_wrap=True)
+def _print_placement(console: Console, roles: str, model: str, recipe: Recipe, resources: Resources, base: Path) -> None:
+    """Where a model's fits run; of those that are spread or on GPUs, what each way of running them needs on a device, and which one `auto` takes."""
+    console.print(Text.assemble((f"{roles}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"), soft_wrap=True)
     if not (resources.sharded or resources.gpus) or recipe.adapt == "probe":
         return
-    shape = shape_of_name(model, study.base)
+    shape = shape_of_name(model, base)
     if shape is None:
         console.print("  its shape is not known before it is downloaded, so neither is what it needs")
         return

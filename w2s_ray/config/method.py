@@ -50,8 +50,8 @@ class MethodParams(Frozen):
 
     @property
     def needs_heldout(self) -> bool:
-        """Whether it looks at the labelled half's held-out rows."""
-        return False
+        """Whether it looks at the labelled half's held-out rows, as a combiner that learns does."""
+        return bool(getattr(getattr(self, "combine", None), "learns", False))
 
 
 TEXTS = "it works with class probabilities, and answers that are generated are texts; use task.format: choice"

@@ -133,7 +133,7 @@ def _positive_rate(classes_N: Classes, num_classes: int) -> Metric:
 
 
 def agreement(student: LabelSet | Answers, weak: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Mapping[str, Any]]:
-    """How often the student says what the weak teacher says, on all rows and where the teacher is right or wrong (Burns et al. 2023, § 5.1).
+    """How often the student says what the weak teacher says, on all rows and where the teacher is right or wrong (Burns et al. 2023, § 5.1.2).
 
     A student that imitates agrees on both; one that outgrows its teacher agrees less where the teacher is wrong. Rows on which the teacher abstains
     have nothing to agree with and are left out; a student that abstains does not agree.

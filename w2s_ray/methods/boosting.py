@@ -31,6 +31,10 @@ class Boosting(MethodParams):
     error_on: Literal["heldout", "labelled"] = Field("heldout", description="where a member's error is measured: the held-out rows, or its own, weighted")
     vote: Literal["soft", "hard"] = Field("soft", description="members give probabilities, or name a class")
 
+    @property
+    def needs_heldout(self) -> bool:
+        return self.error_on == "heldout"
+
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         truth = ctx.labels(task.labels)
         checked, checked_labels = ctx.heldout(task) if self.error_on == "heldout" else (task.labelled, task.labels)

@@ -1,5 +1,5 @@
 """Generative supervision: the strong model first reads the task's texts as a language model, without labels, then learns the weak labels (Burns et al. 2023,
-arXiv 2312.09390, § 4.3.3, for reward modelling)."""
+arXiv 2312.09390, § 5.2.2, for reward modelling)."""
 
 from __future__ import annotations
 

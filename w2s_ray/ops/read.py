@@ -1,4 +1,4 @@
-"""The `read` step: a pretrained model goes on with its pretraining on a task's texts, without their labels (Burns et al. 2023, arXiv 2312.09390, § 4.3.3: generative
+"""The `read` step: a pretrained model goes on with its pretraining on a task's texts, without their labels (Burns et al. 2023, arXiv 2312.09390, § 5.2.2: generative
 supervision)."""
 
 from __future__ import annotations

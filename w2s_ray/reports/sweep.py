@@ -10,7 +10,7 @@ from w2s_ray.reports.schema import Results, Sweep, SweepPair
 from w2s_ray.reports.table import line, table
 from w2s_ray.reports.wording import GOLD_MARK, NOTHING, Scale, no_ratio, ratio, scale_of
 
-COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr")
+COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr", "oracle", "median_pgr_openai")
 CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
 MOST_MAPS, MAPS_A_ROW = 24, 4
 MOST_LETTERS = 24  # of a name in a picture
@@ -67,7 +67,9 @@ def write_sweep(folder: Path, results: Results) -> None:
         for entry in results.sweep:
             for pair in entry.pairs:
                 arms = (pair.floor, pair.student, pair.ceiling)
-                writer.writerow((entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *arms, pair.pgr))
+                oracle = int(results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)))
+                cells = (entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *arms, pair.pgr, oracle, entry.median_pgr_openai)
+                writer.writerow(cells)
     _draw(folder / PICTURE, results)
 
 

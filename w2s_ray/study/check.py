@@ -11,9 +11,10 @@ from w2s_ray.backends.memory import GB, settle
 from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.config.schema import Cell, Role, StudyConfig
+from w2s_ray.config.schema import Cell, Role
 from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
+from w2s_ray.core.resources import Resources
 from w2s_ray.data.formats import draws
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
@@ -21,6 +22,7 @@ from w2s_ray.ops.external import EXTERNAL
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.shapes import shape_of_name
 
+OF_MEMORY = ("adapt", "lora", "precision", "batch")  # fields of a recipe by which its fits need more or less
 SHORTEST = 64  # tokens of a longest row that is not known yet
 
 
@@ -135,14 +137,8 @@ def check_rows(cell: Cell, prepared: Mapping[str, Any]) -> None:
 
 def check_memory(study: Study) -> None:
     """Refuse a fit that its devices cannot hold, where the request says what they hold. The workers check again, with their devices and rows."""
-    roles: tuple[Role, ...] = ("weak", "strong")
-    fits: dict[tuple[object, ...], tuple[StudyConfig, Role]] = {
-        (role, getattr(cell.config.models, role), cell.config.recipe(role).model_dump_json(), getattr(cell.config.resources, role)): (cell.config, role)
-        for cell in study.cells
-        for role in roles
-    }
-    for config, role in fits.values():
-        resources, recipe, shape = getattr(config.resources, role), config.recipe(role), shape_of_name(getattr(config.models, role), study.base)
+    for role, model, recipe, resources in placements(study):
+        shape = shape_of_name(model, study.base)
         room = resources.gpu_gb if resources.gpus else resources.memory_gb
         if not room or shape is None or recipe.adapt == "probe":
             continue
@@ -150,3 +146,17 @@ def check_memory(study: Study) -> None:
             settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
         except ResourceError as error:
             raise ResourceError(f"resources.{role}: {error}") from None
+
+
+def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
+    """Every model that is trained, in each role and each way that asks for other memory, each once."""
+    seen: set[tuple[object, ...]] = set()
+    for cell in study.cells:
+        config, method = cell.config, cell.method
+        others: list[tuple[Role, str]] = [("strong" if name in method.other_students else "weak", name) for name in method.other_models]
+        for role, model in [("weak", config.models.weak), *others, ("strong", config.models.strong)]:
+            recipe, resources = config.train.of(role, model), getattr(config.resources, role)
+            key = (role, model, recipe.model_dump_json(include=set(OF_MEMORY)), resources)
+            if key not in seen and not model.startswith(EXTERNAL):
+                seen.add(key)
+                yield role, model, recipe, resources

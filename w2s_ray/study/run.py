@@ -47,6 +47,7 @@ class CellRun:
     traceback: str = ""
     log: str = ""  # the failed step's last lines
     users: bool = False  # the error is the user's to mend: its message is enough
+    planned: bool = False  # a dry run whose method looks into a result that is not there yet
 
 
 def run_cells(study: Study, context: Context, progress: Progress = lambda cell, status: None) -> list[CellRun]:
@@ -93,7 +94,7 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
         if run.stages is not None:
             run.facts["stages"] = run.stages.value["stages"]
     except Planned as planned:
-        run.error, run.score = str(planned), None
+        run.error, run.planned, run.score = str(planned), "score" not in run.keys, None
     except Interrupted:
         raise
     except (InputError, ResourceError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from w2s_ray.config.load import Study
 from w2s_ray.core.plugins import closest
@@ -52,6 +53,14 @@ def _of_models(study: Study) -> Iterator[str]:
         sizes = num_parameters(weak, study.base), num_parameters(strong, study.base)
         if None not in sizes and sizes[0] > sizes[1]:  # type: ignore[operator]  # None was excluded
             yield f"models: weak {weak} ({sizes[0]:,} parameters) is larger than strong {strong} ({sizes[1]:,}); is that meant?"
+    ladders = {
+        (cell.config.models.weak, *cell.method.other_students, cell.config.models.strong): cell.method for cell in study.cells if cell.method.other_students
+    }
+    for (weak, *students, strong), method in ladders.items():
+        known = [(name, size) for name in (weak, *students, strong) if (size := num_parameters(name, study.base)) is not None]
+        for (smaller, size), (larger, next_size) in pairwise(known):
+            if size >= next_size:
+                yield f"methods {method.label}: {larger} ({next_size:,} parameters) is taught by {smaller} ({size:,}), which is not smaller; is that meant?"
     for data, model in dict.fromkeys((cell.config.task.data, name) for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong)):
         if model.startswith("world/") and not data.startswith("world:"):
             yield f"models: {model} knows the words of the built-in world alone; on {data} it sees little but unknown tokens"

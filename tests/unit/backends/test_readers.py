@@ -175,7 +175,7 @@ def test_an_answer_that_was_cut_off_is_not_taught_as_one_that_ended(llama: str, 
     tokenizer = load_tokenizer(llama)
     for answers, ends in ((brief, True), (cut, False)):
         tokens = tokenise_answered(data, [answers], tokenizer)
-        last_N = tokens.flat[tokens.offsets + tokens.lengths_Q - 1]
+        last_N = tokens.flat[tokens.offsets[1:] - 1]
         assert (np.asarray(last_N) == tokenizer.bos_token_id).tolist() == [ends] * len(data)
 
 
