@@ -9,7 +9,9 @@ import pytest
 from studies import FIT, ROWS, config, run
 
 from w2s_ray.config.load import expand
+from w2s_ray.core.answers import Answers
 from w2s_ray.core.errors import ConfigError
+from w2s_ray.engine.store import open_store
 from w2s_ray.study.check import check_names
 
 LM = FIT | {"answer_tokens": 2}
@@ -61,6 +63,19 @@ def test_gold_answers_are_exact_matches_of_themselves(tmp_path: Path) -> None:
     assert "texts" in score["metrics"]["floor"]["reasons"]["auroc"]
 
 
+def test_a_perfect_filter_keeps_the_answers_that_are_right(tmp_path: Path) -> None:
+    raw = study("generation", "gold_filter", task=TASKS["generation"] | {"labelled": 400}, models={"weak": "world/small", "strong": "world/micro"})
+    ran = run(raw, tmp_path, str(tmp_path / "store"))
+    store = open_store(str(tmp_path / "store"))
+    (filtered,) = [Answers.load(store.open(key).path) for key in store.finished("labels")]
+    (gold,) = [gold for key in store.finished("gold") if set((gold := Answers.load(store.open(key).path)).ids) == set(filtered.ids)]
+    right = filtered.hard_N == gold.align(filtered.ids).hard_N
+    assert 0 < right.sum() < len(right)
+    assert ((filtered.weight_N > 0) == right).all()
+    (score,) = ran.scores.values()
+    assert 0 <= score["student"] <= 1
+
+
 @pytest.mark.parametrize(
     ("kind", "method", "train", "message"),
     [
@@ -92,7 +107,6 @@ def test_a_probe_has_no_other_loss_and_nothing_to_stop(tmp_path: Path) -> None:
 def test_each_stage_and_its_labels_are_scored(tmp_path: Path) -> None:
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.executor import InlineExecutor
-    from w2s_ray.engine.store import open_store
     from w2s_ray.study.run import run_cells
 
     planned = expand(study("preference", {"type": "bootstrap", "ladder": ["world/nano", "world/micro"]}), tmp_path)
@@ -124,7 +138,6 @@ def test_a_study_may_mix_classes_and_answers(tmp_path: Path) -> None:
     raw = config("naive", train={"weak": LM, "strong": LM}, grid={"task": [TASKS["choice"], TASKS["generation"]]})
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.executor import InlineExecutor
-    from w2s_ray.engine.store import open_store
     from w2s_ray.study.run import collect, run_cells
 
     planned = expand(raw, tmp_path)

@@ -160,7 +160,7 @@ class Verbs:
         inputs = {"data": data} | ({} if base.base is None else {"base": base.base})
         return self.context.submit(EMBED, params, inputs, resources=base.resources, hints={"model_path": base.model.path})
 
-    def put(self, labels: LabelSet) -> Handle:
+    def put(self, labels: LabelSet | Answers) -> Handle:
         """Labels that a block made here, for a verb to use. Their identity is their content, so the block's code needs none."""
         key = labels_key(labels)
         put_content(self.context.store, key, CONTENT_VERSION, {"digest": labels.digest}, labels.save, {"rows": len(labels), "source": labels.source})
