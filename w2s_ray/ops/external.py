@@ -30,7 +30,7 @@ from w2s_ray.engine.step import JSON, Step
 EXTERNAL = "labels:"  # of a model's name
 ID, COLUMN = "id", "label"
 
-JOINED = Step("external-labels", 1, "w2s_ray.ops.external:run", lambda params, inputs: str(params["column"])[:40], inline=True)
+JOINED = Step("external-labels", 2, "w2s_ray.ops.external:run", lambda params, inputs: str(params["column"])[:40], inline=True)
 
 
 def is_external(model: ModelRef) -> bool:
