@@ -231,6 +231,53 @@ def test_a_journal_that_ends_in_half_a_line_is_mended(tmp_path: Path) -> None:
     assert journal.read_bytes().startswith(whole)
 
 
+class Dies:
+    """Optuna's trial in a driver that is killed after so many fields of a point."""
+
+    def __init__(self, trial: Any, fields: int) -> None:
+        self.trial, self.fields = trial, fields
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("suggest_"):
+            self.fields -= 1
+            if self.fields < 0:
+                raise KeyboardInterrupt
+        return getattr(self.trial, name)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize(("number", "fields"), [(number, fields) for number in (0, 1, 2) for fields in (0, 1, 2)])
+def test_a_driver_that_dies_in_the_middle_of_a_point_leaves_that_point(sampler: str, number: int, fields: int, tmp_path: Path) -> None:
+    from w2s_ray.runtime.search import _searches, _Suggestions
+
+    space = {"train.weak.epochs": {"int": [1, 9]}, "train.weak.lr": {"log": [1e-3, 1e-2]}, X: {"log": [1e-3, 1e-1]}}
+    raw = raw_search(tmp_path, {"space": space, "sampler": sampler, "first": [{X: 0.05}]})  # and leaves two fields of the first point to be drawn
+    points: dict[str, list[Any]] = {"whole": [], "died": []}
+
+    def launch(name: str) -> Callable[[Any], None]:
+        def run(search: Any) -> None:
+            _searches[search.name] = (search, [])
+            if name == "died":
+                for begun in range(number):
+                    search.study.sampler = search.sampler(begun)
+                    search.space(search.study.ask())
+                search.study.sampler = search.sampler(number)
+                with pytest.raises(KeyboardInterrupt):
+                    search.space(Dies(search.study.ask(), fields))
+            suggestions = _Suggestions(search, 3, "value_0", "max")
+            points[name] = [suggestions.suggest(trial)["call"].point for trial in "abc"]
+            for trial in search.study.trials:
+                search.study.tell(trial.number, 0.5)
+
+        return run
+
+    for name in points:
+        with Context(open_store(str(tmp_path / name)), InlineExecutor) as context:
+            run_plan(plan_search(expand(raw, tmp_path), context), 3, tmp_path / "found", launch(name), lambda trial: None)
+    assert points["died"] == points["whole"]
+    assert points["whole"][0][X] == 0.05
+
+
 def test_a_grid_is_tried_once_and_then_done(tmp_path: Path) -> None:
     raw = raw_search(
         tmp_path, {"space": {"train.strong.epochs": {"int": [1, 2]}, "train.strong.schedule": {"choice": ["linear", "cosine"]}}, "sampler": "grid"}

@@ -217,7 +217,8 @@ class _Suggestions(OptunaSearch):
         if waiting:
             known = self._left.pop(0)
             study.sampler = search.sampler(self._number[known])
-            self._ot_trials[trial_id] = optuna.trial.Trial(study, known)
+            self._ot_trials[trial_id] = trial = optuna.trial.Trial(study, known)
+            _catch_up(study, trial)
         else:
             # A sampler of the trial's own, so that a search that is begun again draws as one that was not.
             queued = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
@@ -256,6 +257,20 @@ class _Suggestions(OptunaSearch):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
+
+
+def _catch_up(study: optuna.Study, trial: optuna.trial.Trial) -> None:
+    """Let the sampler draw again what is known of a point, for a driver may have died between two of its fields: the others are then what they would have been.
+
+    A quasi-random sequence counts its points in the study, so there the others are of the next one.
+    """
+    if isinstance(study.sampler, optuna.samplers.QMCSampler):
+        return
+    known = study._storage.get_trial(trial._trial_id)
+    given = known.system_attrs.get("fixed_params", {})
+    for name, distribution in known.distributions.items():
+        if name not in given and not distribution.single() and name not in trial.relative_params:
+            study.sampler.sample_independent(study, known, name, distribution)
 
 
 @dataclass(frozen=True)
