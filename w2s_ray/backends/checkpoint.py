@@ -1,6 +1,6 @@
 """The state of a fit in one safetensors file, so that a fit that died continues where it was. No pickle.
 
-Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: digest of the fit, step, counters.
+Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: digest of the fit, step, counters, a checksum of it all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from w2s_ray.backends.sealed import broken, save_sealed
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
 
 CHECKPOINT = "fit.safetensors"
@@ -64,13 +65,11 @@ class Training:
 
 def save_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> None:
     """Write to the place's scratch folder, then hand the whole file over."""
-    from safetensors.torch import save_file
-
     meta = {"digest": digest, "notes": json.dumps(training.notes())}
     place.scratch.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=place.scratch, suffix=".safetensors")
     os.close(handle)
-    save_file(_tensors(training), name, metadata=meta)
+    save_sealed(_tensors(training), name, meta)
     with open(name, "rb") as file:
         os.fsync(file.fileno())
     place.keep(CHECKPOINT, Path(name))
@@ -86,6 +85,9 @@ def restore_checkpoint(place: CheckpointPlace, training: Training, digest: str) 
     try:
         with safe_open(path, framework="pt") as file:
             meta: Mapping[str, str] = file.metadata() or {}
+            if broken(file):
+                log.warning("the checkpoint %s does not have its checksum; the fit starts over", path)
+                return False
             tensors = {name: file.get_tensor(name) for name in file.keys()} if meta.get("digest") == digest else None  # noqa: SIM118  # not a dict
     except SafetensorError as error:
         log.warning("the checkpoint %s cannot be read (%s); the fit starts over", path, error)

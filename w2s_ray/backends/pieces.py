@@ -5,7 +5,6 @@ A checkpoint is there once the leader's manifest names it; the manifest names th
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -18,19 +17,18 @@ from torch import Tensor
 
 from w2s_ray.backends.checkpoint import CheckpointPlace, Training
 from w2s_ray.backends.gang import Gang
+from w2s_ray.backends.sealed import broken, open_json, save_sealed, seal_json
 from w2s_ray.backends.zero import Sharded
 from w2s_ray.blocks.losses.contract import Stateful
 
 MANIFEST = "gang.json"
-FORMAT = 2
+FORMAT = 3
 
 log = logging.getLogger(__name__)
 
 
 def save_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, gang: Gang, digest: str, kept: int) -> None:
     """Every process must call. The place of the oldest of `kept` checkpoints is written over; the others stay until then."""
-    from safetensors.torch import save_file
-
     known = _manifest(place, digest)
     slot = next(slot for slot in range(kept + 1) if slot not in {entry["slot"] for entry in known[:kept]})
     tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
@@ -44,19 +42,19 @@ def save_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, ga
         tensors["losses"] = torch.tensor(training.losses, dtype=torch.float64)
         if isinstance(training.loss_fn, Stateful):
             tensors |= {f"loss/{name}": value for name, value in training.loss_fn.state_dict().items()}
-    place.keep(_piece(slot, gang.rank), _written(place, lambda name: save_file(tensors, name)))
+    place.keep(_piece(slot, gang.rank), _written(place, lambda name: save_sealed(tensors, name)))
     gang.wait()
     if gang.leads:
         entries = [{"slot": slot, "pieces": gang.size, "notes": training.notes()}, *known][:kept]
         manifest = {"format": FORMAT, "digest": digest, "checkpoints": entries}
-        place.keep(MANIFEST, _written(place, lambda name: Path(name).write_text(json.dumps(manifest), encoding="utf-8")))
+        place.keep(MANIFEST, _written(place, lambda name: Path(name).write_text(seal_json(manifest), encoding="utf-8")))
     gang.wait()
 
 
 def restore_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, gang: Gang, digest: str) -> bool:
     """Continue from the newest checkpoint of this very fit that can be read whole by all, by whatever gang it was written."""
     for entry in _manifest(place, digest):
-        files = _open(place, entry)
+        files = _open(place, entry, gang)
         if gang.least(float(files is not None), training.device) and files is not None:
             _read(files, training, sharded, entry)
             if entry["pieces"] == gang.size:
@@ -72,14 +70,17 @@ def _read_rng(piece: Any, device: torch.device) -> None:
         torch.cuda.set_rng_state(piece.get_tensor("rng.cuda"), device)
 
 
-def _open(place: CheckpointPlace, entry: dict[str, Any]) -> list[Any] | None:
+def _open(place: CheckpointPlace, entry: dict[str, Any], gang: Gang) -> list[Any] | None:
+    """Its pieces, if all are there. Each process looks at the checksums of some of them."""
     from safetensors import SafetensorError, safe_open
 
     paths = [place.fetch(_piece(entry["slot"], rank)) for rank in range(entry["pieces"])]
     try:
-        return [safe_open(path, framework="pt") for path in paths if path] if all(paths) else None
+        pieces = [safe_open(path, framework="pt") for path in paths if path]
+        whole = len(pieces) == len(paths) and not any(broken(piece) for piece in pieces[gang.rank :: gang.size])
     except SafetensorError:
         return None
+    return pieces if whole else None
 
 
 def _read(files: list[Any], training: Training, sharded: Sharded, entry: dict[str, Any]) -> None:
@@ -95,7 +96,7 @@ def _read(files: list[Any], training: Training, sharded: Sharded, entry: dict[st
 def _manifest(place: CheckpointPlace, digest: str) -> list[dict[str, Any]]:
     """The checkpoints of this fit, newest first."""
     path = place.fetch(MANIFEST)
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    found: dict[str, Any] = (open_json(path) if path else None) or {}
     matches = found.get("digest") == digest and found.get("format") == FORMAT
     return found["checkpoints"] if matches else []
 

@@ -29,8 +29,17 @@ app.add_typer(data_app, name="data")
 world_app = typer.Typer(no_args_is_help=False, help="Show what the built-in models know, or make them again.")
 app.add_typer(world_app, name="world")
 
+
 # No markup: names, values and messages may hold brackets. What is coloured is a Text.
-out, err = Console(markup=False, highlight=False), Console(stderr=True, markup=False, highlight=False)
+class _Terminal(Console):
+    """Goes on in silence where nobody reads any more (`w2s run … | head`): the study is worth more than its picture."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+out, err = _Terminal(markup=False, highlight=False), _Terminal(stderr=True, markup=False, highlight=False)
 
 File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
 Sets = Annotated[

@@ -7,8 +7,10 @@ all these decisions, so that there is nothing to lock but the table of nodes.
 
 from __future__ import annotations
 
+import logging
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -28,6 +30,8 @@ from w2s_ray.engine.store import Store
 What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
 Listener = Callable[[What, Key, str], None]
 
+logger = logging.getLogger(__name__)
+
 POLL_MAX_S = 5.0  # between looks for another driver's key, which become rarer
 
 
@@ -43,7 +47,8 @@ class Context:
         self._make_executor = executor
         self._executor: Executor | None = None
         self._inline = InlineExecutor()
-        self._listen: Listener = listen or (lambda what, key, detail: None)
+        self._listen: Listener = listen or _silent
+        self._repairs: Counter[Key] = Counter()  # by what was damaged: a step may have many damaged inputs
         self._nodes: dict[Key, Node] = {}
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -97,7 +102,7 @@ class Context:
         poll_s, told = POLL_MIN_S, False
         while (holder := self.leases.acquire(key)) is not None:
             if not told:
-                self._listen("leased", key, f"another driver (process {holder.pid}) is making it")
+                self._tell("leased", key, f"another driver (process {holder.pid}) is making it")
             told = True
             if self._stopped.wait(poll_s):
                 raise Interrupted("the run was stopped; the same command continues it")
@@ -121,7 +126,7 @@ class Context:
         try:
             record = self.store.record(node.key)
         except DamagedArtifact:
-            self._listen("damaged", node.key, "its record cannot be read: set aside, to be made again")
+            self._tell("damaged", node.key, "its record cannot be read: set aside, to be made again")
             self.store.set_aside(node.key)
             return False
         except Exception as error:  # noqa: BLE001  (a store's client has errors of its own; those who wait must hear of it)
@@ -169,7 +174,7 @@ class Context:
         holder = self.leases.acquire(node.key)
         if holder is not None:
             node.holder = holder
-            self._listen("leased", node.key, f"another driver (process {holder.pid}) is making it")
+            self._tell("leased", node.key, f"another driver (process {holder.pid}) is making it")
             self._events.later(node.poll_s, lambda: self._poll(node))
             node.poll_s = min(POLL_MAX_S, node.poll_s * 1.5)
             return
@@ -185,7 +190,7 @@ class Context:
             if handle.node is owner:
                 continue
             if not handle.node.future.done():
-                self._listen("queued", owner.key, f"waits for {handle.key}")
+                self._tell("queued", owner.key, f"waits for {handle.key}")
                 handle.node.future.add_done_callback(lambda _: self._events.post(lambda: self._pump(owner)))
                 return None
             if (error := handle.node.future.exception()) is not None:
@@ -226,11 +231,11 @@ class Context:
             tuple(Rider(r.key, r.step.name, r.step.version, r.params, keys_of(r.inputs)) for r in riders),
         )  # fmt: skip
         node.running = riders
-        self._listen("queued", node.key, "waits for a free device")
+        self._tell("queued", node.key, "waits for a free device")
         if self._executor is None and not node.step.inline:
             self._executor = self._make_executor()
         executor = self._inline if node.step.inline or self._executor is None else self._executor
-        future = executor.launch(call, lambda: self._listen("running", node.key, ""))
+        future = executor.launch(call, lambda: self._tell("running", node.key, ""))
         future.add_done_callback(lambda done: self._events.post(lambda: self._finish(node, None if done.cancelled() else done.exception())))
 
     def _finish(self, node: Node, error: BaseException | None) -> None:
@@ -238,8 +243,7 @@ class Context:
         riders, node.running = node.running or (), None
         try:
             self.leases.release(node.key)
-            if isinstance(error, DamagedArtifact) and node.repairs < REPAIRS:
-                node.repairs += 1
+            if isinstance(error, DamagedArtifact):
                 self._repair_now(Key.parse(error.key), error.attempt)
             else:
                 if error is None or self._all_there(node, riders):  # a process may be lost after its work was done
@@ -288,7 +292,7 @@ class Context:
                 each.future.set_exception(error)
         for each in failed:
             own = isinstance(error, StepFailed) and error.key == str(each.key)
-            self._listen("failed" if own else "skipped", each.key, str(error))
+            self._tell("failed" if own else "skipped", each.key, str(error))
 
     def _resolve(self, node: Node, record: Record, how: What) -> None:
         """Any thread: the result is there."""
@@ -297,7 +301,7 @@ class Context:
                 return
             (self.reused.add if how == "hit" else self.executed.append)(node.key)
             node.future.set_result(record)
-        self._listen(how, node.key, "")
+        self._tell(how, node.key, "")
 
     def submitted(self) -> list[Submission]:
         """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""
@@ -333,6 +337,11 @@ class Context:
         node.future = Future()
         if self._reuse(node):
             return  # another driver was faster
+        self._repairs[key] += 1
+        if self._repairs[key] > REPAIRS:
+            error = StepFailed(key.step, str(key), f"it was damaged {self._repairs[key]} times, each time it was made; check the disk of the store")
+            self._fail(node, (), error)
+            raise error
         maker = node.maker or node.owner or node
         if node.owner is not None:
             with self._lock:
@@ -352,7 +361,7 @@ class Context:
         except DamagedArtifact:
             record = None
         if attempt != GONE and (record is None or not attempt or record.attempt == attempt):
-            self._listen("damaged", key, "a checksum does not match: set aside, to be made again")
+            self._tell("damaged", key, "a checksum does not match: set aside, to be made again")
             self.store.set_aside(key)
 
     def _readopt(self, node: Node) -> None:
@@ -362,6 +371,14 @@ class Context:
             self._fail(node, (), error or StepFailed(node.step.name, str(node.key), "its maker ran again and did not make it"))
 
     # --- the end ---
+
+    def _tell(self, what: What, key: Key, detail: str) -> None:
+        """Whatever happens to who listens (a closed terminal) is no matter of the steps'."""
+        try:
+            self._listen(what, key, detail)
+        except BaseException as error:  # noqa: BLE001  (rich ends the thread where its terminal is gone; this is the scheduler's)
+            self._listen = _silent
+            logger.warning("progress is no longer shown: %s: %s", type(error).__name__, error)
 
     def _abort(self, error: BaseException | None) -> None:
         """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why, instead of waiting for ever."""
@@ -388,3 +405,7 @@ class Context:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _silent(what: What, key: Key, detail: str) -> None:
+    """Nobody listens."""

@@ -48,5 +48,5 @@ class Events:
                     return
                 try:
                     event()
-                except Exception as error:  # noqa: BLE001  (those who wait must hear of it)
+                except BaseException as error:  # noqa: BLE001  (those who wait must hear of it, and the thread must not end before them)
                     self._broken(error)

@@ -88,7 +88,9 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
     run = _Execution.of(call, leads, watch or Watch())
     try:
         try:
-            run.publish(call.function()(run.begin()))
+            # A driver that was frozen, and whose lease was taken over meanwhile, launches what is there by now. Processes that compute together must all begin.
+            if call.resources.sharded or not run.done():
+                run.publish(call.function()(run.begin()))
         finally:
             run.clean()
     except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)

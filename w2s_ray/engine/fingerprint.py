@@ -17,6 +17,7 @@ from w2s_ray.core.errors import IdentityError
 
 Params = Mapping[str, Any]
 HASH_SHOWN = 12
+_KEY = re.compile(r"([a-z0-9_-]+)/([a-z0-9.][a-z0-9.-]*)-([0-9a-f]{64})")
 
 
 def canonical(value: Any, where: str = "params") -> Any:
@@ -66,10 +67,11 @@ class Key:
 
     @staticmethod
     def parse(full: str) -> Key:
-        """The inverse of `full`."""
-        step, _, rest = full.partition("/")
-        slug, _, digest_ = rest.rpartition("-")
-        return Key(step, slug, digest_)
+        """The inverse of `full`. What is no key is refused, for keys become paths."""
+        found = _KEY.fullmatch(full)
+        if found is None:
+            raise IdentityError(f"{full!r:.120} is not a key; keys are STEP/SLUG-DIGEST, as records name them")
+        return Key(*found.groups())
 
 
 Inputs = Mapping[str, "Key | tuple[Key, ...]"]

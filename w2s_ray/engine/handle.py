@@ -38,7 +38,6 @@ class Node:
     owner: Node | None = None  # riders are made by their owner
     riders: dict[Key, Node] = field(default_factory=dict)  # wanted and not yet there
     running: tuple[Node, ...] | None = None  # the riders of the call in flight
-    repairs: int = 0
     poll_s: float = POLL_MIN_S
     holder: Holder | None = None  # the other driver that we waited for
     maker: Node | None = None  # of what has no step of its own

@@ -7,8 +7,10 @@ A lease saves work; it does not guard results: those are guarded by the exclusiv
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -43,8 +45,15 @@ class Holder:
 
     @staticmethod
     def loads(data: bytes) -> Holder:
-        found = json.loads(data)
-        return Holder(found["driver"], found["machine"], found["pid"], found["started"])
+        """Of a lease that cannot be read (a power cut leaves an empty one): a holder that nobody has heard of, who counts as dead after the usual time."""
+        try:
+            found = json.loads(data)
+            holder = Holder(found["driver"], found["machine"], found["pid"], found["started"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            holder = None
+        if holder is None or not re.fullmatch(r"[0-9a-f]{32}", str(holder.driver)) or type(holder.pid) is not int or holder.pid < 1:
+            return Holder(f"unreadable-{hashlib.sha256(data).hexdigest()[:32]}", "unknown", 0, "")
+        return holder
 
 
 @dataclass

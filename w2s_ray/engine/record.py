@@ -1,20 +1,31 @@
-"""Records: the one JSON file whose existence says that an artifact is whole, and the one that says why there is none."""
+"""Records: the one JSON file whose existence says that an artifact is whole, and the one that says why there is none.
+
+Whatever bytes are found in a store, `loads` returns what was written or raises ValueError: a record begins with the checksum of the rest of it, its fields have
+their types, and the names in it stay inside the artifact's folder.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import re
 import socket
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar, cast
+
+from pydantic import ConfigDict, TypeAdapter
 
 from w2s_ray.engine.fingerprint import Inputs, Key
 
-SCHEMA = 1
+T = TypeVar("T")
+
+SCHEMA = 2
 PACKAGES = ("w2s_ray", "torch", "transformers", "ray", "numpy")
 
 
@@ -41,11 +52,17 @@ class Record:
     schema: int = SCHEMA
 
     def dumps(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False).encode()
+        return _sealed(asdict(self))
 
     @staticmethod
     def loads(data: bytes) -> Record:
-        return Record(**json.loads(data))
+        record = _opened(data, Record)
+        if not _ATTEMPT.fullmatch(record.attempt):
+            raise ValueError(f"attempt {record.attempt!r:.80} is not a name")
+        for name, facts in record.files.items():
+            if not inside(name) or facts.keys() != {"bytes", "sha256"}:
+                raise ValueError(f"file {name!r:.80} is not one of an attempt's folder")
+        return record
 
 
 @dataclass(frozen=True)
@@ -63,11 +80,41 @@ class Failure:
     schema: int = SCHEMA
 
     def dumps(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        return _sealed(asdict(self))
 
     @staticmethod
     def loads(data: bytes) -> Failure:
-        return Failure(**json.loads(data))
+        return _opened(data, Failure)
+
+
+_ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_SEAL = re.compile(rb'\{\n "checksum": "([0-9a-f]{64})",\n')
+
+
+def inside(name: str) -> bool:
+    """Whether a file's name, as a record holds it, can only mean a file below the folder that it is joined to."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not re.search(r"[\\\x00]", name)
+
+
+def _sealed(fields: dict[str, Any]) -> bytes:
+    """As JSON, of which the first key is the checksum of all bytes after it."""
+    rest = json.dumps(fields, indent=1, sort_keys=True, allow_nan=False).encode().removeprefix(b"{\n")
+    return b'{\n "checksum": "%s",\n' % hashlib.sha256(rest).hexdigest().encode() + rest
+
+
+def _opened(data: bytes, kind: type[T]) -> T:
+    """The inverse; ValueError where a byte or a type is not what was written."""
+    seal = _SEAL.match(data)
+    if seal is None or hashlib.sha256(data[seal.end() :]).hexdigest().encode() != seal[1]:
+        raise ValueError("the checksum does not match")
+    found: T = _reader(cast("Any", kind)).validate_json(b"{" + data[seal.end() :])
+    return found
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    kind.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)  # how pydantic is told of a dataclass
+    return TypeAdapter(kind)
 
 
 def key_names(inputs: Inputs) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Store:
         except (ValueError, TypeError):
             raise DamagedArtifact(key.full) from None
         if record.key != key.full:
+            if not record.key.startswith(f"{key.path}"):
+                raise DamagedArtifact(key.full)  # another artifact's, that was copied here
             raise StoreError(f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store")
         self._records[key] = record
         return record
@@ -89,8 +91,12 @@ class Store:
         self.write(f"{key.path}/failure.json", failure.dumps())
 
     def failure(self, key: Key) -> Failure | None:
+        """Why the last attempt failed, if it did; one that cannot be read tells nothing, and the step is tried again."""
         data = self.read(f"{key.path}/failure.json")
-        return None if data is None else Failure.loads(data)
+        try:
+            return None if data is None else Failure.loads(data)
+        except ValueError:
+            return None
 
     def finished(self, step: str | None = None) -> Iterator[Key]:
         """Keys of all finished artifacts, or of one step's; a record that cannot be read is passed over."""
@@ -145,20 +151,23 @@ class Store:
             for name, facts in record.files.items():
                 self._download(f"{remote}/{name}", folder / name, facts)
         for name, facts in record.files.items():
-            if not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"] or sha256_of(folder / name) != facts["sha256"]:
+            if not _is_whole(folder / name, facts):
                 raise DamagedArtifact(key.full, record.attempt)
         return folder
 
     def _download(self, remote: str, path: Path, facts: dict[str, Any]) -> None:
-        if path.is_file() and path.stat().st_size == facts["bytes"] and sha256_of(path) == facts["sha256"]:
+        if _is_whole(path, facts):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             self.fs.get_file(remote, str(part))
+            if _is_whole(part, facts):  # nothing takes its place before that; the check that follows reports what is missing
+                os.replace(part, path)
         except FileNotFoundError:
-            return  # the check that follows reports it
-        os.replace(part, path)
+            return
+        finally:
+            part.unlink(missing_ok=True)
 
     def set_aside(self, key: Key) -> None:
         """Take a damaged artifact out of use; its record stays under another name for whoever looks into the cause."""
@@ -291,6 +300,11 @@ def _write_part(path: Path, data: bytes, durable: bool) -> Path:
             file.flush()
             os.fsync(file.fileno())
     return part
+
+
+def _is_whole(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether a file is there and is what its record says."""
+    return path.is_file() and path.stat().st_size == facts["bytes"] and sha256_of(path) == facts["sha256"]
 
 
 def sha256_of(path: Path) -> str:

@@ -113,14 +113,14 @@ class RayExecutor:
             return
         try:
             self._serve()
-        except Exception as error:  # noqa: BLE001  (a lost head, a refused option: no future may stay open)
+        except BaseException as error:  # noqa: BLE001  (a lost head, a refused option: no future may stay open)
             for job in self._open:
                 job.end(error)
             self._refuse_all(error)
         finally:
             self._leave()
 
-    def _refuse_all(self, error: Exception) -> None:
+    def _refuse_all(self, error: BaseException) -> None:
         """Until this executor is closed."""
         while (message := self._inbox.get())[0] not in ("drain", "stop"):
             if message[0] == "launch":
