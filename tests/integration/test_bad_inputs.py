@@ -61,6 +61,13 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a GPU's memory without a GPU": ({"resources": {"strong": {"gpu_gb": 80}}}, ("gpu_gb is 80", "gpus is 0", "set gpus: 1")),
     "a seed twice": ({"seeds": [0, 0]}, ("seeds", "[0, 0]", "twice")),
     "a method's name twice": ({"methods": ["naive", {"type": "naive", "loss": "logconf"}]}, ("methods", "twice", "`name:`")),
+    "name of 300 letters": ({"name": "a" * 300}, ("name", "300 letters", "may have 100")),
+    "too many seeds": ({"seeds": list(range(100_000))}, ("100,000 cells", "may have 20,000", "`seeds`")),
+    "too large a grid": (
+        {"grid": {f"train.{role}.{field}": [n + 1 for n in range(100)] for role in ("weak", "strong") for field in ("epochs", "batch")}},
+        ("300,000,000 cells", "may have 20,000", "`grid`"),
+    ),
+    "too long a grid": ({"grid": {"train.strong.epochs": list(range(1, 30_000))}}, ("grid", "29,999 values", "shorten")),
     "name that is no folder": ({"name": "a/b"}, ("name", "'a/b'", "folder")),
     "shares": ({"task.shares": [0.5, 0.5, 0.5]}, ("shares", "[0.5, 0.5, 0.5]", "sum to 1")),
     "grid: bad key": ({"grid": {"models.strng": ["world/nano"]}}, ("models.strng", "'strong'", "grid point")),
@@ -126,6 +133,16 @@ TEXT = {
     "a mapping as a key": ("{{a: 1}: 2}\n", ("line 1", "a key must be a word")),
     "code": ("a: !!python/object:os.system x\n", ("not YAML", "constructor")),
     "extends what is not there": ("extends: none.yaml\n", ("extends", "none.yaml: no such file")),
+    "aliases in aliases": (
+        "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 12)),
+        ("200,000", "aliases"),
+    ),
+    "an alias in itself": ("a: &a [*a]\n", ("line 1", "stands in what it names")),
+    "merges in merges": ("a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 8)}]}}\n" for n in range(1, 12)), ("200,000",)),
+    "900 lists deep": ("a: " + "[" * 900 + "]" * 900, ("50 lists and mappings deep",)),
+    "60 lists deep": ("a: " + "[" * 60 + "]" * 60, ("50 lists and mappings deep",)),
+    "an integer of 5,000 digits": ("a: " + "9" * 5000, ("cannot be read", "quotes")),
+    "a thirteenth month": ("a: 2026-13-01", ("cannot be read", "quotes")),
     "extends two files": ("extends: [a, b]\n", ("extends is ['a', 'b']", "one file name")),
 }
 

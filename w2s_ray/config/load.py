@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from w2s_ray.config.convention import preset_of, with_its_loss
-from w2s_ray.config.schema import Cell, StudyConfig
+from w2s_ray.config.schema import MOST_CELLS, Cell, StudyConfig
 from w2s_ray.config.search import Point, SearchSpec
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
@@ -47,6 +48,8 @@ _MUST: dict[str, str] = {
 }
 HELD = {"heldout": "heldout", "weak_labels": "pool_heldout"}  # select_on -> the share of rows that it needs
 SHOWN = 60  # characters of a value in a message
+MOST_VALUES = 200_000  # of a YAML, its aliases written out: a few lines of nested ones mean more than memory holds
+MOST_DEEP = 50  # lists and mappings in each other
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,6 +76,46 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
+def _loaded(text: str) -> Any:
+    """What a YAML says, if it is of a size that a person may have written. Counted before it is expanded."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}, 0) > MOST_VALUES:
+            raise ConfigError(
+                f"it holds more than {MOST_VALUES:,} values with its aliases written out; a study needs far fewer: name them without nested aliases"
+            )
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ConfigError(_TOO_DEEP) from None
+    except (ConfigError, yaml.YAMLError):
+        raise
+    except (ValueError, OverflowError) as error:  # an integer of thousands of digits, a thirteenth month
+        raise ConfigError(f"it holds a value that cannot be read: {_one_line(error)}; put it in quotes if it is text") from None
+    finally:
+        loader.dispose()
+
+
+_TOO_DEEP = f"it is nested more than {MOST_DEEP} lists and mappings deep; a study needs far fewer"
+
+
+def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many values a node would be in full; `known` holds those that were counted, and -1 for those that hold what is being counted."""
+    if depth > MOST_DEEP:
+        raise ConfigError(_TOO_DEEP)
+    if id(node) not in known:
+        known[id(node)] = -1
+        parts = (
+            [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value if isinstance(node, yaml.SequenceNode) else []
+        )
+        known[id(node)] = 1 + sum(_size(part, known, depth + 1) for part in parts)
+    if known[id(node)] < 0:
+        raise ConfigError(f"the alias in line {node.start_mark.line + 1} stands in what it names; write the value out")
+    return known[id(node)]
+
+
 @dataclass(frozen=True)
 class Study:
     """A checked experiment: its config, its grid points as cells, and the folder that its relative paths start from."""
@@ -89,25 +132,30 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     for override in overrides:
         name, sep, value = override.partition("=")
         if not sep:
-            raise ConfigError(f"--set {override!r} has no '='; write --set key.subkey=value")
+            raise ConfigError(f"--set {_shown(override)} has no '='; write --set key.subkey=value")
         try:
             _assign(raw, name, parse_value(value))
         except ConfigError as error:
-            raise ConfigError(f"--set {override!r}: {_one_line(error)}") from None
+            raise ConfigError(f"--set {_shown(override)}: {_one_line(error)}") from None
     return expand(raw, path.resolve().parent)
 
 
 def parse_value(text: str) -> Any:
     """A value as YAML spells it."""
     try:
-        return yaml.load(text, _Loader)
+        return _loaded(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{text!r} is not a value: {_one_line(error)}") from None
+        raise ConfigError(f"{_shown(text)} is not a value: {_one_line(error)}") from None
 
 
 def expand(raw: dict[str, Any], base: Path) -> Study:
     """All cells of a raw config, in the order grid point, method, seed."""
     config = checked(StudyConfig, _conventional(raw))
+    count = math.prod(map(len, config.grid.values())) * len(config.methods) * len(config.seeds)
+    if count > MOST_CELLS:
+        raise ConfigError(
+            f"grid, methods and seeds make {count:,} cells; a study may have {MOST_CELLS:,}: shorten `grid` or `seeds`, or make several studies, which share what is equal"
+        )
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))
@@ -240,11 +288,13 @@ def _extended(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        raw = _loaded(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path} is a folder; name the YAML file in it") from None
+    except OSError as error:
+        raise ConfigError(f"{_shown(str(path))} cannot be read: {error.strerror}; name a YAML file that you may read") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.YAMLError as error:

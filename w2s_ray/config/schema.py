@@ -29,6 +29,8 @@ from w2s_ray.core.resources import Resources
 
 GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the whole study, or no part of any result
 Role = Literal["weak", "strong"]
+MOST_CELLS = 20_000
+NAME_LETTERS = 100  # a folder's name, and those of files beside it, have an end
 
 _hints = get_type_hints(Resources)
 # `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else there.
@@ -122,6 +124,8 @@ class StudyConfig(Frozen):
     def _name_is_a_folder(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ValueError(f"{name!r} must be letters, digits, dots, dashes and underscores: it names a folder")
+        if len(name) > NAME_LETTERS:
+            raise ValueError(f"{name[:20]!r}… has {len(name)} letters; it names a folder and may have {NAME_LETTERS}")
         return name
 
     @field_validator("seeds")
@@ -140,6 +144,8 @@ class StudyConfig(Frozen):
                 raise ValueError(f"{name!r} cannot vary{closest(first, GRID_VARIES)}; a grid is over parts of {', '.join(GRID_VARIES)}")
             if not values:
                 raise ValueError(f"{name!r} has no values; list one or more, or drop the key")
+            if len(values) > MOST_CELLS:
+                raise ValueError(f"{name!r} has {len(values):,} values; a study may have {MOST_CELLS:,} cells: shorten the list")
             twice = [value for i, value in enumerate(values) if value in values[:i]]
             if twice:
                 raise ValueError(f"{name!r} lists {twice[0]!r} twice; keep one")

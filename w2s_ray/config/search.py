@@ -40,7 +40,7 @@ class Range(Frozen):
     uniform: tuple[float, float] | None = Field(None, description="[lower, upper]")
     log: tuple[float, float] | None = Field(None, description="[lower, upper], evenly in the logarithm")
     int: tuple[Whole, Whole] | None = Field(None, description="[lower, upper], whole numbers, both ends included")
-    choice: tuple[Any, ...] | None = Field(None, min_length=1, description="one of these")
+    choice: tuple[Any, ...] | None = Field(None, min_length=1, max_length=1000, description="one of these")
     when: dict[str, Any] = Field(
         default_factory=dict, description="drawn only where other fields of the space, which stand above, have this value or one of these"
     )
