@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +39,24 @@ class _Terminal(Console):
     def on_broken_pipe(self) -> None:
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:  # a terminal that hung up
+            self.quiet = True
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Texts of rows, names and messages are anybody's: their escape codes are shown, not obeyed."""
+        return super()._render_buffer(Segment(harmless(s.text), s.style, s.control) if not s.control else s for s in buffer)
+
+
+_CODES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def harmless(text: str) -> str:
+    """Without characters that a terminal acts on."""
+    return _CODES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 out, err = _Terminal(markup=False, highlight=False), _Terminal(stderr=True, markup=False, highlight=False)
@@ -67,7 +87,7 @@ def run(
     from w2s_ray.engine.store import open_store
     from w2s_ray.reports.terminal import summary_table
     from w2s_ray.study.check import check_memory, check_names
-    from w2s_ray.study.results import build_results, write_results
+    from w2s_ray.study.results import build_results, check_writable, write_results
     from w2s_ray.study.run import collect, run_cells
     from w2s_ray.study.warnings import warnings_of
 
@@ -78,16 +98,16 @@ def run(
     for warning in warnings_of(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     opened = open_store(_store_url(store))
-    opened.probe()
+    folder = runs / study.config.name
+    check_writable(folder)
     with (
         View(err, len(study.cells)) as view,
-        Context(opened, _executor(opened.url, address, local, verbose), listen=view.step) as context,
+        Context(opened, _executor(opened.url, address, local, verbose), listen=view.step, read_only=opened.read_only()) as context,
         _stopping(context.interrupt),
     ):
         cell_runs = run_cells(study, context, view.cell)
         collected = collect(study, context, cell_runs)
         results = build_results(study, context, cell_runs, collected.value if collected is not None else {}, time.perf_counter() - started)
-        folder = runs / study.config.name
         write_results(folder, study, results, collected)
     out.print(summary_table(results))
     out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True)
@@ -170,7 +190,11 @@ def report(name: Annotated[str, typer.Argument(help="A study's name, or the fold
     path = folder / "results.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file; `w2s status` lists the studies that have run")
-    sys.stdout.write(render(json.loads(path.read_text(encoding="utf-8"))))
+    try:
+        text = render(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is not what `w2s run` wrote ({type(error).__name__}); run the study again, which computes nothing twice") from None
+    sys.stdout.write(harmless(text))
 
 
 @app.command()
@@ -298,7 +322,7 @@ def _executor(url: str, address: str | None, local: bool, verbose: bool) -> Call
 
 @contextmanager
 def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops cleanly, the second one at once."""
+    """The first Ctrl-C (or SIGTERM, or a terminal that closes) stops cleanly, the second one at once."""
     seen = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -309,7 +333,8 @@ def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
         err.print("\nstopping: what runs is ended, what is finished is kept (again to end at once)")
         interrupt()
 
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores
+    old = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

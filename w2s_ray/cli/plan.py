@@ -22,6 +22,7 @@ from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
 from w2s_ray.ops.shapes import shape_of_name
 from w2s_ray.study.check import check_names, placements
+from w2s_ray.study.results import check_writable
 from w2s_ray.study.run import run_cells
 
 LONGEST = 512  # tokens of the longest row, which a plan does not look for
@@ -43,7 +44,8 @@ class Plan:
 def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     """Dry-run all cells. Models must be there; rows that cannot be had now (offline) leave the plan at its cells."""
     check_names(study)
-    with Context(open_store(store_url), InlineExecutor, dry=True) as context:
+    store = open_store(store_url)
+    with Context(store, InlineExecutor, dry=True, read_only=store.read_only()) as context:
         try:
             runs = run_cells(study, context)
         except InputError as error:
@@ -54,7 +56,7 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     wrong = next((run for run in runs if run.users), None)
     if wrong is not None:
         raise InputError(f"{wrong.cell.method_label}: {wrong.error}")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     plan = {s.key.full: {"params": s.params, "inputs": s.inputs, "there": s.there} for s in submitted}
     (folder / "plan.json").write_text(json.dumps(plan, indent=1), encoding="utf-8")
     missing = [s.key for s in submitted if not s.there]

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from w2s_ray.core.errors import DamagedArtifact, IdentityError
 from w2s_ray.engine.fingerprint import Key
-from w2s_ray.engine.lease import STALE_S, Holder
+from w2s_ray.engine.lease import STALE_S, Holder, key_of
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.store import Store, open_store
 
@@ -29,8 +30,12 @@ def print_status(console: Console, store_url: str, runs: Path) -> None:
 def _print_runs(console: Console, runs: Path) -> None:
     table = Table("study", "cells", "ok", "no gap", "no floor", "failed", "steps made", "reused", "seconds", box=None, pad_edge=False)
     for path in sorted(runs.glob("*/results.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        states = [cell["status"] for cell in results["cells"]]
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            states = [cell["status"] for cell in results["cells"]]
+        except (ValueError, TypeError, KeyError, RecursionError, OSError):
+            console.print(f"{path} cannot be read; `w2s run` of its study writes it again", soft_wrap=True)
+            continue
         counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "failed")]
         table.add_row(
             results["name"], str(len(states)), *counts, str(results["steps"]["executed"]), str(results["steps"]["reused"]), f"{results['seconds']:.1f}"
@@ -43,7 +48,7 @@ def _print_leases(console: Console, store: Store) -> None:
         data = store.read(f"leases/{Path(path).name}")
         if data is None:
             continue  # given back just now
-        holder, key = Holder.loads(data), Key.parse(json.loads(data)["key"])
+        holder, key = Holder.loads(data), key_of(data) or Path(path).name
         beat = store.read(f"drivers/{holder.driver}")
         state = "dead: the next run takes over" if holder.gone() or beat is None else "working"
         console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", highlight=False, soft_wrap=True)
@@ -52,8 +57,12 @@ def _print_leases(console: Console, store: Store) -> None:
 def _print_failures(console: Console, store: Store) -> None:
     found = []
     for path in store.fs.glob(f"{store.root}/*/*/failure.json"):
-        failure = Failure.loads(store.fs.cat_file(path))
-        if not store.has(Key.parse(failure.key)):
+        try:
+            failure = Failure.loads(store.fs.cat_file(path))
+            there = store.has(Key.parse(failure.key))
+        except (ValueError, IdentityError, DamagedArtifact, FileNotFoundError):
+            continue  # it tells nothing, and the next run writes it anew
+        if not there:
             found.append(failure)
     for failure in sorted(found, key=lambda f: f.made_at, reverse=True)[:FAILURES]:
         ago = time.time() - calendar.timegm(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ"))

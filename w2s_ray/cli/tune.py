@@ -23,6 +23,7 @@ from w2s_ray.engine.store import open_store
 from w2s_ray.reports.search import BEST_FILE, PAGE, Searched
 from w2s_ray.reports.wording import SELECTED
 from w2s_ray.study.check import check_memory, check_names
+from w2s_ray.study.results import check_writable
 from w2s_ray.study.search import plan_search, run_plan
 from w2s_ray.study.warnings import warnings_of_search
 
@@ -48,6 +49,7 @@ def tune_study(
     store.probe()
     stopped = threading.Event()
     folder = runs / study.config.name / "search"
+    check_writable(folder)
 
     def launch(search: Search) -> None:
         from w2s_ray.runtime.search import run_search

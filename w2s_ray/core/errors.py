@@ -12,6 +12,7 @@ W2SError
  ├─ DamagedArtifact (RuntimeError)  a file or a record of an artifact is not what was written
  ├─ FitError (RuntimeError)         a fit that cannot go on, such as a loss that is not finite
  │   └─ OutOfMemory (MemoryError)   the device was too small for so many tokens at once
+ ├─ WorkerLost (ConnectionError)     a process that computed a step was lost, more often than it may be started again
  ├─ PeerLost (ConnectionError)       another process of this computation is gone; all begin again
  ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
  └─ Interrupted (RuntimeError)      the run was asked to stop
@@ -103,6 +104,10 @@ class OutOfMemory(FitError, MemoryError):
             f"out of memory with {self.micro_tokens} tokens at once, the longest row having {self.longest} ({self.report}); "
             "spread the fit over more devices (workers, zero), set offload or activation_checkpointing, or shorten the rows"
         )
+
+
+class WorkerLost(W2SError, ConnectionError):
+    """A step's process was lost each time that it was started."""
 
 
 class PeerLost(W2SError, ConnectionError):

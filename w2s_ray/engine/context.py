@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError
+from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError, W2SError
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.events import Events
 from w2s_ray.engine.executor import Executor, InlineExecutor
@@ -39,11 +39,19 @@ class Context:
     """One driver's view of a store and of an executor."""
 
     def __init__(
-        self, store: Store, executor: Callable[[], Executor], *, listen: Listener | None = None, leases: Leases | None = None, dry: bool = False
+        self,
+        store: Store,
+        executor: Callable[[], Executor],
+        *,
+        listen: Listener | None = None,
+        leases: Leases | None = None,
+        dry: bool = False,
+        read_only: StoreError | None = None,
     ) -> None:
         self.store = store
         self.leases = leases or Leases(store)
         self.dry = dry  # `w2s plan`: nothing is launched but what the driver holds anyway
+        self.read_only = read_only  # why nothing can be written: what is finished is found all the same
         self._make_executor = executor
         self._executor: Executor | None = None
         self._inline = InlineExecutor()
@@ -99,6 +107,8 @@ class Context:
     @contextmanager
     def hold(self, key: Key) -> Iterator[None]:
         """The lease of something that the driver makes itself. Waits while another driver has it."""
+        if self.read_only is not None:
+            raise self.read_only
         poll_s, told = POLL_MIN_S, False
         while (holder := self.leases.acquire(key)) is not None:
             if not told:
@@ -170,6 +180,9 @@ class Context:
                 return
         if self.dry and not node.step.inline:
             self._fail(node, riders, Planned(f"{node.key} would run"))
+            return
+        if self.read_only is not None:
+            self._fail(node, riders, self.read_only)
             return
         holder = self.leases.acquire(node.key)
         if holder is not None:
@@ -279,6 +292,8 @@ class Context:
         self.store.fail(node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text))
         if isinstance(error, OutOfMemory):
             return error  # its message says all
+        if isinstance(error, W2SError):
+            return StepFailed(node.step.name, str(node.key), str(error), str(error))  # as well
         return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
 
     def _fail(self, node: Node, riders: Iterable[Node], error: BaseException | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,13 +13,15 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, OutOfMemory, PeerLost, ResourceError, StepFailed
+from w2s_ray.core.errors import DamagedArtifact, InputError, OutOfMemory, PeerLost, ResourceError, StepFailed, StoreError, W2SError
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
 from w2s_ray.engine.step import JSON, TOGETHER, Call, Rider, call_entry
 from w2s_ray.engine.store import Artifact, Store, WorkPlace, open_store
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,13 @@ class _Execution:
         if isinstance(error, (InputError, ResourceError, OutOfMemory)):
             return error  # the user's to mend: its message is enough, and the next run tries anyway
         text = "".join(traceback.format_exception(error))
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            error = StoreError(f"{error.strerror} at {error.filename or self.store.url}; free space there, or give another store with --store")
         failure = Failure(self.call.key.full, self.attempt, self.call.driver, f"{type(error).__name__}: {error}", text, log())
         with suppress(OSError):  # a full disk must not hide the error that filled it
             self.store.fail(self.call.key, failure)
+        if isinstance(error, W2SError):
+            return StepFailed(self.call.step, str(self.call.key), str(error), str(error))  # made for people: its message says all
         return StepFailed(self.call.step, str(self.call.key), failure.error, text, failure.log)
 
 

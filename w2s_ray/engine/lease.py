@@ -56,6 +56,14 @@ class Holder:
         return holder
 
 
+def key_of(lease: bytes) -> Key | None:
+    """What a lease is of, if it can be read."""
+    try:
+        return Key.parse(json.loads(lease)["key"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 @dataclass
 class Leases:
     """One driver's leases."""

@@ -226,6 +226,14 @@ class Store:
         except FileNotFoundError:
             return
 
+    def read_only(self) -> StoreError | None:
+        """Why nothing can be written, if nothing can."""
+        try:
+            self.probe()
+        except StoreError as error:
+            return error
+        return None
+
     def probe(self) -> None:
         """Check that the store can be written, exclusively created in, read and removed from; raises StoreError with the reason."""
         name = f"drivers/probe-{uuid4().hex}"

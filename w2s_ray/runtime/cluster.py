@@ -18,7 +18,10 @@ from w2s_ray.engine.store import open_store
 
 OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ray's objects
 
-WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+LOCALLY = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # of machines that announce their leave: a process more for each gang
+    "RAY_worker_niceness": "0",  # Ray gives its workers way to everything else, so that beside another job a study took five times as long
+}
 
 # What a worker of a remote cluster needs to know; its own machine knows the rest.
 FORWARDED = (
@@ -49,7 +52,7 @@ def join(address: str | None, verbose: bool) -> bool:
     level = logging.INFO if verbose else logging.ERROR
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     try:
-        with _unwatched(local):
+        with _settings(local):
             ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
         raise ResourceError(
@@ -59,19 +62,18 @@ def join(address: str | None, verbose: bool) -> bool:
 
 
 @contextmanager
-def _unwatched(local: bool) -> Iterator[None]:
-    """Start a local Ray without Ray Train's watcher of machines that announce their leave: a process more for each gang, for nothing where there is this machine alone.
+def _settings(local: bool) -> Iterator[None]:
+    """Start a local Ray with settings that are right where there is this machine alone.
 
-    What starts here inherits the variable. Afterwards it is as it was, for a cluster that this process starts or joins later has leaving machines.
+    What starts here inherits the variables. Afterwards they are as they were, for a cluster that this process starts or joins later is another matter.
     """
-    if not local or WATCHER in os.environ:
-        yield
-        return
-    os.environ[WATCHER] = "0"
+    new = {name: value for name, value in LOCALLY.items() if local and name not in os.environ}
+    os.environ.update(new)
     try:
         yield
     finally:
-        del os.environ[WATCHER]
+        for name in new:
+            del os.environ[name]
 
 
 def totals() -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from w2s_ray.core.errors import Interrupted, ResourceError
+from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import execute_hand
 from w2s_ray.engine.executor import GATHER_S, Started
@@ -194,9 +194,11 @@ class RayExecutor:
         resources = job.call.resources
         one, least = _demand(resources, 1), _demand(resources, resources.fewest)
         most, all_nodes = cluster.largest_node(), cluster.totals()
-        lacking = [f"{amount:g} {name} (the largest node has {most.get(name, 0):g})" for name, amount in one.items() if amount > most.get(name, 0.0)]
+        lacking = [
+            f"{_shown(amount, name)} (the largest node has {_shown(most.get(name, 0), name)})" for name, amount in one.items() if amount > most.get(name, 0.0)
+        ]
         lacking += [
-            f"{resources.fewest} workers with {one[name]:g} {name} each, {amount:g} in all (the cluster has {all_nodes.get(name, 0):g})"
+            f"{resources.fewest} workers with {_shown(one[name], name)} each, {_shown(amount, name)} in all (the cluster has {_shown(all_nodes.get(name, 0), name)})"
             for name, amount in least.items()
             if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
         ]
@@ -270,7 +272,8 @@ class RayExecutor:
         except RayTaskError as error:
             errors = error.cause if isinstance(error.cause, Exception) else error
         except RayError as error:
-            errors = error
+            lost = f"its process was lost {job.call.resources.retries + 1} times ({' '.join(str(error).split())[:200]})"
+            errors = WorkerLost(f"{lost}; it may have been killed for its memory: ask for more with resources.memory_gb, or see Ray's logs")
         job.end(errors)
         self._open.discard(job)
 
@@ -285,6 +288,10 @@ class RayExecutor:
 def _demand(resources: Resources, workers: int) -> dict[str, float]:
     """Of so many processes."""
     return {"CPU": resources.cpus * workers, "GPU": resources.gpus * workers, "memory": resources.memory_gb * GB * workers}
+
+
+def _shown(amount: float, name: str) -> str:
+    return f"{amount / GB:.1f} GB of memory" if name == "memory" else f"{amount:g} {name}"
 
 
 def _elastic(resources: Resources, totals: dict[str, float]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
+from w2s_ray.core.errors import WorkerLost
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import execute_hand, new_attempt
 from w2s_ray.engine.step import Call
@@ -175,4 +176,6 @@ class _Report(TrialProgressCallback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A process was lost more often than the request allows."""
         cause = str(trial.get_error() or "its process was lost").strip().splitlines()[-1]
-        _experiments[self._name].ended(trial.trial_id, RuntimeError(cause))
+        _experiments[self._name].ended(
+            trial.trial_id, WorkerLost(f"its process was lost too often ({cause[:200]}); see Ray's logs, or raise resources.retries")
+        )

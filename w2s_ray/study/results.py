@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.config.load import Study, resolved
+from w2s_ray.core.errors import InputError
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
@@ -99,6 +100,18 @@ def failures(runs: Sequence[CellRun]) -> list[dict[str, Any]]:
         }
         for group in ordered
     ]
+
+
+def check_writable(folder: Path) -> None:
+    """Before anything is computed for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / ".probe", "")
+        (folder / ".probe").unlink()
+    except OSError as error:
+        raise InputError(
+            f"--runs: {folder} cannot be written ({error.strerror}); give another folder with --runs, or free space and permissions there"
+        ) from None
 
 
 def write_results(folder: Path, study: Study, results: dict[str, Any], collected: Handle | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from w2s_ray.config.baseline import pairings
 from w2s_ray.config.load import Study
 from w2s_ray.config.schema import Cell
-from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed
+from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed, W2SError
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
@@ -101,6 +101,8 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
         run.error, run.traceback, run.score, run.users = str(error), traceback.format_exc(), None, True
     except StepFailed as error:
         run.error, run.traceback, run.log, run.score = str(error), error.traceback or str(error), error.log, None
+    except W2SError as error:
+        run.error, run.traceback, run.score = str(error), str(error), None  # made for people: it says all
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
     run.facts["seconds"] = round(time.perf_counter() - started, 3)
