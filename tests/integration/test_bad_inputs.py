@@ -260,7 +260,7 @@ def test_more_gpus_than_there_are_on_a_local_ray(face: Face) -> None:
     last = ended.err.splitlines()[-1]
     assert ended.code == 2
     assert last.startswith("w2s: ")
-    assert "8 GPU (the largest node has 0)" in last
+    assert "8 GPU (the largest node has 0 GPU)" in last
     assert "`resources`" in last
     assert "Traceback" not in ended.err
 

@@ -89,7 +89,7 @@ def test_more_than_the_cluster_has_is_refused_before_it_starts(tmp_path: Path) -
     with Context(open_store(url), lambda: on_ray(url)) as context:
         (ended,) = run_cells(study, context)
     assert ended.users
-    assert "500 workers with 1 CPU each, 500 in all (the cluster has" in ended.error
+    assert "500 workers with 1 CPU each, 500 CPU in all (the cluster has" in ended.error
     assert "lower `resources`" in ended.error
 
 
@@ -230,7 +230,7 @@ def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_
 
 def _checkpoints(store: Path) -> list[int]:
     """Of how many processes the gangs are that have one."""
-    return [json.loads(manifest.read_text())["checkpoints"][0]["pieces"] for manifest in store.glob("train/*/work/gang.json")]
+    return [json.loads(manifest.read_text())["value"]["checkpoints"][0]["pieces"] for manifest in store.glob("train/*/work/gang.json")]
 
 
 def _kill_a_worker(store: Path, killed: list[int]) -> None:
