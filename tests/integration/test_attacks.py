@@ -96,3 +96,18 @@ def test_a_report_of_damaged_results_is_one_line(face: Face) -> None:
     for text in ("", "[]", json.dumps({"name": "x"}), "[" * 3000):
         (folder / "results.json").write_text(text)
         assert "results.json" in face.w2s("report", "x").refusal
+
+
+def test_clean_lists_first_and_then_removes(face: Face) -> None:
+    assert face.run({"seeds": [0]}).code == 0
+    assert "nothing to remove" in face.w2s("clean").out
+    (half := face.store / "train/x-000000000000/a0123456789ab/x.txt").parent.mkdir(parents=True)
+    half.write_text("half")
+    listed = face.w2s("clean").out
+    assert "train/x-000000000000/a0123456789ab" in listed
+    assert "`w2s clean --yes`" in listed
+    assert half.exists()
+    assert "removed 1" in face.w2s("clean", "--yes").out
+    assert not half.parent.exists()
+    assert face.run({"seeds": [0]}).code == 0
+    assert face.results()["steps"]["executed"] == 0

@@ -170,6 +170,14 @@ def status(store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
 
 
 @app.command()
+def clean(store: StoreUrl = None, yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, it is only listed.")] = False) -> None:
+    """List, and with --yes remove, what dead drivers and killed attempts left in the store. Results, and checkpoints that a run goes on from, stay."""
+    from w2s_ray.cli.clean import clean_store
+
+    clean_store(out, _store_url(store), yes=yes)
+
+
+@app.command()
 def why(
     key: Annotated[str, typer.Argument(help="A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is enough.")],
     store: StoreUrl = None,

@@ -40,6 +40,10 @@ class Holder:
         """Certainly dead: the same boot and process namespace, and no such process."""
         return self.machine == _machine() and _started(self.pid) != self.started
 
+    def here(self) -> bool:
+        """Whether its process is one of this machine's, and lives."""
+        return self.machine == _machine() and not self.gone()
+
     def dumps(self, **more: object) -> bytes:
         return json.dumps({**self.__dict__, **more}).encode()
 
@@ -105,6 +109,10 @@ class Leases:
             return
         for dead in range(generation + 1):
             self.store.remove(self._name(key, dead))
+
+    def mourn(self, holder: Holder) -> None:
+        """Somebody has watched for its sign of life already: unless there is one from now on, it is dead."""
+        self._seen[holder.driver] = (self.store.read(f"drivers/{holder.driver}"), float("-inf"))
 
     def close(self) -> None:
         """Give everything back and stop the heartbeat."""

@@ -1,0 +1,132 @@
+"""What dead drivers and killed attempts left in a store, and its removal. What a living driver may hold is never in the list.
+
+An attempt's folder does not say whose it is, so while any driver lives on the store only what is certainly dead is listed: leases and signs of life of dead drivers. The listing comes
+first and the look for the living second: what a driver makes that starts in between has names that the listing does not know. Checkpoints of fits that were not finished stay; the next run goes on from them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.lease import STALE_S, Holder, Leases
+from w2s_ray.engine.record import Record
+from w2s_ray.engine.store import Store
+
+_ATTEMPT = re.compile(r"a[0-9a-f]{12}")  # as `new_attempt` names them
+WRITTEN = "a file that was being written"
+LOOK_S = 0.5  # between looks for a sign of life
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder below the store's root that nobody needs."""
+
+    name: str
+    why: str
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What may go, and who is alive."""
+
+    leftovers: tuple[Leftover, ...]
+    living: tuple[Holder, ...]
+    leases: dict[str, str]  # of the leftovers: name -> the driver that had it
+
+
+def find(store: Store, *, stale_s: float = STALE_S) -> Found:
+    """Look, and change nothing. Takes `stale_s` where a driver of another machine has to be watched for a sign of life."""
+    sizes = {
+        path.partition(f"{store.root.lstrip('/')}/")[2]: int(facts["size"] or 0) * (facts["type"] == "file")
+        for path, facts in store.fs.find(store.root, detail=True, withdirs=True).items()
+    }
+    drivers = {name: Holder.loads(store.read(name) or b"") for name in sizes if _is_file_of("drivers", name)}
+    dead = _dead(store, drivers, stale_s)
+    living = tuple(holder for name, holder in drivers.items() if name not in dead)
+    found = [Leftover(name, "a driver that is dead", sizes[name]) for name in sorted(dead)]
+    alive = {name.removeprefix("drivers/") for name in drivers if name not in dead}
+    holders = {name: Holder.loads(store.read(name) or b"").driver for name in sizes if _is_file_of("leases", name)}
+    leases = {name: driver for name, driver in holders.items() if driver not in alive}
+    found += [Leftover(name, "a lease of a dead driver", sizes[name]) for name in sorted(leases)]
+    if not living:
+        found += _of_attempts(store, sizes)
+    return Found(tuple(found), living, leases)
+
+
+def remove(store: Store, found: Found) -> None:
+    """Take it away. Leases are taken over and given back, as by a run, so that no two drivers can hold one."""
+    mine = Leases(store)
+    for name, driver in found.leases.items():
+        holder = Holder.loads(store.read(name) or b"")
+        if holder.driver != driver:
+            continue  # given back meanwhile, and perhaps taken by a living one
+        mine.mourn(holder)
+        key = Key("lease", "of", PurePosixPath(name).name.partition(".")[0])
+        if mine.acquire(key) is None:  # else a living driver has taken it over
+            mine.release(key)
+    mine.close()
+    for leftover in found.leftovers:
+        if leftover.name not in found.leases:
+            store.remove(leftover.name)
+
+
+def _dead(store: Store, drivers: dict[str, Holder], stale_s: float) -> set[str]:
+    """Those that end on this machine are dead at once; of the others, those that give no sign of life in time."""
+    dead = {name for name, holder in drivers.items() if holder.gone()}
+    silent = {name: store.read(name) for name in drivers if name not in dead and not drivers[name].here()}
+    until = time.monotonic() + stale_s
+    while silent and time.monotonic() < until:
+        time.sleep(min(LOOK_S, stale_s))
+        silent = {name: counter for name, counter in silent.items() if store.read(name) == counter}
+    return dead | set(silent)
+
+
+def _is_file_of(folder: str, name: str) -> bool:
+    return name.startswith(f"{folder}/") and not name.startswith(f"{folder}/.")
+
+
+def _of_attempts(store: Store, sizes: dict[str, int]) -> Iterator[Leftover]:
+    """What lies in the folders of artifacts and is named by no record; nobody is at work."""
+    folders: dict[str, dict[str, int]] = {}  # of an artifact -> what lies in it -> bytes
+    for name, size in sizes.items():
+        parts = name.split("/")
+        if parts[0] in ("leases", "drivers"):
+            if parts[-1].startswith("."):
+                yield Leftover(name, WRITTEN, size)
+            continue
+        if len(parts) > 2:
+            inner = folders.setdefault("/".join(parts[:2]), {})
+            inner[parts[2]] = inner.get(parts[2], 0) + size
+    for folder, inner in sorted(folders.items()):
+        if folder.startswith("ray-train/"):
+            yield Leftover(folder, "notes of Ray Train on a fit that was killed", sum(inner.values()))
+            continue
+        record = _record(store, folder) if "record.json" in inner else None
+        for name, size in sorted(inner.items()):
+            if why := _why(name, record):
+                yield Leftover(f"{folder}/{name}", why, size)
+
+
+def _why(name: str, record: Record | None) -> str:
+    if name.startswith("."):
+        return WRITTEN
+    if name.startswith("record.damaged-"):
+        return "the record of an artifact that was damaged"
+    if _ATTEMPT.fullmatch(name) and (record is None or name != record.attempt):
+        return "an attempt that was not finished"
+    if name == "work" and record is not None:
+        return "checkpoints of a fit that is finished"
+    return ""
+
+
+def _record(store: Store, folder: str) -> Record | None:
+    try:
+        return Record.loads(store.read(f"{folder}/record.json") or b"")
+    except ValueError:
+        return None  # damaged: its attempt is of no use either
