@@ -130,3 +130,16 @@ def test_when_ray_is_lost_nobody_waits_for_ever(store_url: str, notes: Path, mon
         for handle in (ctx.submit(ADD, {"number": 3}), ctx.submit(ADD, {"number": 4}), slow):
             with pytest.raises(StepFailed, match="the head is gone"):
                 handle.node.future.result(timeout=60)
+
+
+def test_what_is_done_is_not_done_again(ctx: Context, notes: Path) -> None:
+    """As when a driver was frozen, its lease was taken over, and it wakes with the call in its hand."""
+    handle = ctx.submit(ADD, {"number": 7})
+    handle.record()
+    node = handle.node
+    call = Call(ctx.store.url, node.key, "add", 1, ADD.entry, node.params, {}, node.resources, "a-driver-that-slept")
+    with_ray = ctx._executor
+    assert with_ray is not None
+    with_ray.launch(call, lambda: None).result(timeout=60)
+    assert len(list(notes.glob("start.*"))) == 1
+    assert len(list(Path(ctx.store.url).glob("add/*/a*"))) == 1
