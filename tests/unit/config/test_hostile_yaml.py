@@ -1,0 +1,85 @@
+"""Whatever a YAML holds, it is a study or one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from w2s_ray.config.load import Study, load_study
+from w2s_ray.core.errors import InputError
+
+SOUND = (Path(__file__).parents[3] / "experiments/quickstart.yaml").read_text(encoding="utf-8")
+KEYS = (
+    "name",
+    "task",
+    "models",
+    "methods",
+    "train",
+    "seeds",
+    "grid",
+    "resources",
+    "tune",
+    "extends",
+    "convention",
+    "baseline",
+    "type",
+    "loss",
+    "strong",
+    "weak",
+    "lr",
+)
+LEAVES: Any = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["naive", "logconf", "openai", "world:topic", "world/nano"])
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), inner, max_size=4), max_leaves=12
+)
+
+
+def outcome(folder: Path, data: bytes) -> None:
+    path = folder / "study.yaml"
+    path.write_bytes(data)
+    try:
+        found: Study | str = load_study(path)
+    except InputError as error:
+        found = str(error)
+    assert isinstance(found, Study) or 0 < len(found) < 5000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("yaml")
+
+
+LIMITS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@LIMITS
+@given(st.binary(max_size=60) | st.text(alphabet="{}[]&*a:<-!?|> \n'\"%@0.", max_size=60).map(lambda text: text.encode()))
+@example(b"? [a]\n: b")
+@example(b"a: !!binary x")
+def test_any_bytes(folder: Path, data: bytes) -> None:
+    outcome(folder, data)
+
+
+@LIMITS
+@given(st.integers(0, len(SOUND) - 1), st.text(alphabet="{}[]&*:<-!?|>\n'\"%@0x\t\x00é", min_size=1, max_size=3))
+def test_a_study_with_something_typed_into_it(folder: Path, at: int, typed: str) -> None:
+    outcome(folder, (SOUND[:at] + typed + SOUND[at:]).encode())
+
+
+@LIMITS
+@given(st.sampled_from(KEYS), VALUES)
+def test_a_study_with_another_value(folder: Path, key: str, value: Any) -> None:
+    outcome(folder, yaml.safe_dump({**yaml.safe_load(SOUND), key: value}, allow_unicode=True).encode())
+
+
+@LIMITS
+@given(VALUES)
+def test_any_values(folder: Path, value: Any) -> None:
+    outcome(folder, yaml.safe_dump(value, allow_unicode=True).encode())
