@@ -253,14 +253,15 @@ def test_more_gpus_than_there_are_without_ray(face: Face) -> None:
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.ray
-def test_more_gpus_than_there_are_on_a_local_ray(face: Face) -> None:
+def test_more_gpus_than_there_are_before_a_local_ray_starts(face: Face) -> None:
     face.study({"resources": {"strong": {"gpus": 8}}})
     ended = face.process("run", "study.yaml")
     last = ended.err.splitlines()[-1]
     assert ended.code == 2
     assert last.startswith("w2s: ")
-    assert "8 GPU (the largest node has 0 GPU)" in last
+    assert "resources.strong" in last
+    assert "8 GPU (this machine has 0)" in last
+    assert not (face.store / "train").exists()
     assert "`resources`" in last
     assert "Traceback" not in ended.err
 

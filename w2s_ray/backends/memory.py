@@ -184,6 +184,13 @@ def name_of(way: Way) -> str:
     return ("one device" if way.stage is None else f"ZeRO {way.stage}") + (", recomputed" if way.recomputed else "")
 
 
+def num_gpus() -> int:
+    """Of this machine, as far as this process may use them."""
+    import torch  # a second, which only those wait for who ask for GPUs
+
+    return torch.cuda.device_count()
+
+
 def host_bytes() -> float:
     """What this machine's processes may use: its memory, or what its container grants."""
     physical = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -86,7 +86,7 @@ def run(
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.store import open_store
     from w2s_ray.reports.terminal import summary_table
-    from w2s_ray.study.check import check_memory, check_names
+    from w2s_ray.study.check import check_machine, check_memory, check_names
     from w2s_ray.study.results import build_results, check_writable, write_results
     from w2s_ray.study.run import collect, run_cells
     from w2s_ray.study.warnings import warnings_of
@@ -102,7 +102,9 @@ def run(
     check_writable(folder)
     with (
         View(err, len(study.cells)) as view,
-        Context(opened, _executor(opened.url, address, local, verbose), listen=view.step, read_only=opened.read_only()) as context,
+        Context(
+            opened, _executor(opened.url, address, local, verbose, lambda: check_machine(study)), listen=view.step, read_only=opened.read_only()
+        ) as context,
         _stopping(context.interrupt),
     ):
         cell_runs = run_cells(study, context, view.cell)
@@ -313,14 +315,16 @@ def _store_url(store: str | None) -> str:
     return store or str(Path.cwd() / "store")
 
 
-def _executor(url: str, address: str | None, local: bool, verbose: bool) -> Callable[[], Any]:
-    """What makes the executor at the first step that the store does not have."""
+def _executor(url: str, address: str | None, local: bool, verbose: bool, check: Callable[[], None] = lambda: None) -> Callable[[], Any]:
+    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this machine alone cannot hold."""
     if local:
         from w2s_ray.engine.executor import InlineExecutor
 
         return InlineExecutor
 
     def start() -> Any:
+        if (address or os.environ.get("RAY_ADDRESS") or "local") == "local":
+            check()
         from w2s_ray.runtime.executor import RayExecutor
 
         return RayExecutor(url, address, verbose)

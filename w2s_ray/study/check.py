@@ -4,10 +4,11 @@ device holds. Rows are checked when they are prepared.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from w2s_ray.backends.memory import GB, settle
+from w2s_ray.backends.memory import GB, num_gpus, settle
 from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
@@ -160,3 +161,16 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
             if key not in seen and not model.startswith(EXTERNAL):
                 seen.add(key)
                 yield role, model, recipe, resources
+
+
+def check_machine(study: Study) -> None:
+    """Refuse what this machine alone cannot hold, before a Ray is started on it."""
+    for role, model, recipe, resources in placements(study):
+        if recipe.adapt == "probe":
+            continue  # solved in one process
+        cpus, gpus = resources.cpus * resources.fewest, resources.gpus * resources.fewest
+        lacking = [f"{cpus:g} CPU (this machine has {os.cpu_count()})"] if cpus > (os.cpu_count() or 1) else []
+        if gpus and gpus > (have := num_gpus()):
+            lacking.append(f"{gpus:g} GPU (this machine has {have})")
+        if lacking:
+            raise ResourceError(f"resources.{role}: {model} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
