@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -17,12 +18,14 @@ def _note(work: Work, what: str) -> None:
 
 
 def add(work: Work) -> JSON:
-    """value = number + the sum of the inputs; a `slow` one takes a while, a `bad` one raises."""
+    """value = number + the sum of the inputs; a `slow` one takes a while, a `bad` one raises, a `full` one finds no room on its disk."""
     _note(work, "start")
     time.sleep(work.params.get("slow", 0))
     if work.params.get("bad"):
         print("about to fail")
         raise RuntimeError(f"number {work.params['number']} is bad")
+    if work.params.get("full"):
+        raise OSError(errno.ENOSPC, "No space left on device", str(work.out))
     if work.params.get("kill") and work.place.fetch("killed") is None:
         (work.place.scratch / "t").write_text("")
         work.place.keep("killed", work.place.scratch / "t")

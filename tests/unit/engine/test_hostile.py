@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import ADD
 
-from w2s_ray.core.errors import DamagedArtifact, IdentityError, StoreError
+from w2s_ray.core.errors import DamagedArtifact, IdentityError, StepFailed, StoreError
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.fingerprint import Key
@@ -147,3 +147,10 @@ def test_who_listens_may_fail_and_the_steps_go_on(tmp_path: Path, notes: Path) -
 
     with Context(open_store(str(tmp_path / "store")), InlineExecutor, listen=listen) as context:
         assert context.submit(ADD, {"number": 1}, {"x": context.submit(ADD, {"number": 2})}).value == {"total": 3}
+
+
+def test_a_full_disk_is_one_line_with_a_remedy(tmp_path: Path, notes: Path) -> None:
+    with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
+        with pytest.raises(StepFailed, match=r"No space left on device at .*; free space there, or give another store with --store") as caught:
+            context.submit(ADD, {"number": 1, "full": True}).record()
+        assert "Traceback" not in caught.value.traceback
