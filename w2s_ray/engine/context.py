@@ -99,9 +99,12 @@ class Context:
         """A handle for what is in the store already and has no step of its own: put there by `maker` on its way, or by the driver."""
         step = Step(key.step, 0, "", lambda params, inputs: key.slug)
         with self._lock:
+            new = key not in self._nodes
             node = self._nodes.setdefault(key, Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None))
-        if not node.future.done() and not self._reuse(node):
-            raise StoreError(f"{key} is not in the store {self.store.url}")
+        if new and not self._reuse(node):
+            if maker is None:
+                raise StoreError(f"{key} is not in the store {self.store.url}")
+            self._events.post(lambda: self._remake(node))  # its maker's record says that it was there
         return Handle(self, node)
 
     @contextmanager
@@ -352,11 +355,19 @@ class Context:
         node.future = Future()
         if self._reuse(node):
             return  # another driver was faster
+        self._remake(node)
+
+    def _remake(self, node: Node) -> None:
+        """Have the step run that makes what is no longer there."""
+        key = node.key
         self._repairs[key] += 1
         if self._repairs[key] > REPAIRS:
-            error = StepFailed(key.step, str(key), f"it was damaged {self._repairs[key]} times, each time it was made; check the disk of the store")
-            self._fail(node, (), error)
-            raise error
+            self._fail(
+                node,
+                (),
+                StepFailed(key.step, str(key), f"it was damaged or gone {self._repairs[key]} times, each time it was made; check the disk of the store"),
+            )
+            return
         maker = node.maker or node.owner or node
         if node.owner is not None:
             with self._lock:
@@ -381,9 +392,13 @@ class Context:
 
     def _readopt(self, node: Node) -> None:
         """What a repaired maker puts beside its own result is there again, or failed with it."""
-        if not self._reuse(node):
-            error = node.maker.future.exception() if node.maker else None
-            self._fail(node, (), error or StepFailed(node.step.name, str(node.key), "its maker ran again and did not make it"))
+        if self._reuse(node):
+            return
+        error = node.maker.future.exception() if node.maker else None
+        if error is not None:
+            self._fail(node, (), error)
+        else:
+            self._remake(node)  # it was set aside after its maker had looked at it
 
     # --- the end ---
 

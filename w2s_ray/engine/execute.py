@@ -67,7 +67,7 @@ class Work:
         self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None
     ) -> None:
         """Publish a result of its own key that this step makes on its way."""
-        if not self.leads or self.store.has(key):
+        if not self.leads or self.store.there(key):
             return
         folder = self.store.attempt_folder(key, self.attempt)
         save(folder)
@@ -91,13 +91,17 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
     run = _Execution.of(call, leads, watch or Watch())
     try:
         try:
-            # A driver that was frozen, and whose lease was taken over meanwhile, launches what is there by now. Processes that compute together must all begin.
-            if call.resources.sharded or not run.done():
+            if call.resources.sharded or not run.done():  # of processes that compute together one would see it, and another not: `run_gang` looks for them
                 run.publish(call.function()(run.begin()))
         finally:
             run.clean()
     except Exception as error:  # noqa: BLE001  (the one place where any error of a step becomes its failure record)
         raise run.judge(error, log) from None
+
+
+def is_done(call: Call) -> bool:
+    """Whether all that a call is to make is there: a driver that was frozen, and whose lease was taken over meanwhile, launches what others have made."""
+    return _Execution.of(call, True, Watch()).done()
 
 
 def execute_hand(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
@@ -161,11 +165,11 @@ class _Execution:
 
     def done(self) -> bool:
         """Whether all is there."""
-        return all(self.store.has(key) for key in (self.call.key, *(rider.key for rider in self.call.riders)))
+        return all(self.store.there(key) for key in (self.call.key, *(rider.key for rider in self.call.riders)))
 
     def begin(self) -> Work:
         call, store = self.call, self.store
-        fresh = not store.has(call.key)
+        fresh = not store.there(call.key)
         inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
             name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
         }
@@ -216,7 +220,7 @@ def new_attempt() -> str:
 
 def put_content(store: Store, key: Key, version: int, params: dict[str, Any], save: Callable[[Path], None], value: JSON | None = None) -> None:
     """Publish something that its maker holds already and whose key is its content's digest (labels made by a combiner)."""
-    if store.has(key):
+    if store.there(key):
         return
     attempt = new_attempt()
     folder = store.attempt_folder(key, attempt)

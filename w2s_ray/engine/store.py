@@ -73,6 +73,14 @@ class Store:
     def has(self, key: Key) -> bool:
         return self.record(key) is not None
 
+    def there(self, key: Key) -> bool:
+        """`has`, for who is about to make it: a record that cannot be read is set aside, so that another can take its place."""
+        try:
+            return self.has(key)
+        except DamagedArtifact:
+            self.set_aside(key)
+            return False
+
     def commit(self, key: Key, record: Record) -> bool:
         """Publish. False when another attempt was first: its record stands and this attempt's files are dropped."""
         if self.create(f"{key.path}/record.json", record.dumps()) or self._stands(key, record):

@@ -20,7 +20,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from w2s_ray.core import errors
 from w2s_ray.core.errors import OutOfMemory, PeerLost, StepFailed, W2SError
-from w2s_ray.engine.execute import execute, new_attempt
+from w2s_ray.engine.execute import execute, is_done, new_attempt
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import WorkPlace, cache_folder, open_store
@@ -84,6 +84,8 @@ class _Ends(UserCallback):
 
 def run_gang(call: Call) -> None:
     """Run the call to its record, or raise what ended it. Where memory runs out, the fit goes on with half as many tokens at once. Blocks; not in the thread that owns Ray."""
+    if is_done(call):
+        return
     halvings: list[int] = []
     while True:
         try:
