@@ -16,9 +16,10 @@ from integration.face import Face
 from w2s_ray.engine.store import Store
 
 
-def test_a_terminal_that_closes_ends_nothing(face: Face) -> None:
+@pytest.mark.parametrize("where", [pytest.param(("--local",), id="local"), pytest.param((), marks=pytest.mark.ray, id="ray")])
+def test_a_terminal_that_closes_ends_nothing(face: Face, where: tuple[str, ...]) -> None:
     file = face.study({"seeds": [0]})
-    process = subprocess.Popen(face.command("run", file, "--local"), cwd=face.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ)
+    process = subprocess.Popen(face.command("run", file, *where), cwd=face.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ)
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(timeout=120) == 0

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
@@ -272,8 +272,7 @@ class RayExecutor:
         except RayTaskError as error:
             errors = error.cause if isinstance(error.cause, Exception) else error
         except RayError as error:
-            lost = f"its process was lost {job.call.resources.retries + 1} times ({' '.join(str(error).split())[:200]})"
-            errors = WorkerLost(f"{lost}; it may have been killed for its memory: ask for more with resources.memory_gb, or see Ray's logs")
+            errors = _lost(error, job.call.resources.retries)
         job.end(errors)
         self._open.discard(job)
 
@@ -288,6 +287,14 @@ class RayExecutor:
 def _demand(resources: Resources, workers: int) -> dict[str, float]:
     """Of so many processes."""
     return {"CPU": resources.cpus * workers, "GPU": resources.gpus * workers, "memory": resources.memory_gb * GB * workers}
+
+
+def _lost(error: RayError, retries: int) -> WorkerLost:
+    """What Ray says of a process that is no more, in a line."""
+    if isinstance(error, LocalRayletDiedError):
+        return WorkerLost("Ray has died on the machine where it ran; run the same command again: it goes on from what is finished")
+    said, times = " ".join(str(error).split())[:200], f" {retries + 1} times" if retries else ""
+    return WorkerLost(f"its process was lost{times} ({said}); it may have been killed for its memory: ask for more with resources.memory_gb, or see Ray's logs")
 
 
 def _shown(amount: float, name: str) -> str:
