@@ -109,6 +109,13 @@ class OutOfMemory(FitError, MemoryError):
 class WorkerLost(W2SError, ConnectionError):
     """A step's process was lost each time that it was started."""
 
+    @classmethod
+    def after(cls, times: int, cause: str) -> WorkerLost:
+        """So many starts; with what Ray says of it, in a line."""
+        said = " ".join(cause.split())[:200]
+        often = f" {times} times" if times > 1 else ""
+        return cls(f"its process was lost{often} ({said}); it may have been killed for its memory: ask for more with resources.memory_gb, or see Ray's logs")
+
 
 class PeerLost(W2SError, ConnectionError):
     """Another process of this computation is gone. No mistake of the step's: it begins again."""

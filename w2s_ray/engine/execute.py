@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -163,18 +164,22 @@ class _Execution:
         # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
         return _Execution(call, replace(open_store(call.store), _records={}), new_attempt(), leads, watch)
 
+    @cached_property
+    def fresh(self) -> bool:
+        """Whether the step's own result is to be made, and not riders alone."""
+        return not self.store.there(self.call.key)
+
     def done(self) -> bool:
         """Whether all is there."""
-        return all(self.store.there(key) for key in (self.call.key, *(rider.key for rider in self.call.riders)))
+        return not self.fresh and all(self.store.there(rider.key) for rider in self.call.riders)
 
     def begin(self) -> Work:
         call, store = self.call, self.store
-        fresh = not store.there(call.key)
         inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
             name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
         }
         folder = store.attempt_folder(call.key, self.attempt)
-        self.work = Work(call, store, inputs, folder, WorkPlace(store, call.key), self.attempt, fresh, self.leads, self.watch)
+        self.work = Work(call, store, inputs, folder, WorkPlace(store, call.key), self.attempt, self.fresh, self.leads, self.watch)
         return self.work
 
     def publish(self, value: JSON) -> None:

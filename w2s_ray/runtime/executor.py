@@ -293,8 +293,7 @@ def _lost(error: RayError, retries: int) -> WorkerLost:
     """What Ray says of a process that is no more, in a line."""
     if isinstance(error, LocalRayletDiedError):
         return WorkerLost("Ray has died on the machine where it ran; run the same command again: it goes on from what is finished")
-    said, times = " ".join(str(error).split())[:200], f" {retries + 1} times" if retries else ""
-    return WorkerLost(f"its process was lost{times} ({said}); it may have been killed for its memory: ask for more with resources.memory_gb, or see Ray's logs")
+    return WorkerLost.after(retries + 1, str(error))
 
 
 def _shown(amount: float, name: str) -> str:

@@ -1,7 +1,8 @@
 """Members of ensembles as trials of Ray Tune: one experiment for each kind of device request, whose processes serve one member after another.
 
 An experiment takes members from a queue and ends when it is drained, so that it holds no device while nothing of it runs. Which members may run is decided by
-the executor's admission; Tune places them, keeps their processes, and starts again what a lost process was doing. A trial's result is the member's record in the store.
+the executor's admission; Tune places them and keeps their processes. A trial's result is the member's record in the store. What a lost process was doing goes back
+into the queue and becomes another trial: Tune's own recovery gives a trial up at once where two of its errors come together, as they do when a node is lost.
 Tune pickles searchers and callbacks, so these hold a name alone.
 """
 
@@ -39,13 +40,22 @@ Done = Callable[[Sequence[BaseException | None] | BaseException], None]
 
 
 @dataclass(eq=False)
+class _Member:
+    """One, or several that are computed together."""
+
+    calls: Sequence[Call]
+    done: Done
+    lost: int = 0  # so many processes
+
+
+@dataclass(eq=False)
 class Members:
     """One experiment: the members of one device request that wait for a trial or run in one."""
 
     resources: Resources
     name: str = field(default_factory=lambda: f"members-{new_attempt()}")
-    _waiting: deque[tuple[Sequence[Call], Done]] = field(default_factory=deque)
-    _running: dict[str, Done] = field(default_factory=dict)  # by trial
+    _waiting: deque[_Member] = field(default_factory=deque)
+    _running: dict[str, _Member] = field(default_factory=dict)  # by trial
     _drained: bool = False
     _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -56,7 +66,7 @@ class Members:
             if self._drained:
                 return False
             begins = not self._waiting and not self._running
-            self._waiting.append((calls, done))
+            self._waiting.append(_Member(calls, done))
             if begins and self.name not in _experiments:
                 _experiments[self.name] = self
                 self._thread = threading.Thread(target=self._experiment, name=f"w2s-{self.name}", daemon=True)
@@ -75,8 +85,8 @@ class Members:
         """The next member's config; None while others run and more may come; Tune's word for the end otherwise."""
         with self._lock:
             if self._waiting:
-                calls, self._running[trial] = self._waiting.popleft()
-                return {"calls": calls}
+                self._running[trial] = member = self._waiting.popleft()
+                return {"calls": member.calls}
             if self._running:
                 return None
             self._drained = True
@@ -85,9 +95,22 @@ class Members:
     def ended(self, trial: str, errors: Sequence[BaseException | None] | BaseException) -> None:
         """One for each of the trial's calls, or one for all."""
         with self._lock:
-            done = self._running.pop(trial, None)
-        if done is not None:
-            done(errors)
+            member = self._running.pop(trial, None)
+        if member is not None:
+            member.done(errors)
+
+    def lost(self, trial: str, cause: str) -> None:
+        """The trial's process is no more; Tune may say so twice."""
+        with self._lock:
+            member = self._running.pop(trial, None)
+            if member is None:
+                return
+            member.lost += 1
+            again = member.lost <= self.resources.retries
+            if again:
+                self._waiting.appendleft(member)
+        if not again:
+            member.done(WorkerLost.after(member.lost, cause))
 
     def _experiment(self) -> None:
         error: BaseException = RuntimeError("Ray Tune ended before its trials")
@@ -99,9 +122,9 @@ class Members:
             error = fault
         with self._lock:
             self._drained = True
-            left = [*self._running.values(), *(done for _, done in self._waiting)]
-        for done in left:
-            done(error)
+            left = [*self._running.values(), *self._waiting]
+        for member in left:
+            member.done(error)
         _experiments.pop(self.name, None)
         shutil.rmtree(folder / self.name, ignore_errors=True)
 
@@ -122,7 +145,7 @@ class Members:
                 name=self.name,
                 storage_path=str(folder),
                 verbose=0,
-                failure_config=FailureConfig(max_failures=resources.retries),
+                failure_config=FailureConfig(max_failures=0),
                 callbacks=[_Report(self.name)],
             ),
         )
@@ -174,8 +197,6 @@ class _Report(TrialProgressCallback):
         _experiments[self._name].ended(trial.trial_id, (trial.last_result or {}).get(ERRORS) or RuntimeError("its trial ended without a result"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A process was lost more often than the request allows."""
-        cause = str(trial.get_error() or "its process was lost").strip().splitlines()[-1]
-        _experiments[self._name].ended(
-            trial.trial_id, WorkerLost(f"its process was lost too often ({cause[:200]}); see Ray's logs, or raise resources.retries")
-        )
+        """Its process was lost: mistakes of the step's own are results."""
+        said = Path(trial.error_file).read_text().partition("\n")[2]  # the first line counts the trial's failures
+        _experiments[self._name].lost(trial.trial_id, said)

@@ -176,7 +176,7 @@ def test_a_process_that_dies_over_its_checkpoint_leaves_the_one_before(
 def test_a_process_that_must_leave_has_a_checkpoint_written_at_once(tmp_path: Path, model: Path) -> None:
     """Though none is due by the clock. The gang asks every two seconds; without an answer it would go on for minutes."""
     run_gang(tmp_path, model, recipe={"epochs": 1000}, check=False, leaving=True, die_after="saved", resources={"zero": 1, "checkpoint_every_s": 1e9})
-    (checkpoint,) = json.loads((tmp_path / "0" / "gang.json").read_text())["checkpoints"]
+    (checkpoint,) = json.loads((tmp_path / "0" / "gang.json").read_text())["value"]["checkpoints"]
     assert 0 < checkpoint["notes"]["step"] < 1000
 
 
