@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.job import Job
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.single import fit
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet

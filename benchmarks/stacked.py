@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.fitted import Fitted
-from w2s_ray.backends.fused import fit_many
-from w2s_ray.backends.job import Job
-from w2s_ray.backends.scratch import word_tokenizer
+from w2s_ray.backends.fit.fitted import Fitted
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.single import fit
+from w2s_ray.backends.fit.stacked import fit_many
+from w2s_ray.backends.models.scratch import word_tokenizer
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet

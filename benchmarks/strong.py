@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_ray.backends.memory import Shape
+from w2s_ray.backends.devices.memory import Shape
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
@@ -63,9 +63,9 @@ ON_RAY = ("one process, no DeepSpeed", "two processes, ZeRO 2")
 
 def once(model: str, folder: Path, settings: dict[str, Any]) -> Facts:
     """One fit in this process, or in the gang that this process belongs to."""
-    from w2s_ray.backends.fit import fit
-    from w2s_ray.backends.job import Job
-    from w2s_ray.backends.sharded import fit_sharded
+    from w2s_ray.backends.fit.job import Job
+    from w2s_ray.backends.fit.single import fit
+    from w2s_ray.backends.sharded.fit import fit_sharded
 
     data, labels = rows_of(NUM_ROWS, 40, 100)
     resources = Resources(checkpoint_every_s=1e9, **settings)
@@ -120,7 +120,7 @@ def on_ray(model: Path, folder: Path, contenders: dict[str, dict[str, Any]], see
 
 
 def spread(repeats: int) -> None:
-    from w2s_ray.backends.scratch import build_scratch
+    from w2s_ray.backends.models.scratch import build_scratch
 
     contenders: dict[str, dict[str, Any]] = {
         "one process, no DeepSpeed": {},
@@ -192,7 +192,7 @@ def random_qwen(folder: Path, shape: Shape) -> Path:
     import torch
     from transformers import AutoModel, Qwen2Config
 
-    from w2s_ray.backends.scratch import word_tokenizer
+    from w2s_ray.backends.models.scratch import word_tokenizer
 
     config = Qwen2Config(
         hidden_size=shape.width, num_hidden_layers=shape.layers, num_attention_heads=shape.heads, intermediate_size=shape.ffn, vocab_size=shape.vocab,
@@ -205,8 +205,8 @@ def random_qwen(folder: Path, shape: Shape) -> Path:
 
 
 def ours_on_gpu(model: str, folder: Path, adapt: str, checkpointing: bool, num_rows: int) -> Facts:
-    from w2s_ray.backends.fit import fit
-    from w2s_ray.backends.job import Job
+    from w2s_ray.backends.fit.job import Job
+    from w2s_ray.backends.fit.single import fit
 
     data, labels = rows_of(num_rows, LENGTH - 1, LENGTH - 1)
     recipe = Recipe(adapt=adapt, lr=1e-5, epochs=1, batch=32, precision="bf16")
@@ -220,7 +220,7 @@ def plain_on_gpu(model: str, adapt: str, checkpointing: bool, num_rows: int, sha
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from w2s_ray.backends.speed import utilisation
+    from w2s_ray.backends.devices.speed import utilisation
 
     frozen = adapt == "lora"
     whole: Any = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2, pad_token_id=0, dtype=torch.bfloat16 if frozen else torch.float32)

@@ -47,7 +47,7 @@ class Place:
         return self.folder / "models" / f"w{width}"
 
     def build_models(self) -> None:
-        from w2s_ray.backends.scratch import SPECIAL, build_scratch
+        from w2s_ray.backends.models.scratch import SPECIAL, build_scratch
 
         with open(self.data / "train.jsonl", encoding="utf-8") as file:
             counts = Counter(word for line in file for word in json.loads(line)["txt"].split())

@@ -37,7 +37,7 @@ class Ran:
 
 def write_rows(folder: Path, *, flip: tuple[str, ...] = (), num_rows: int = 400) -> Path:
     """Texts whose label shows in their words. `flip` names splits whose gold is turned over (as `splits_of` tells them)."""
-    from w2s_ray.data.world import TASKS
+    from w2s_ray.world.tasks import TASKS
 
     folder.mkdir(parents=True, exist_ok=True)
     topic = TASKS["topic"]

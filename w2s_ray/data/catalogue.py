@@ -12,8 +12,8 @@ from w2s_ray.data.formats import Format
 from w2s_ray.data.parts import open_parts
 from w2s_ray.data.prepare import GROUP, format_of
 from w2s_ray.data.rows import Row, read_rows
-from w2s_ray.data.sources import SCHEMES, Rows
-from w2s_ray.data.world import TASKS
+from w2s_ray.data.scheme import Rows
+from w2s_ray.data.sources import schemes
 
 # The 22 NLP tasks of Burns et al. 2023 (arXiv 2312.09390, appendix on tasks), each by the name of its format.
 BURNS22 = (
@@ -44,9 +44,8 @@ BURNS22 = (
 
 def describe() -> list[tuple[str, str, str]]:
     """(name, "source" or "format", one line) of all there is."""
-    named = [(f"world:{name}", "source", task.line) for name, task in TASKS.items()]
-    schemes = [(form, "source", line) for form, line in SCHEMES.values() if not form.startswith("world:")]
-    return [*named, *schemes, *((name, "format", _line(name, fmt)) for name, fmt in available(GROUP).items())]
+    sources = [(name, "source", line) for scheme in schemes().values() for name, line in scheme.listed() or [(scheme.form, scheme.line)]]
+    return [*sources, *((name, "format", _line(name, fmt)) for name, fmt in available(GROUP).items())]
 
 
 def _line(name: str, fmt: type[Format]) -> str:

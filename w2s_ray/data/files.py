@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.plugins import closest
+from w2s_ray.data.scheme import Asked, Rows, Scheme
 
 Row = dict[str, object]
 
@@ -98,3 +100,23 @@ def _one_line(error: Exception) -> str:
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+
+
+def _path(asked: Asked) -> Path:
+    return asked.base / Path(asked.rest).expanduser()
+
+
+def _identity(asked: Asked) -> str:
+    check_file(_path(asked), f"{asked.key}: file:{asked.rest}")
+    return f"sha256:{file_digest(_path(asked))}"
+
+
+def _splits(asked: Asked) -> dict[str, Rows]:
+    path = _path(asked)
+    first = next(islice(read_file(path), 1), None)
+    if first is None:
+        raise DataError(f"{path.name} has no rows; check that it was written to the end")
+    return {"train": Rows(path.name, tuple(first), lambda: read_file(path))}
+
+
+SCHEME = Scheme("file:PATH", f"a local file of type {', '.join(READERS)}; PATH starts at the folder of the study", _identity, _splits)

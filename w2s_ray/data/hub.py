@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from w2s_ray.core.errors import ConfigError, DataError
+from w2s_ray.core.plugins import closest
+from w2s_ray.data.scheme import Asked, Rows, Scheme
 
 Row = dict[str, object]
 
@@ -98,3 +101,24 @@ def _client_error() -> type[Exception]:
 def _is_network_fault(error: Exception) -> bool:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     return isinstance(error, ConnectionError | TimeoutError) or (isinstance(error, _client_error()) and (status in (0, 429) or status >= 500))
+
+
+def _name(asked: Asked) -> HubName:
+    return parse(f"hub:{asked.rest}", asked.key)
+
+
+def _splits(asked: Asked) -> dict[str, Rows]:
+    name = _name(asked)
+    splits: Mapping[str, Any] = load(name, asked.key)
+    if name.split and name.split not in splits:
+        raise ConfigError(f"{asked.key}: {name} has no split {name.split!r}{closest(name.split, splits)}; there are: {', '.join(splits)}")
+    wanted = [name.split] if name.split else list(splits)
+    return {split: Rows(f"{name.repo} {split}", tuple(splits[split].column_names), splits[split].__iter__) for split in wanted}
+
+
+SCHEME = Scheme(
+    "hub:ORG/NAME[/CONFIG]@COMMIT[#SPLIT]",
+    "a dataset of the Hugging Face hub at one commit, from the cache when offline",
+    lambda asked: str(_name(asked)),
+    _splits,
+)

@@ -11,7 +11,8 @@ from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.data.formats import Format, train_split
 from w2s_ray.data.rows import Columns, resolve_columns
-from w2s_ray.data.sources import Rows, Source, open_source
+from w2s_ray.data.scheme import Rows, Source
+from w2s_ray.data.sources import open_source
 from w2s_ray.data.splits import rows_needed
 
 # What the task calls the source of each part.

@@ -20,7 +20,7 @@ from w2s_ray.data import splits as split
 from w2s_ray.data.formats import Format, class_name
 from w2s_ray.data.parts import KEYS, open_parts
 from w2s_ray.data.rows import Row, read_rows
-from w2s_ray.data.world import find_task
+from w2s_ray.data.sources import format_named_by
 
 GROUP = "w2s_ray.formats"
 
@@ -75,16 +75,15 @@ def format_of(spec: TaskSpec) -> Format:
 
 
 def _format_named_like(data: str) -> str:
-    if data.startswith("world:"):
-        return find_task(data.removeprefix("world:"), "task.data")[0].format
-    if not data.startswith("hub:"):
-        return "text"
+    named = format_named_by(data)
+    if named is not None or not data.startswith("hub:"):
+        return named or "text"
     path = data.removeprefix("hub:").partition("@")[0].lower()
     repo = "/".join(path.split("/")[:2])
     own = repo.split("/")[-1].replace("-", "_")
-    named = [name for name, fmt in available(GROUP).items() if fmt.hub.lower() in (path, repo) or name == own]
+    made_for = [name for name, fmt in available(GROUP).items() if fmt.hub.lower() in (path, repo) or name == own]
     # Of several formats of one dataset, the one that is called like it.
-    return own if own in named else next(iter(named), "text")
+    return own if own in made_for else next(iter(made_for), "text")
 
 
 def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:

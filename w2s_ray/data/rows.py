@@ -11,7 +11,7 @@ from w2s_ray.core.ids import content_id
 from w2s_ray.core.plugins import closest
 from w2s_ray.core.seeds import unit_hash
 from w2s_ray.data.formats import Format, SharesPassages, text_of
-from w2s_ray.data.sources import RawRow, Rows
+from w2s_ray.data.scheme import RawRow, Rows
 
 # Columns that every format understands beside its own. Methods see a row's source; its slice is for the scorer alone.
 SHARED = ("id", "group", "slice", "source")

@@ -1,7 +1,7 @@
 """`steps.lock`: what each step's code was when its version was last looked at.
 
 A step's hash covers the module of its function and every module of the package that this one imports, directly or not, from the rooms that compute
-(core, config, ops, backends, blocks, data, eval); of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
+(core, config, ops, backends, blocks, data, eval, world, study), also by a name in a string; of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
 `Step.version` must be raised, or it did not; both are said by `python -m w2s_ray.engine.lock --write`. The tests fail until one of them is.
 """
 
@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -23,9 +24,11 @@ from w2s_ray.engine.step import Step
 
 PACKAGE = Path(__file__).parents[1]
 LOCK = PACKAGE / "steps.lock"
-ROOMS = ("core", "config", "ops", "backends", "blocks", "data", "eval")
+ROOMS = ("core", "config", "ops", "backends", "blocks", "data", "eval", "world", "study")
 PLUGINS = tuple(GROUPS.values())
-STEP_ROOMS = ("w2s_ray.ops", "w2s_ray.eval")
+STEP_ROOMS = ("w2s_ray.ops", "w2s_ray.eval", "w2s_ray.world", "w2s_ray.study")
+
+_PLACE = re.compile(r"w2s_ray(\.\w+)+:\w+")  # "package.module:name"
 
 Locked = dict[str, dict[str, int | str]]
 
@@ -90,6 +93,8 @@ def _imported(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)  # `from package import module`
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _PLACE.fullmatch(node.value):
+            yield node.value.partition(":")[0]  # what is found by name when it is needed
 
 
 def _counts(name: str) -> bool:

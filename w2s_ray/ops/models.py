@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import json
 import math
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
-from w2s_ray import data
 from w2s_ray.core.errors import ModelError
 from w2s_ray.core.models import ModelRef
-from w2s_ray.core.plugins import closest
+from w2s_ray.data.label_files import EXTERNAL
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.store import cache_folder, sha256_of
-from w2s_ray.ops.external import EXTERNAL, identify_labels
+from w2s_ray.ops.join_labels import identify_labels
 
-PACKAGE, WORLD, UNTRAINED = "package:", "world/", "untrained:"
-LADDER_FOLDER = Path(data.__file__).parent / "world" / "ladder"
+PACKAGE, UNTRAINED = "package:", "untrained:"
+GROUP = "w2s_ray.models"  # entry points of other packages, each a ModelScheme, found as NAME:REST
+
+# Prefix of a name -> the scheme, found by name, so that it may lie above this room: the built-in world does.
+BUILT_IN = {"world/": "w2s_ray.world.models:SCHEME"}
 
 # Files that decide what a Hugging Face folder computes.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 
 
-def _ladder() -> list[str]:
-    """The sizes that are shipped, smallest first."""
-    folders = [path for path in LADDER_FOLDER.iterdir() if (path / "config.json").is_file()]
-    return [path.name for path in sorted(folders, key=lambda path: (path / "model.safetensors").stat().st_size)]
+@dataclass(frozen=True)
+class ModelScheme:
+    """A way to name models whose files a package knows how to find, on whatever machine it is installed."""
+
+    form: str  # how such a name is written
+    folder: Callable[[str], Path]  # the rest of a name -> a Hugging Face folder
+
+
+@cache
+def schemes() -> dict[str, ModelScheme]:
+    """All schemes by the prefix of their names; the built-in ones cannot be replaced."""
+    contributed = {f"{entry.name}:": entry.load() for entry in entry_points(group=GROUP)}
+    built_in = {prefix: _load(place) for prefix, place in BUILT_IN.items()}
+    return contributed | built_in
+
+
+def _load(place: str) -> ModelScheme:
+    module, _, name = place.partition(":")
+    scheme: ModelScheme = getattr(importlib.import_module(module), name)
+    return scheme
+
+
+def _scheme_of(name: str) -> tuple[ModelScheme, str, str] | None:
+    """The scheme of a name, what it is called, and the rest of the name."""
+    for prefix, scheme in schemes().items():
+        if name.startswith(prefix):
+            return scheme, prefix[:-1], name.removeprefix(prefix)
+    return None
 
 
 def identify(name: str, base: Path) -> ModelRef:
@@ -41,11 +72,9 @@ def identify(name: str, base: Path) -> ModelRef:
             raise ModelError(f"models: {name!r} would need a download to know the shape; give a folder, or world/NAME")
         slug, _, rest = like.identity.partition("@")
         return ModelRef(name, f"untrained-{slug}@{rest}", f"{UNTRAINED}{like.path}")
-    if name.startswith(WORLD):
-        size = name.removeprefix(WORLD)
-        if size not in _ladder():
-            raise ModelError(f"models: {name!r} is not in the built-in ladder{closest(size, _ladder())}; there are: {', '.join(WORLD + s for s in _ladder())}")
-        return ModelRef(name, f"world-{size}@{folder_digest(LADDER_FOLDER / size)}", name)
+    if (known := _scheme_of(name)) is not None:
+        scheme, called, rest = known
+        return ModelRef(name, f"{called}-{rest}@{folder_digest(scheme.folder(rest))}", name)
     if name.startswith("hub:"):
         repo, _, revision = name.removeprefix("hub:").partition("@")
         if not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -56,7 +85,7 @@ def identify(name: str, base: Path) -> ModelRef:
     folder = folder_of(name, base)
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, world/NAME, hub:ORG/NAME@REVISION, or untrained: before any of them but the last"
+            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, {_forms()}, hub:ORG/NAME@REVISION, or untrained: before any of them but the last"
         )
     if not list(folder.glob("*.safetensors")):
         raise ModelError(
@@ -66,13 +95,17 @@ def identify(name: str, base: Path) -> ModelRef:
     return ModelRef(name, f"folder-{folder_digest(folder)[:8]}@{folder_digest(folder)}", name if name.startswith(PACKAGE) else str(folder))
 
 
+def _forms() -> str:
+    return ", ".join(scheme.form for scheme in schemes().values())
+
+
 def locate(path: str) -> str:
     """On the worker: the folder (or hub name) to load from. An untrained model is made in the cache at its first use."""
     if path.startswith("hub:"):
         return path
     if not path.startswith(UNTRAINED):
         return str(folder_of(path, Path()))
-    from w2s_ray.backends.scratch import build_untrained
+    from w2s_ray.backends.models.scratch import build_untrained
 
     like = folder_of(path.removeprefix(UNTRAINED), Path())
     folder = cache_folder() / "untrained" / folder_digest(like)[:16]
@@ -88,8 +121,9 @@ def model_path(work: Work) -> str:
 
 def folder_of(name: str, base: Path) -> Path:
     """Where a model's files are. A package is looked up and not imported: its code has no say in an experiment."""
-    if name.startswith(WORLD):
-        return LADDER_FOLDER / name.removeprefix(WORLD)
+    if (known := _scheme_of(name)) is not None:
+        scheme, _, rest = known
+        return scheme.folder(rest)
     if not name.startswith(PACKAGE):
         return (base / Path(name.removeprefix("path:")).expanduser()).resolve()
     package, _, inside = name.removeprefix(PACKAGE).partition("/")

@@ -14,8 +14,8 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact, cache_folder
+from w2s_ray.ops.fitting import fit_job, in_its_gang
 from w2s_ray.ops.models import model_path
-from w2s_ray.ops.train import fit_job, in_its_gang
 
 # Fields of a recipe that decide what is learned from texts; the others are about labels.
 FIELDS = (
@@ -41,8 +41,8 @@ def run(work: Work) -> JSON:
 
 
 def _run(work: Work) -> JSON:
-    from w2s_ray.backends.devices import use_threads
-    from w2s_ray.backends.job import Job
+    from w2s_ray.backends.devices.device import use_threads
+    from w2s_ray.backends.fit.job import Job
 
     use_threads(work.resources)
     recipe = Recipe.model_validate(work.params["recipe"])

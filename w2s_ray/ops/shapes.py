@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from w2s_ray.backends.memory import Shape
-from w2s_ray.ops.external import EXTERNAL
+from w2s_ray.backends.devices.memory import Shape
+from w2s_ray.data.label_files import EXTERNAL
 from w2s_ray.ops.models import UNTRAINED, folder_of, num_parameters
 
 # width, layers, heads, key heads, inner width of the MLP, words; from the `config.json` of each.

@@ -6,26 +6,23 @@ Its identity is the model, the recipe, the rows and the labels. Whether weights 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.dataset import PLAIN, Dataset
-from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params, digest
 from w2s_ray.engine.step import JSON, Rider, Step
-from w2s_ray.engine.store import Artifact, cache_folder
+from w2s_ray.engine.store import cache_folder
+from w2s_ray.ops.fitting import caught, fit_job, in_its_gang, label_sets, supervision
 from w2s_ray.ops.models import model_path
 
 if TYPE_CHECKING:
-    from w2s_ray.backends.fitted import Fitted
-    from w2s_ray.backends.job import Job
-
-T = TypeVar("T")
+    from w2s_ray.backends.fit.fitted import Fitted
+    from w2s_ray.backends.fit.job import Job
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
 UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
@@ -72,19 +69,9 @@ def run(work: Work) -> JSON:
     return in_its_gang(work, _run)
 
 
-def in_its_gang(work: Work, run: Callable[[Work], JSON]) -> JSON:
-    """By this process, or with others, of which one may be lost."""
-    if not work.resources.sharded:
-        return run(work)
-    from w2s_ray.backends.gang import lost_peers
-
-    with lost_peers():
-        return run(work)
-
-
 def _run(work: Work) -> JSON:
     """Fit, or load what was fitted before; then serve the riders."""
-    from w2s_ray.backends.devices import use_threads
+    from w2s_ray.backends.devices.device import use_threads
 
     use_threads(work.resources)
     if not _wants_fit(work):
@@ -95,8 +82,8 @@ def _run(work: Work) -> JSON:
 
 def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
     """Several fits of one group, by one process; each is finished when it is fitted. What only has to be loaded is not a fit."""
-    from w2s_ray.backends.devices import use_threads
-    from w2s_ray.backends.fused import fit_many
+    from w2s_ray.backends.devices.device import use_threads
+    from w2s_ray.backends.fit.stacked import fit_many
 
     use_threads(works[0].resources)
     fits = [_wants_fit(work) for work in works]
@@ -113,13 +100,6 @@ def _finish_next(work: Work, fitted: Iterator[Fitted | Exception]) -> JSON:
     return _finish(work, made)
 
 
-def caught(make: Callable[[], T]) -> T | Exception:
-    try:
-        return make()
-    except Exception as error:  # noqa: BLE001  (one member's; the others go on, and the engine records it)
-        return error
-
-
 def _wants_fit(work: Work) -> bool:
     """A fit that kept no weights is repeated for a late rider, which its record says."""
     return work.fresh or _refits(work)
@@ -130,8 +110,8 @@ def _refits(work: Work) -> bool:
 
 
 def _job(work: Work) -> Job:
-    from w2s_ray.backends.job import Job
-    from w2s_ray.backends.probes import FittedProbe
+    from w2s_ray.backends.fit.job import Job
+    from w2s_ray.backends.fit.probes import FittedProbe
 
     recipe = Recipe.model_validate(work.params["recipe"])
     data = Dataset.load(work.input("data").path)
@@ -162,23 +142,12 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
     return {"kept": _kept(work), "supervision": supervision(work), **stopped, "facts": fitted.facts | work.hints.get("launch", {})}
 
 
-def fit_job(job: Job) -> Fitted:
-    """By this process, or with the others of its gang."""
-    from w2s_ray.backends.fit import fit
-
-    if job.resources.sharded:
-        from w2s_ray.backends.sharded import fit_sharded
-
-        return fit_sharded(job)
-    return fit(job)
-
-
 def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:
     if work.resources.sharded:
-        from w2s_ray.backends.sharded import load_sharded
+        from w2s_ray.backends.sharded.fit import load_sharded
 
         return load_sharded(folder, model_path, work.resources, cache, work.watch)
-    from w2s_ray.backends.fitted import load_fitted
+    from w2s_ray.backends.fit.fitted import load_fitted
 
     return load_fitted(folder, model_path, work.resources, cache)
 
@@ -189,18 +158,6 @@ def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
         work.put_rider(rider, fitted.predict(data).save, value)
     else:
         work.put_rider(rider, fitted.embed(data, rider.params["layer"]).save, value)
-
-
-def label_sets(work: Work, name: str = "labels") -> list[LabelSet | Answers]:
-    """The labels of one teacher or of several."""
-    labels = work.inputs[name]
-    return [load_labels(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
-
-
-def supervision(work: Work, name: str = "labels") -> list[str]:
-    """Who supervised: `gold`, or the keys of the labels."""
-    labels = work.inputs[name]
-    return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
 
 
 def _kept(work: Work) -> str:

@@ -21,9 +21,10 @@ from w2s_ray.engine.execute import put_content
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle, RiderSpec
 from w2s_ray.engine.step import GROUP, TOGETHER
-from w2s_ray.ops.embed import EMBED, PROBE
-from w2s_ray.ops.external import JOINED, is_external, knows_any, params_of
+from w2s_ray.ops.embed import EMBED
+from w2s_ray.ops.join_labels import JOINED, is_external, knows_any, params_of
 from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
+from w2s_ray.ops.probe import PROBE
 from w2s_ray.ops.read import READ, reading_identity
 from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
 from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, group_of, recipe_identity
@@ -202,7 +203,7 @@ class Verbs:
 def _many(learner: Learner, inputs: dict[str, Any]) -> dict[str, Any]:
     """How one of many may run: as a trial of Ray Tune, and with others of its kind as one computation."""
     if learner.recipe.adapt == "probe":
-        group, together = None if learner.resources.fuse is False else inputs["features"].key.digest, "w2s_ray.ops.embed:probe_many"
+        group, together = None if learner.resources.fuse is False else inputs["features"].key.digest, "w2s_ray.ops.probe:probe_many"
     else:
         teachers = 1 if isinstance(inputs["labels"], Handle) else len(inputs["labels"])
         group = None if learner.base else group_of(learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers)

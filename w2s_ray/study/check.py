@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from w2s_ray.backends.memory import GB, num_gpus, settle
+from w2s_ray.backends.devices.memory import GB, num_gpus, settle
 from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
@@ -17,9 +17,9 @@ from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
 from w2s_ray.core.resources import Resources
 from w2s_ray.data.formats import draws
+from w2s_ray.data.label_files import EXTERNAL
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
-from w2s_ray.ops.external import EXTERNAL
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.shapes import shape_of_name
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from w2s_ray.runtime.search import Search
 
 JOURNAL = "journal.log"
+TRIAL = "w2s_ray.study.trial:run_trial"  # what makes their values; neither is launched as a step
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
@@ -43,8 +44,8 @@ def _slug(params: Params, inputs: Inputs) -> str:
 
 
 # A search's trials are steps of their own. What it asked and was told is Optuna's journal, in a work directory that is never cleared; so many trials of it are a result.
-JOURNALS = Step("journal", 1, "", _slug)
-SEARCH = Step("search", 1, "", _slug)
+JOURNALS = Step("journal", 1, TRIAL, _slug)
+SEARCH = Step("search", 1, TRIAL, _slug)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _experiment(searching: Searching, study: optuna.Study, trials: int, timeout_
         study=study,
         space=spec.draw,
         sampler=lambda number: _sampler(spec, number),
-        trial="w2s_ray.study.trial:run_trial",
+        trial=TRIAL,
         payload=searching.trials,
         steps=len(searching.trials.seeds),
         trials=trials,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from toy_rows import WORDS, Place, write_model
 
-from w2s_ray.backends.scratch import build_scratch
+from w2s_ray.backends.models.scratch import build_scratch
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ import numpy as np  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from toy_rows import TOYS, Place, numbers  # noqa: E402
 
-from w2s_ray.backends.job import Job  # noqa: E402
-from w2s_ray.backends.sharded import embed_sharded, fit_sharded, load_sharded  # noqa: E402
+from w2s_ray.backends.fit.job import Job  # noqa: E402
+from w2s_ray.backends.sharded.fit import embed_sharded, fit_sharded, load_sharded  # noqa: E402
 from w2s_ray.config.recipe import Recipe  # noqa: E402
 from w2s_ray.core.resources import Resources  # noqa: E402
 from w2s_ray.core.watch import Watch  # noqa: E402

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from toy_rows import Place, toy
 
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.job import Job
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.single import fit
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.resources import Resources
 

@@ -21,12 +21,12 @@ import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from toy_rows import Place, toy  # noqa: E402
 
-from w2s_ray.backends.classifier import build_classifier  # noqa: E402
-from w2s_ray.backends.fit import fit  # noqa: E402
-from w2s_ray.backends.gang import join_gang  # noqa: E402
-from w2s_ray.backends.job import Job  # noqa: E402
-from w2s_ray.backends.sharded import fit_sharded  # noqa: E402
-from w2s_ray.backends.zero import loading, zero_config  # noqa: E402
+from w2s_ray.backends.devices.gang import join_gang  # noqa: E402
+from w2s_ray.backends.fit.job import Job  # noqa: E402
+from w2s_ray.backends.fit.single import fit  # noqa: E402
+from w2s_ray.backends.models.classifier import build_classifier  # noqa: E402
+from w2s_ray.backends.sharded.fit import fit_sharded  # noqa: E402
+from w2s_ray.backends.sharded.zero import loading, zero_config  # noqa: E402
 from w2s_ray.config.recipe import Recipe  # noqa: E402
 from w2s_ray.core.resources import Resources  # noqa: E402
 

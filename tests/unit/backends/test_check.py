@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from toy_rows import Place, toy
 
-from w2s_ray.backends.check import judge, kept_out
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.job import Job
+from w2s_ray.backends.fit.early_stopping import judge, kept_out
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.single import fit
 from w2s_ray.config.recipe import Check, Recipe
 from w2s_ray.core.errors import DataError, Interrupted
 from w2s_ray.core.labels import LabelSet
@@ -119,11 +119,11 @@ def test_several_teachers_are_judged_by_together() -> None:
 
 def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two bests after the last checkpoint, then a kill; where numerics differ the second life need not find them again. What a checkpoint knows of stays whole."""
-    from w2s_ray.backends import check as module
+    from w2s_ray.backends.fit import early_stopping as module
 
     scores = iter([0.1, 0.5, 0.6, 0.7, 0.2] + [0.0] * 50)
     monkeypatch.setattr(module, "judge", lambda *args: next(scores))
-    monkeypatch.setattr("w2s_ray.backends.job.judge", lambda *args: next(scores))
+    monkeypatch.setattr("w2s_ray.backends.fit.job.judge", lambda *args: next(scores))
     data, labels = noisy(60, 8)
     stopped: list[int] = []
 
@@ -142,7 +142,7 @@ def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(llama: 
 def test_memory_that_runs_out_in_a_look_is_halved_too(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from w2s_ray.backends.fitted import Fitted
+    from w2s_ray.backends.fit.fitted import Fitted
 
     real, failed = Fitted.predict, []
 

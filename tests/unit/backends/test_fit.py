@@ -15,17 +15,18 @@ import pytest
 import torch
 from toy_rows import Place, shuffled, toy
 
-from w2s_ray.backends.batches import epoch_batches, id_hashes
-from w2s_ray.backends.checkpoint import CHECKPOINT
-from w2s_ray.backends.classifier import Classifier, Padded, build_classifier
-from w2s_ray.backends.devices import has_bf16
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.fitted import load_fitted
-from w2s_ray.backends.gradients import Micro, step_loss
-from w2s_ray.backends.job import Job
-from w2s_ray.backends.models import load_tokenizer
-from w2s_ray.backends.optimizer import build_adamw, lr_factor
-from w2s_ray.backends.tokens import tokenise
+from w2s_ray.backends.batch.order import epoch_batches, id_hashes
+from w2s_ray.backends.batch.padded import Padded
+from w2s_ray.backends.batch.tokens import tokenise
+from w2s_ray.backends.devices.device import has_bf16
+from w2s_ray.backends.fit.checkpoint import CHECKPOINT
+from w2s_ray.backends.fit.fitted import load_fitted
+from w2s_ray.backends.fit.gradients import Micro, step_loss
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.optimizer import build_adamw, lr_factor
+from w2s_ray.backends.fit.single import fit
+from w2s_ray.backends.models.classifier import Classifier, build_classifier
+from w2s_ray.backends.models.load import load_tokenizer
 from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError, Interrupted, OutOfMemory, ResourceError
@@ -199,7 +200,7 @@ def test_lora_trains_adapters_and_the_head_alone(gpt2: str, place: Place, tmp_pa
 
 
 def load_fitted_base(path: str) -> Any:
-    from w2s_ray.backends.models import load_backbone
+    from w2s_ray.backends.models.load import load_backbone
 
     return load_backbone(path).model.state_dict()
 

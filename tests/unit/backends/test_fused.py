@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from toy_rows import Place, toy
 
-from w2s_ray.backends.checkpoint import CHECKPOINT
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.fitted import Fitted
-from w2s_ray.backends.fused import Together, fit_many
-from w2s_ray.backends.job import Job
+from w2s_ray.backends.fit.checkpoint import CHECKPOINT
+from w2s_ray.backends.fit.fitted import Fitted
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.single import fit
+from w2s_ray.backends.fit.stacked import Together, fit_many
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError
 from w2s_ray.core.labels import LabelSet
@@ -137,11 +137,11 @@ def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path:
 
 
 def test_where_it_does_not_pay_members_are_trained_one_after_another(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2s_ray.backends.fused.MOST_NUMBERS_ON_CPU", 100)
+    monkeypatch.setattr("w2s_ray.backends.fit.stacked.MOST_NUMBERS_ON_CPU", 100)
     made = list(fit_many(jobs(llama, tmp_path / "wide", PLAIN, fuse="auto")))
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
     monkeypatch.undo()
-    monkeypatch.setattr("w2s_ray.backends.fused.MOST_PADDING", {"cpu": 1.0})
+    monkeypatch.setattr("w2s_ray.backends.fit.stacked.MOST_PADDING", {"cpu": 1.0})
     made = list(fit_many(jobs(llama, tmp_path / "long", PLAIN, fuse="auto")))
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from w2s_ray.backends.gang import ALONE, join_gang, lost_peers
+from w2s_ray.backends.devices.gang import ALONE, join_gang, lost_peers
 from w2s_ray.core.errors import PeerLost
 
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ import pytest
 from launch import torchrun
 from toy_rows import WORDS
 
-from w2s_ray.backends.memory import GB, Shape, name_of, settle, ways
-from w2s_ray.backends.models import load_backbone, shape_of
-from w2s_ray.backends.scratch import build_scratch
+from w2s_ray.backends.devices.memory import GB, Shape, name_of, settle, ways
+from w2s_ray.backends.models.load import load_backbone, shape_of
+from w2s_ray.backends.models.scratch import build_scratch
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.resources import Resources
@@ -71,7 +71,7 @@ def test_parameters_are_counted_from_the_config(kind: str, tmp_path: Path) -> No
 
 
 def test_adapters_are_counted_as_peft_makes_them(tmp_path: Path) -> None:
-    from w2s_ray.backends.classifier import build_classifier
+    from w2s_ray.backends.models.classifier import build_classifier
 
     model = build_scratch(tmp_path / "m", WORDS, hidden=32, layers=3, heads=2, ffn=48, seed=0)
     recipe = Recipe(adapt="lora")

@@ -11,10 +11,11 @@ import pytest
 import torch
 from toy_rows import WORDS, toy, write_model
 
-from w2s_ray.backends.classifier import Padded, build_classifier, training_mode
-from w2s_ray.backends.models import load_backbone, load_tokenizer, pad_id, source
-from w2s_ray.backends.scratch import build_scratch
-from w2s_ray.backends.tokens import tokenise
+from w2s_ray.backends.batch.padded import Padded
+from w2s_ray.backends.batch.tokens import tokenise
+from w2s_ray.backends.models.classifier import build_classifier, training_mode
+from w2s_ray.backends.models.load import load_backbone, load_tokenizer, pad_id, source
+from w2s_ray.backends.models.scratch import build_scratch
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError, ModelError

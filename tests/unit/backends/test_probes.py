@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from toy_rows import shuffled, toy
 
-from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.probes import FittedProbe, fit_probe, fit_probes
+from w2s_ray.backends.fit.probes import FittedProbe, fit_probe, fit_probes
+from w2s_ray.backends.inference.embed import embed_base
 from w2s_ray.blocks.linear import logistic, ridge
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ConfigError, DataError

@@ -11,13 +11,13 @@ import pytest
 import torch
 from toy_rows import Place, toy, toy_answers, toy_choices, toy_preferences
 
-from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.fitted import load_fitted
-from w2s_ray.backends.job import Job
-from w2s_ray.backends.models import load_tokenizer
-from w2s_ray.backends.probes import fit_probe
-from w2s_ray.backends.tokens import tokenise, tokenise_answered
+from w2s_ray.backends.batch.tokens import tokenise, tokenise_answered
+from w2s_ray.backends.fit.fitted import load_fitted
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.probes import fit_probe
+from w2s_ray.backends.fit.single import fit
+from w2s_ray.backends.inference.embed import embed_base
+from w2s_ray.backends.models.load import load_tokenizer
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset

@@ -17,12 +17,12 @@ import pytest
 from launch import torchrun
 from toy_rows import TOYS, WORDS, Place, numbers, toy
 
-from w2s_ray.backends.embed import embed_base
-from w2s_ray.backends.fit import fit
-from w2s_ray.backends.fitted import load_fitted
-from w2s_ray.backends.job import Job
-from w2s_ray.backends.scratch import build_scratch
-from w2s_ray.backends.sharded import deal, files_of
+from w2s_ray.backends.fit.fitted import load_fitted
+from w2s_ray.backends.fit.job import Job
+from w2s_ray.backends.fit.single import fit
+from w2s_ray.backends.inference.embed import embed_base
+from w2s_ray.backends.models.scratch import build_scratch
+from w2s_ray.backends.sharded.fit import deal, files_of
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.resources import Resources
 

@@ -7,8 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaModel
 
-from w2s_ray.backends.memory import Shape
-from w2s_ray.backends.speed import flops_per_token, peak_flops, utilisation
+from w2s_ray.backends.devices.memory import Shape
+from w2s_ray.backends.devices.speed import flops_per_token, peak_flops, utilisation
 
 CONFIG = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 160, "vocab_size": 500}
 SHAPE = Shape.of({"model_type": "llama", **CONFIG})

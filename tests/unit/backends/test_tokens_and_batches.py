@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_rows import shuffled, toy
 
-from w2s_ray.backends.batches import PASS_COST_TOKENS, epoch_batches, id_hashes, micro_batches, num_batches
-from w2s_ray.backends.models import load_tokenizer
-from w2s_ray.backends.scratch import word_tokenizer
-from w2s_ray.backends.tokens import tokenise, tokenizer_digest
+from w2s_ray.backends.batch.order import PASS_COST_TOKENS, epoch_batches, id_hashes, micro_batches, num_batches
+from w2s_ray.backends.batch.tokens import tokenise, tokenizer_digest
+from w2s_ray.backends.models.load import load_tokenizer
+from w2s_ray.backends.models.scratch import word_tokenizer
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import DataError
 

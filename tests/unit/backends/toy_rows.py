@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_ray.backends.scratch import word_tokenizer
+from w2s_ray.backends.models.scratch import word_tokenizer
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet

@@ -13,7 +13,8 @@ from w2s_ray.data.formats.text import Text
 from w2s_ray.data.parts import Part, check_sources
 from w2s_ray.data.prepare import prepare
 from w2s_ray.data.rows import Row, resolve_columns
-from w2s_ray.data.sources import Rows, Source
+from w2s_ray.data.scheme import Rows
+from w2s_ray.data.sources import Source
 from w2s_ray.data.splits import drop_duplicates
 
 NAMED = {"columns": {"source": "site"}}

@@ -13,8 +13,8 @@ from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ConfigError, DataError, InputError
 from w2s_ray.data.prepare import prepare
 from w2s_ray.data.sources import open_source, source_identity
-from w2s_ray.data.world import TASKS
-from w2s_ray.data.world.task import VERSION
+from w2s_ray.world.task import VERSION
+from w2s_ray.world.tasks import TASKS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

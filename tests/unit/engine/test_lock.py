@@ -19,7 +19,7 @@ def test_a_change_is_noticed_in_whatever_a_step_reaches(monkeypatch: pytest.Monk
     before = lock.current()
     real = lock._path
     for room, module, moved in (
-        ("backends", "w2s_ray.backends.batches", {"train"}),
+        ("backends", "w2s_ray.backends.batch.order", {"train"}),
         ("eval", "w2s_ray.eval.gap", {"score", "collect"}),
         ("data", "w2s_ray.data.splits", {"prepare"}),
     ):
@@ -34,7 +34,7 @@ def test_a_change_is_noticed_in_whatever_a_step_reaches(monkeypatch: pytest.Monk
 
 
 def test_words_do_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real, module = lock._path, "w2s_ray.backends.batches"
+    real, module = lock._path, "w2s_ray.backends.batch.order"
     before = lock.source_hash(module)
     changed = tmp_path / "x.py"
     changed.write_text("\n# a comment\n" + real(module).read_text().replace('"""', '"""Other words. ', 1))

@@ -1,0 +1,1 @@
+"""Rows as batches on a device: tokens, their order, padding, targets."""

@@ -1,0 +1,132 @@
+"""What a fit gives back: it predicts, embeds, and can be written to a folder and read again.
+
+Shapes: N rows, D features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from w2s_ray.backends.batch.padded import Padded
+from w2s_ray.backends.batch.tokens import Tokens, end_id, tokenise
+from w2s_ray.backends.devices.device import autocast, pick_device
+from w2s_ray.backends.fit.fit_file import read_fit_file, write_fit_file
+from w2s_ray.backends.inference.rows import Floats32, over_rows
+from w2s_ray.backends.models.adapters import load_adapter, save_adapter
+from w2s_ray.backends.models.classifier import load_head
+from w2s_ray.backends.models.language_model import texts_of
+from w2s_ray.backends.models.load import load_tokenizer, pad_id, quiet
+from w2s_ray.backends.models.readers import Reader, build_reader
+from w2s_ray.config.recipe import Layer, Recipe
+from w2s_ray.core.answers import Answers
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import DataError
+from w2s_ray.core.features import Features
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import Resources
+
+HEAD_FILE = "head.safetensors"
+
+
+@dataclass
+class Fitted:
+    """A finetuned transformer: all its weights, or adapters beside a base model."""
+
+    reader: Reader
+    tokenizer: Any
+    recipe: Recipe
+    classes: tuple[str, ...]
+    device: torch.device
+    resources: Resources
+    cache: Path | None
+    log: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def predict(self, data: Dataset) -> LabelSet | Answers:
+        """Class probabilities, or of a generation the answers."""
+        self._check(data)
+        tokens = self._tokens(data)
+        said_NX = self._predicted(tokens)
+        if data.kind == "generation":
+            said_NX = said_NX.reshape(len(tokens), -1)
+            ended_N = said_NX[:, -2] == end_id(self.tokenizer)  # the last token, which is the end wherever there was one
+            return Answers.of(tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1], ended_N=ended_N).align(data.ids)
+        return LabelSet.of(tokens.ids, said_NX.reshape(len(tokens), len(self.classes))).align(data.ids)
+
+    def embed(self, data: Dataset, layer: Layer = -1) -> Features:
+        tokens = self._tokens(data)
+        array_ND = self._features(tokens, layer)
+        return Features.of(tokens.ids, array_ND, layer=layer, signed=data.kind == "preference").align(data.ids)
+
+    def _check(self, data: Dataset) -> None:
+        if data.kind != self.reader.kind:
+            raise DataError(f"this model was trained on rows of kind {self.reader.kind!r}, and {data.name} has rows of kind {data.kind!r}")
+        if data.num_classes != len(self.classes):
+            raise DataError(f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of {data.name} have {data.num_classes}")
+
+    def _predicted(self, tokens: Tokens) -> Floats32:
+        return self._over_rows(self.reader.predicted, tokens)
+
+    def _features(self, tokens: Tokens, layer: Layer) -> Floats32:
+        return self._over_rows(lambda batch: self.reader.features(batch, layer), tokens)
+
+    def _over_rows(self, compute: Callable[[Padded], torch.Tensor], tokens: Tokens) -> Floats32:
+        self.reader.eval()
+        return over_rows(compute, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
+
+    def save(self, folder: Path) -> None:
+        """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.recipe.adapt == "lora":
+            save_adapter(self.reader.backbone, folder)
+        else:
+            self.save_pretrained(folder)
+        if self.reader.head is not None:
+            save_file({name: p.detach().cpu().contiguous() for name, p in self.reader.head.named_parameters()}, folder / HEAD_FILE)
+        write_fit_file(folder, self.recipe, self.classes, self.reader.kind)
+
+    def save_pretrained(self, folder: Path, *, half: bool = False) -> None:
+        """The backbone and the tokenizer alone, as those who pretrain publish them; `half`: in half precision, which the model then has itself."""
+        with quiet():
+            model = self.reader.backbone.half() if half else self.reader.backbone
+            model.save_pretrained(folder, safe_serialization=True)
+            self.tokenizer.save_pretrained(folder)
+
+    def save_whole(self, folder: Path) -> None:
+        """As a pretrained model that others start from: adapters become part of the weights."""
+        if self.recipe.adapt == "lora":
+            self.reader.backbone = self.reader.backbone.merge_and_unload().float()
+            replace(self, recipe=self.recipe.model_copy(update={"adapt": "full"})).save(folder)
+        else:
+            self.save(folder)
+
+    def _tokens(self, data: Dataset) -> Tokens:
+        tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
+        positions = self.reader.positions
+        if positions is not None and data.kind == "generation":
+            positions -= self.recipe.answer_tokens  # the answer must fit too
+        tokens.check_lengths(positions, "this model")
+        return tokens
+
+
+def load_fitted(folder: Path, base_path: str, resources: Resources | None = None, cache: Path | None = None) -> Fitted:
+    """What `save` wrote. The base model is needed for adapters; a fully finetuned one is complete in itself."""
+    from safetensors.torch import load_file
+
+    resources = resources or Resources()
+    recipe, classes, kind = read_fit_file(folder)
+    device = pick_device(resources)
+    home = base_path if recipe.adapt == "lora" else str(folder)
+    reader = build_reader(home, recipe, kind, len(classes), autocast(device, recipe.precision))
+    if recipe.adapt == "lora":
+        load_adapter(reader.backbone, folder)
+    if reader.head is not None:
+        load_head(reader.head, load_file(folder / HEAD_FILE))
+    return Fitted(reader.to(device), load_tokenizer(home), recipe, classes, device, resources, cache)

@@ -1,0 +1,1 @@
+"""A model that is asked: features, likelihoods, answers, classes, without gradients."""

@@ -1,0 +1,1 @@
+"""What computes on a batch: pretrained models, their adapters and heads."""

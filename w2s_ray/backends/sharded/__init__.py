@@ -1,0 +1,1 @@
+"""The same fit by several processes, with a model that DeepSpeed shards."""

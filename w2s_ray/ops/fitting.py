@@ -1,0 +1,58 @@
+"""What steps that fit something have in common: their processes, their labels, and who supervised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from w2s_ray.core.answers import Answers, load_labels
+from w2s_ray.core.labels import LabelSet
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.step import JSON
+from w2s_ray.engine.store import Artifact
+
+if TYPE_CHECKING:
+    from w2s_ray.backends.fit.fitted import Fitted
+    from w2s_ray.backends.fit.job import Job
+
+T = TypeVar("T")
+
+
+def in_its_gang(work: Work, run: Callable[[Work], JSON]) -> JSON:
+    """By this process, or with others, of which one may be lost."""
+    if not work.resources.sharded:
+        return run(work)
+    from w2s_ray.backends.devices.gang import lost_peers
+
+    with lost_peers():
+        return run(work)
+
+
+def fit_job(job: Job) -> Fitted:
+    """By this process, or with the others of its gang."""
+    from w2s_ray.backends.fit.single import fit
+
+    if job.resources.sharded:
+        from w2s_ray.backends.sharded.fit import fit_sharded
+
+        return fit_sharded(job)
+    return fit(job)
+
+
+def label_sets(work: Work, name: str = "labels") -> list[LabelSet | Answers]:
+    """The labels of one teacher or of several."""
+    labels = work.inputs[name]
+    return [load_labels(one.path) for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+
+
+def supervision(work: Work, name: str = "labels") -> list[str]:
+    """Who supervised: `gold`, or the keys of the labels."""
+    labels = work.inputs[name]
+    return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+
+
+def caught(make: Callable[[], T]) -> T | Exception:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001  (one member's; the others go on, and the engine records it)
+        return error
