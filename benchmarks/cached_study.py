@@ -1,6 +1,8 @@
-"""For engine.py: run a study of many cells whose fits are made up, in one process; prints its seconds and counts as JSON.
+"""For engine.py: run a study of many cells whose fits are made up, in one process; prints its seconds and counts as
+JSON.
 
-The real runner, methods, keys, store and scorer; only the `train` step's function is replaced, by one that writes random predictions.
+The real runner, methods, keys, store and scorer; only the `train` step's function is replaced, by one that writes
+random predictions.
 """
 
 from __future__ import annotations
@@ -45,8 +47,10 @@ def main() -> None:
     from w2s_ray.study.run import collect, run_cells
 
     raw = {
-        "name": "big", "task": {"data": "world:topic", "labelled": 50, "pool": 50, "test": 100}, "models": {"weak": "world/nano", "strong": "world/small"},
-        "methods": ["naive"], "seeds": list(range(10)), "grid": {"train.strong.lr": [1e-4 * (n + 1) for n in range(cells // 10)]}, "gap_se": 0.0,
+        "name": "big", "task": {"data": "world:topic", "labelled": 50, "pool": 50, "test": 100},
+        "models": {"weak": "world/nano", "strong": "world/small"},
+        "methods": ["naive"], "seeds": list(range(10)),
+        "grid": {"train.strong.lr": [1e-4 * (n + 1) for n in range(cells // 10)]}, "gap_se": 0.0,
     }  # fmt: skip
     study = expand(raw, Path(folder))
     with Context(open_store(f"{folder}/store"), InlineExecutor) as context:
@@ -56,8 +60,10 @@ def main() -> None:
         results = build_results(study, context, runs, collected.value, 0.0)
         write_results(Path(folder) / "runs", study, results, collected)
     print(json.dumps({
-        "seconds": time.perf_counter() - started, "executed": len(context.executed), "keys": len(context.executed) + len(context.reused),
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "ray": "ray" in sys.modules, "torch": "torch" in sys.modules,
+        "seconds": time.perf_counter() - started, "executed": len(context.executed),
+        "keys": len(context.executed) + len(context.reused),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "ray": "ray" in sys.modules,
+        "torch": "torch" in sys.modules,
     }))  # fmt: skip
 
 

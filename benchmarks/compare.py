@@ -1,4 +1,5 @@
-"""The comparison with naive of a finished study as one table: a row a method, a column a task, the difference in points with its interval, and the row over all tasks.
+"""The comparison with naive of a finished study as one table: a row a method, a column a task, the difference in points
+with its interval, and the row over all tasks.
 
 w2s run experiments/compare.yaml && python benchmarks/compare.py runs/compare/results.json
 """
@@ -21,7 +22,12 @@ def main(path: Path) -> None:
     headings = [f"{task}, {weak} → {strong}" if several else task for task, weak, strong in settings]
     print("| method | " + " | ".join(headings) + " | all | better, worse, equal | p | p (Holm) |")
     print("|---" * (len(settings) + 5) + "|")
-    base = {setting: row for row in results["summary"] if row["method"] == pairs[0]["baseline"] for setting in [(row["task"], row["weak"], row["strong"])]}
+    base = {
+        setting: row
+        for row in results["summary"]
+        if row["method"] == pairs[0]["baseline"]
+        for setting in [(row["task"], row["weak"], row["strong"])]
+    }
     shown = [f"{100 * base[setting]['student']['mean']:.1f} %" for setting in settings]
     print(f"| **{pairs[0]['baseline']}** | {' | '.join(shown)} | | | | |")
     for method in dict.fromkeys(row["method"] for row in pairs):
@@ -29,7 +35,14 @@ def main(path: Path) -> None:
         whole = overall.get(method)
         cells = [_points(own[setting]["difference"]) if setting in own else "" for setting in settings]
         told = (
-            [_points(whole["difference"]), f"{whole['wins']}, {whole['losses']}, {whole['ties']}", _p(whole["p"]), _p(whole["p_holm"])] if whole else [""] * 4
+            [
+                _points(whole["difference"]),
+                f"{whole['wins']}, {whole['losses']}, {whole['ties']}",
+                _p(whole["p"]),
+                _p(whole["p_holm"]),
+            ]
+            if whole
+            else [""] * 4
         )
         print(f"| {method}{' †' * (method in oracles)} | {' | '.join([*cells, *told])} |")
 

@@ -63,11 +63,18 @@ def ray_executor(url: str) -> Any:
 
 
 def cached_study(cells: int) -> dict[str, float]:
-    """Fill a store with records of a whole study (no fit is run: results are made up), then time `w2s run` on it in a fresh process."""
+    """Fill a store with records of a whole study (no fit is run: results are made up), then time `w2s run` on it in a
+    fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         seconds = []
         for _ in range(4):
-            out = subprocess.run([sys.executable, str(HERE / "cached_study.py"), folder, str(cells)], check=True, capture_output=True, text=True, cwd=HERE)
+            out = subprocess.run(
+                [sys.executable, str(HERE / "cached_study.py"), folder, str(cells)],
+                check=True,
+                capture_output=True,
+                text=True,
+                cwd=HERE,
+            )
             seconds.append(json.loads(out.stdout.splitlines()[-1]))
     assert seconds[0]["executed"] > 0
     assert all(run["executed"] == 0 and not run["ray"] and not run["torch"] for run in seconds[1:])

@@ -1,4 +1,5 @@
-"""What an ensemble costs: members one process each, all in one process, stacked, and on Ray Tune; the overhead of a trial, and the growth of both.
+"""What an ensemble costs: members one process each, all in one process, stacked, and on Ray Tune; the overhead of a
+trial, and the growth of both.
 
 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python benchmarks/ensemble.py members     # 16 members of world/nano
 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python benchmarks/ensemble.py probes      # 16 linear probes on world/small
@@ -48,7 +49,9 @@ def train(store: str, places: range, executor: Callable[[], Executor], fuse: boo
         task, _ = Setting(context, study.base).task(study.cells[0])
         ctx = Verbs(context, 0, always_on=(task.test,))
         truth = ctx.labels(task.labels)
-        members = [Member(task.weak, task.labelled, ctx.put(resample(truth, "bootstrap", 0, place))) for place in places]
+        members = [
+            Member(task.weak, task.labelled, ctx.put(resample(truth, "bootstrap", 0, place))) for place in places
+        ]
         for member in ctx.train_many(members, predict_on=[task.pool], first=places.start):
             member.handle.record()
 
@@ -65,7 +68,9 @@ def compare(count: int) -> None:
         "one process, one after another": lambda store: train(store, range(count), InlineExecutor),
         "one process, stacked": lambda store: train(store, range(count), InlineExecutor, fuse=True),
         "Ray Tune, with Ray's start": lambda store: train(store, range(count), lambda: ray_executor(store)),
-        "Ray Tune, stacked, with Ray's start": lambda store: train(store, range(count), lambda: ray_executor(store), fuse=True),
+        "Ray Tune, stacked, with Ray's start": lambda store: train(
+            store, range(count), lambda: ray_executor(store), fuse=True
+        ),
     }
     seconds = timed(ways)
     first = next(iter(seconds.values()))
@@ -97,7 +102,9 @@ def probes(count: int) -> None:
 
 def growth(counts: list[int]) -> None:
     """Stacked members in one process."""
-    ways = {str(count): lambda store, count=count: train(store, range(count), InlineExecutor, fuse=True) for count in counts}
+    ways = {
+        str(count): lambda store, count=count: train(store, range(count), InlineExecutor, fuse=True) for count in counts
+    }
     seconds = list(timed(ways).values())
     print("| members | s | s a member |\n|---|---|---|")
     for count, value in zip(counts, seconds, strict=True):
@@ -112,7 +119,9 @@ def overhead(counts: list[int]) -> None:
         context.submit(NOTHING, {"n": -1}).record()  # Ray is up
         for count in counts:
             started = time.perf_counter()
-            for handle in [context.submit(NOTHING, {"n": f"{count}-{n}"}, hints={"one_of_many": True}) for n in range(count)]:
+            for handle in [
+                context.submit(NOTHING, {"n": f"{count}-{n}"}, hints={"one_of_many": True}) for n in range(count)
+            ]:
                 handle.record()
             seconds.append(time.perf_counter() - started)
     print("| trials | s | s a trial |\n|---|---|---|")

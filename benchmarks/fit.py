@@ -1,10 +1,12 @@
-"""How fast is one fit? Our loop against transformers.Trainer and against a plain loop like openai/weak-to-strong's, in one process.
+"""How fast is one fit? Our loop against transformers.Trainer and against a plain loop like openai/weak-to-strong's, in
+one process.
 
     OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1 python benchmarks/fit.py --data DATA/sciq --rows 1200
 
-All train the same GPT-2-shaped model (width 128, 4 layers, random weights, a byte-pair tokenizer of 8,000 tokens trained on the rows) on the same rows for one
-epoch: AdamW (fused, for all), cosine, clip 1, global batch 32, no dropout. Tokens are made and models loaded before the clock starts. Repeats are interleaved, so that a
-disturbance of the machine meets all alike; the best of each counts.
+All train the same GPT-2-shaped model (width 128, 4 layers, random weights, a byte-pair tokenizer of 8,000 tokens
+trained on the rows) on the same rows for one epoch: AdamW (fused, for all), cosine, clip 1, global batch 32, no
+dropout. Tokens are made and models loaded before the clock starts. Repeats are interleaved, so that a disturbance of
+the machine meets all alike; the best of each counts.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Folder:
 def read_rows(folder: Path, count: int) -> tuple[Dataset, LabelSet]:
     with (folder / "train.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file][:count]
-    data = Dataset.of(folder.name, "train", "text", ("no", "yes"), [row["id"] for row in rows], text=[row["txt"] for row in rows])
+    data = Dataset.of(
+        folder.name, "train", "text", ("no", "yes"), [row["id"] for row in rows], text=[row["txt"] for row in rows]
+    )
     return data, LabelSet.hard(data.ids, [row["hard_label"] for row in rows], 2)
 
 
@@ -68,12 +72,29 @@ def build_gpt2(folder: Path, texts: list[str]) -> Path:
     from transformers import GPT2Config, GPT2Model, PreTrainedTokenizerFast
 
     bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(texts, vocab_size=TOKENS, min_frequency=1, special_tokens=["<|endoftext|>"], show_progress=False)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", model_max_length=POSITIONS)
+    bpe.train_from_iterator(
+        texts, vocab_size=TOKENS, min_frequency=1, special_tokens=["<|endoftext|>"], show_progress=False
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        model_max_length=POSITIONS,
+    )
     torch.manual_seed(0)
     none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     model = GPT2Model(
-        GPT2Config(vocab_size=TOKENS, n_positions=POSITIONS, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, pad_token_id=0, bos_token_id=0, eos_token_id=0, **none)
+        GPT2Config(
+            vocab_size=TOKENS,
+            n_positions=POSITIONS,
+            n_embd=WIDTH,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            pad_token_id=0,
+            bos_token_id=0,
+            eos_token_id=0,
+            **none,
+        )
     )
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
@@ -84,11 +105,16 @@ def ours(model: Path, data: Dataset, labels: LabelSet, scratch: Path, micro_toke
     recipe = Recipe(lr=LR, epochs=1, batch=BATCH)
     resources = Resources(checkpoint_every_s=1e9, micro_tokens=micro_tokens)
     fitted = fit(Job(data, [labels], str(model), recipe, resources, Folder(scratch), scratch / "cache"))
-    return Outcome(fitted.facts["seconds"]["train"], float(np.mean([point["loss"] for point in fitted.log])), fitted.facts["padding"])
+    return Outcome(
+        fitted.facts["seconds"]["train"],
+        float(np.mean([point["loss"] for point in fitted.log])),
+        fitted.facts["padding"],
+    )
 
 
 class PlainHead(nn.Module):
-    """Backbone, no mask, the hidden state of the last token that is not 0, a zero-initialised head without bias: the model of openai/weak-to-strong."""
+    """Backbone, no mask, the hidden state of the last token that is not 0, a zero-initialised head without bias: the
+    model of openai/weak-to-strong."""
 
     def __init__(self, model: Path) -> None:
         super().__init__()
@@ -138,14 +164,23 @@ def row_mean(outputs: Any, labels: torch.Tensor, num_items_in_batch: int | torch
 
 
 def trainer(model_path: Path, rows: list[list[int]], labels: LabelSet, micro: int, scratch: Path) -> Outcome:
-    """transformers.Trainer with its own collator (padding to the longest, with a mask) and accumulation to the global batch."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+    """transformers.Trainer with its own collator (padding to the longest, with a mask) and accumulation to the global
+    batch."""
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
 
     model = AutoModelForSequenceClassification.from_pretrained(model_path, num_labels=2)
     nn.init.zeros_(model.score.weight)
     args = TrainingArguments(
-        output_dir=str(scratch / "trainer"), per_device_train_batch_size=micro, gradient_accumulation_steps=BATCH // micro, num_train_epochs=1, learning_rate=LR,
-        lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, optim="adamw_torch_fused", save_strategy="no", logging_strategy="no", report_to="none",
+        output_dir=str(scratch / "trainer"), per_device_train_batch_size=micro,
+        gradient_accumulation_steps=BATCH // micro, num_train_epochs=1, learning_rate=LR,
+        lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, optim="adamw_torch_fused", save_strategy="no",
+        logging_strategy="no", report_to="none",
         disable_tqdm=True, log_level="error", use_cpu=True, seed=0, dataloader_num_workers=0,
     )  # fmt: skip
     padded = [0]
@@ -157,7 +192,9 @@ def trainer(model_path: Path, rows: list[list[int]], labels: LabelSet, micro: in
         return batch
 
     examples = [{"input_ids": row, "label": int(label)} for row, label in zip(rows, labels.hard_N, strict=True)]
-    outcome = Trainer(model=model, args=args, train_dataset=examples, data_collator=collate, compute_loss_func=row_mean).train()
+    outcome = Trainer(
+        model=model, args=args, train_dataset=examples, data_collator=collate, compute_loss_func=row_mean
+    ).train()
     return Outcome(outcome.metrics["train_runtime"], outcome.training_loss, 1 - sum(map(len, rows)) / padded[0])
 
 
@@ -200,12 +237,16 @@ def main() -> None:
 def report(args: argparse.Namespace, found: dict[str, list[Outcome]], lengths: list[int]) -> None:
     out = sys.stdout.write
     out(
-        f"{args.data.name}: {len(lengths)} rows, {np.mean(lengths):.0f} tokens on average, {max(lengths)} at most; {torch.get_num_threads()} threads; best of {args.repeats}\n"
+        f"{args.data.name}: {len(lengths)} rows, {np.mean(lengths):.0f} tokens on average, {max(lengths)} at most;"
+        f" {torch.get_num_threads()} threads; best of {args.repeats}\n"
     )
     speed = {name: len(lengths) / min(o.seconds for o in outcomes) for name, outcomes in found.items()}
     for name, outcomes in found.items():
         ratio = f"{speed['ours'] / speed[name]:.2f}" if "ours" in speed else ""
-        out(f"{name:12} {speed[name]:7.0f} rows/s   padding {outcomes[0].padding:5.1%}   mean loss {outcomes[0].loss:.4f}   ours / it {ratio}\n")
+        out(
+            f"{name:12} {speed[name]:7.0f} rows/s   padding {outcomes[0].padding:5.1%}   mean loss"
+            f" {outcomes[0].loss:.4f}   ours / it {ratio}\n"
+        )
 
 
 if __name__ == "__main__":

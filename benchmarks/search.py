@@ -1,6 +1,8 @@
-"""Whether a search pays: the tuned recipe against the default one, on the test rows, with seeds that the search has not seen.
+"""Whether a search pays: the tuned recipe against the default one, on the test rows, with seeds that the search has not
+seen.
 
-OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python benchmarks/search.py            # about half an hour on two cores; what the store has is not computed again
+OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python benchmarks/search.py            # about half an hour on two cores; what the
+store has is not computed again
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ TASKS = ("topic", "negation")
 
 
 def w2s(command: str, file: Path) -> None:
-    subprocess.run([str(Path(sys.executable).parent / "w2s"), command, str(file), "--store", str(STORE), "--runs", str(RUNS)], check=True)
+    subprocess.run(
+        [str(Path(sys.executable).parent / "w2s"), command, str(file), "--store", str(STORE), "--runs", str(RUNS)],
+        check=True,
+    )
 
 
 def students(name: str) -> dict[int, Any]:
@@ -30,7 +35,8 @@ def students(name: str) -> dict[int, Any]:
 
 def main() -> None:
     print(
-        "| task | best | held-out accuracy of the default, of the best | default's students | tuned students | difference, paired by seed [95 %] | ahead on |"
+        "| task | best | held-out accuracy of the default, of the best | default's students | tuned students |"
+        " difference, paired by seed [95 %] | ahead on |"
     )
     print("|---|---|---|---|---|---|---|")
     for task in TASKS:
@@ -53,8 +59,9 @@ def row(task: str, name: str, default: dict[int, Any], tuned: dict[int, Any], di
     low, high = bootstrap(difference)
     means = [np.mean([cell["student"] for cell in cells.values()]) for cells in (default, tuned)]
     return (
-        f"| {task} | {point} | {float(trials[0]['student accuracy']):.3f}, {float(best['student accuracy']):.3f} | {means[0]:.3f} | {means[1]:.3f} | "
-        f"{difference.mean():+.3f} [{low:+.3f}, {high:+.3f}] | {int((difference > 0).sum())} of {len(difference)} |"
+        f"| {task} | {point} | {float(trials[0]['student accuracy']):.3f}, {float(best['student accuracy']):.3f} |"
+        f" {means[0]:.3f} | {means[1]:.3f} | {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}] |"
+        f" {int((difference > 0).sum())} of {len(difference)} |"
     )
 
 

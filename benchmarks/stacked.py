@@ -1,7 +1,7 @@
 """LoRA members on one frozen base: one after another against stacked. Needs no Ray; made for a GPU.
 
-python benchmarks/stacked.py                                   # a base of the shape of Qwen2.5-0.5B, 16 members, on the GPU in bf16
-python benchmarks/stacked.py --width 64 --layers 2 --cpu       # the same on a CPU, to see that it runs
+python benchmarks/stacked.py                                   # a base of the shape of Qwen2.5-0.5B, 16 members, on the
+GPU in bf16 python benchmarks/stacked.py --width 64 --layers 2 --cpu       # the same on a CPU, to see that it runs
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def base(folder: Path, width: int, layers: int) -> str:
 
     heads = max(2, width // 64)
     config = Qwen2Config(
-        vocab_size=len(WORDS) + 8, hidden_size=width, intermediate_size=int(5.43 * width), num_hidden_layers=layers, num_attention_heads=heads,
+        vocab_size=len(WORDS) + 8, hidden_size=width, intermediate_size=int(5.43 * width), num_hidden_layers=layers,
+        num_attention_heads=heads,
         num_key_value_heads=max(1, heads // 7), max_position_embeddings=512,
     )  # fmt: skip
     Qwen2Model(config).save_pretrained(folder)
@@ -62,7 +63,9 @@ def jobs(model: str, folder: Path, members: int, rows: int, length: int, gpu: bo
     for seed in range(members):
         labels = LabelSet.hard(data.ids, rng.integers(0, 2, rows), 2)
         recipe = Recipe(adapt="lora", lr=1e-4, epochs=1, batch=32, precision="bf16" if gpu else "fp32", seed=seed)
-        made.append(Job(data, [labels], model, recipe, Resources(gpus=float(gpu), fuse=True), Nowhere(folder), folder / "cache"))
+        made.append(
+            Job(data, [labels], model, recipe, Resources(gpus=float(gpu), fuse=True), Nowhere(folder), folder / "cache")
+        )
     return made
 
 
@@ -82,10 +85,18 @@ def main() -> None:
         middle = time.perf_counter()
         together = list(fit_many(made))
         ended = time.perf_counter()
-    apart = max(abs(a.log[-1]["loss"] - b.log[-1]["loss"]) for a, b in zip(alone, together, strict=True) if isinstance(b, Fitted))
-    print(f"{given.members} members, width {given.width}, {given.layers} layers, {given.rows} rows of {given.length} words, {alone[0].facts['device']}")
+    apart = max(
+        abs(a.log[-1]["loss"] - b.log[-1]["loss"])
+        for a, b in zip(alone, together, strict=True)
+        if isinstance(b, Fitted)
+    )
     print(
-        f"one after another {middle - started:.1f} s, stacked {ended - middle:.1f} s: {(middle - started) / (ended - middle):.2f} times as fast; last losses at most {apart:.1e} apart"
+        f"{given.members} members, width {given.width}, {given.layers} layers, {given.rows} rows of {given.length}"
+        f" words, {alone[0].facts['device']}"
+    )
+    print(
+        f"one after another {middle - started:.1f} s, stacked {ended - middle:.1f} s:"
+        f" {(middle - started) / (ended - middle):.2f} times as fast; last losses at most {apart:.1e} apart"
     )
 
 

@@ -1,10 +1,11 @@
 """What it costs to spread a fit, and how well a GPU is used.
 
-    OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python benchmarks/strong.py spread     # CPU: one process, DeepSpeed in one, two processes, Ray around them; 10 minutes
-    python benchmarks/strong.py gpu --shape 0.5B --adapt full                 # one GPU: tokens/s, MFU, peak memory, against a plain transformers + torch loop
+    OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 python benchmarks/strong.py spread  # CPU, ten minutes
+    python benchmarks/strong.py gpu --shape 0.5B --adapt full  # one GPU, against a plain transformers + torch loop
 
-`spread`: the same recipe, rows and seed each time; one thread a process. Seconds a step are those of the training loop; what is fixed is the rest. Repeats are interleaved, the
-median counts. `gpu`: random weights, random rows of 512 tokens, bf16; needs neither Ray nor the network. Both print markdown.
+`spread`: the same recipe, rows and seed each time; one thread a process. Seconds a step are those of the training loop;
+what is fixed is the rest. Repeats are interleaved, the median counts. `gpu`: random weights, random rows of 512 tokens,
+bf16; needs neither Ray nor the network. Both print markdown.
 """
 
 from __future__ import annotations
@@ -80,10 +81,31 @@ def in_processes(model: Path, folder: Path, settings: dict[str, Any]) -> Facts:
     size = settings.get("workers", 1)
     launcher = [sys.executable]
     if size > 1:
-        launcher += ["-m", "torch.distributed.run", "--nproc_per_node", str(size), "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+        launcher += [
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            str(size),
+            "--rdzv_backend",
+            "c10d",
+            "--rdzv_endpoint",
+            "localhost:0",
+        ]
     started = time.perf_counter()
-    command = [*launcher, __file__, "once", "--model", str(model), "--folder", str(folder), "--settings", json.dumps(settings)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"DS_ACCELERATOR": "cpu"})
+    command = [
+        *launcher,
+        __file__,
+        "once",
+        "--model",
+        str(model),
+        "--folder",
+        str(folder),
+        "--settings",
+        json.dumps(settings),
+    ]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"DS_ACCELERATOR": "cpu"}
+    )
     if ended.returncode:
         raise SystemExit(ended.stderr[-3000:])
     line = next(line for line in ended.stdout.splitlines() if line.startswith("{"))
@@ -91,7 +113,8 @@ def in_processes(model: Path, folder: Path, settings: dict[str, Any]) -> Facts:
 
 
 def on_ray(model: Path, folder: Path, contenders: dict[str, dict[str, Any]], seed: int) -> dict[str, Facts]:
-    """The same fits as steps of a study: one after another on one Ray, which is up already; `whole_s` begins with the submission."""
+    """The same fits as steps of a study: one after another on one Ray, which is up already; `whole_s` begins with the
+    submission."""
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.execute import put_content
     from w2s_ray.engine.store import open_store
@@ -105,15 +128,31 @@ def on_ray(model: Path, folder: Path, contenders: dict[str, dict[str, Any]], see
     found: dict[str, Facts] = {}
     with Context(open_store(url), lambda: RayExecutor(url)) as context:
         data, labels = rows_of(NUM_ROWS, 40, 100)
-        put_content(context.store, dataset_key(data), CONTENT_VERSION, {"digest": data.digest}, data.save, {"classes": list(data.classes)})
+        put_content(
+            context.store,
+            dataset_key(data),
+            CONTENT_VERSION,
+            {"digest": data.digest},
+            data.save,
+            {"classes": list(data.classes)},
+        )
         ctx, rows = Verbs(context, seed), context.adopt(dataset_key(data))
         taught = ctx.put(labels)
-        warm = Learner(identify(str(model), Path()), SPREAD_RECIPE.model_copy(update={"l2": 1.0, "batch": 64}), Resources())
+        warm = Learner(
+            identify(str(model), Path()), SPREAD_RECIPE.model_copy(update={"l2": 1.0, "batch": 64}), Resources()
+        )
         ctx.train(warm, rows, taught, keep_weights=False).handle.record()
         for index, (name, settings) in enumerate(contenders.items()):
-            recipe = SPREAD_RECIPE.model_copy(update={"weight_decay": 1e-9 * (index + 1)})  # else they would be one step
+            recipe = SPREAD_RECIPE.model_copy(
+                update={"weight_decay": 1e-9 * (index + 1)}
+            )  # else they would be one step
             started = time.perf_counter()
-            trained = ctx.train(Learner(warm.model, recipe, Resources(checkpoint_every_s=1e9, **settings)), rows, taught, keep_weights=False)
+            trained = ctx.train(
+                Learner(warm.model, recipe, Resources(checkpoint_every_s=1e9, **settings)),
+                rows,
+                taught,
+                keep_weights=False,
+            )
             facts = trained.handle.record().value["facts"]
             found[f"{name}, on Ray"] = facts | {"whole_s": time.perf_counter() - started}
     return found
@@ -142,12 +181,16 @@ def spread(repeats: int) -> None:
                 found[contender].append(in_processes(model, Path(name, "fit"), settings))
                 sys.stderr.write(f"{contender}: {found[contender][-1]['seconds']}\n")
     base = step_ms(found["one process, no DeepSpeed"])
-    lines = ["| | ms a step | against one process | tokens/s | fixed s | peak MB a process |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| | ms a step | against one process | tokens/s | fixed s | peak MB a process |",
+        "|---|---|---|---|---|---|",
+    ]
     for contender, facts in found.items():
         fixed = median(fact["whole_s"] - fact["seconds"]["train"] for fact in facts)
         peak = " + ".join(f"{mb:.0f}" for mb in facts[0]["peak_memory_mb"])
         lines.append(
-            f"| {contender} | {step_ms(facts):.0f} | {step_ms(facts) / base:.2f} | {median(fact['tokens_per_s'] for fact in facts):.0f} | {fixed:.1f} | {peak} |"
+            f"| {contender} | {step_ms(facts):.0f} | {step_ms(facts) / base:.2f} |"
+            f" {median(fact['tokens_per_s'] for fact in facts):.0f} | {fixed:.1f} | {peak} |"
         )
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -182,7 +225,8 @@ def gpu(size: str, adapt: str, checkpointing: bool, num_rows: int) -> None:
             facts = run()
             peak = torch.cuda.max_memory_allocated() / 2**30
             lines.append(
-                f"| {contender}, {size}, {adapt}, {'recomputed' if checkpointing else 'kept'} | {facts['tokens_per_s']:.0f} | {facts['mfu']:.3f} | {peak:.1f} |"
+                f"| {contender}, {size}, {adapt}, {'recomputed' if checkpointing else 'kept'} |"
+                f" {facts['tokens_per_s']:.0f} | {facts['mfu']:.3f} | {peak:.1f} |"
             )
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -195,7 +239,8 @@ def random_qwen(folder: Path, shape: Shape) -> Path:
     from w2s_ray.backends.models.scratch import word_tokenizer
 
     config = Qwen2Config(
-        hidden_size=shape.width, num_hidden_layers=shape.layers, num_attention_heads=shape.heads, intermediate_size=shape.ffn, vocab_size=shape.vocab,
+        hidden_size=shape.width, num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
+        intermediate_size=shape.ffn, vocab_size=shape.vocab,
         num_key_value_heads=shape.key_width // (shape.width // shape.heads), max_position_embeddings=2048,
     )  # fmt: skip
     with torch.device("cuda"):
@@ -216,14 +261,17 @@ def ours_on_gpu(model: str, folder: Path, adapt: str, checkpointing: bool, num_r
 
 
 def plain_on_gpu(model: str, adapt: str, checkpointing: bool, num_rows: int, shape: Shape) -> Facts:
-    """AutoModelForSequenceClassification, bf16 autocast, fused AdamW, micro-batches of 8 rows, as a script would have it."""
+    """AutoModelForSequenceClassification, bf16 autocast, fused AdamW, micro-batches of 8 rows, as a script would have
+    it."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
     from w2s_ray.backends.devices.speed import utilisation
 
     frozen = adapt == "lora"
-    whole: Any = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2, pad_token_id=0, dtype=torch.bfloat16 if frozen else torch.float32)
+    whole: Any = AutoModelForSequenceClassification.from_pretrained(
+        model, num_labels=2, pad_token_id=0, dtype=torch.bfloat16 if frozen else torch.float32
+    )
     whole = whole.cuda()
     if frozen:
         from peft import LoraConfig, get_peft_model

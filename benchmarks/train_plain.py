@@ -1,8 +1,11 @@
-"""For sweep.py: one fit as a script of its own, the way openai/weak-to-strong's train_simple.py does it, in plain torch and transformers.
+"""For sweep.py: one fit as a script of its own, the way openai/weak-to-strong's train_simple.py does it, in plain torch
+and transformers.
 
-A gold run trains on labelled rows, scores the test rows, labels the pool and writes these labels; a transfer run reads such labels. Minibatches of rows in one order for all
-epochs, padded with 0 and unmasked (one row at a time has no padding), logits of a batch stacked for one loss and one backward; Adam, cosine, no clip, no dropout; evaluation
-32 rows at a time in the rows' order; at the end the weights, the accuracy and the labels are on disk. It imports nothing of w2s_ray.
+A gold run trains on labelled rows, scores the test rows, labels the pool and writes these labels; a transfer run reads
+such labels. Minibatches of rows in one order for all epochs, padded with 0 and unmasked (one row at a time has no
+padding), logits of a batch stacked for one loss and one backward; Adam, cosine, no clip, no dropout; evaluation 32 rows
+at a time in the rows' order; at the end the weights, the accuracy and the labels are on disk. It imports nothing of
+w2s_ray.
 """
 
 from __future__ import annotations
@@ -73,7 +76,12 @@ def label(model: WithHead, rows: list[Row]) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--train", type=Path, required=True, help="rows with txt and soft_label: gold, or the labels that a gold run wrote")
+    parser.add_argument(
+        "--train",
+        type=Path,
+        required=True,
+        help="rows with txt and soft_label: gold, or the labels that a gold run wrote",
+    )
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--pool", type=Path, help="of a gold run: rows to label")
     parser.add_argument("--out", type=Path, required=True)
@@ -91,7 +99,9 @@ def main() -> None:
     if args.pool:
         lines = [json.dumps(row) for row in label(model, read(args.pool, tokenizer))]
         (args.out / "weak_labels.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (args.out / "results_summary.json").write_text(json.dumps({"accuracy": sum(row["acc"] for row in tested) / len(tested)}), encoding="utf-8")
+    (args.out / "results_summary.json").write_text(
+        json.dumps({"accuracy": sum(row["acc"] for row in tested) / len(tested)}), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

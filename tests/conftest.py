@@ -53,15 +53,26 @@ def store_url(tmp_path: Path) -> str:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server in a process of its own (moto), on loopback."""
     port_file = tmp_path_factory.mktemp("s3") / "port"
-    code = "import sys, time; from moto.server import ThreadedMotoServer; s = ThreadedMotoServer(port=0); s.start(); open(sys.argv[1] + '.part', 'w').write(str(s.get_host_and_port()[1])); import os; os.rename(sys.argv[1] + '.part', sys.argv[1]); time.sleep(600)"
-    server = subprocess.Popen([sys.executable, "-c", code, str(port_file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    code = (
+        "import sys, time; from moto.server import ThreadedMotoServer; s = ThreadedMotoServer(port=0); s.start();"
+        " open(sys.argv[1] + '.part', 'w').write(str(s.get_host_and_port()[1])); import os; os.rename(sys.argv[1] +"
+        " '.part', sys.argv[1]); time.sleep(600)"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, str(port_file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         for _ in range(300):
             if port_file.exists():
                 break
             time.sleep(0.1)
         url = f"http://127.0.0.1:{port_file.read_text()}"
-        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ |= {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
         import s3fs
 
         s3fs.S3FileSystem().mkdir("bucket")

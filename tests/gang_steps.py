@@ -1,4 +1,5 @@
-"""Steps that several processes run together and that go wrong on purpose, for tests of the runtime; importable by Ray's workers."""
+"""Steps that several processes run together and that go wrong on purpose, for tests of the runtime; importable by Ray's
+workers."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ GREEDY = Step("greedy", 1, "gang_steps:greedy", lambda params, inputs: f"l{param
 
 
 class Patient(Watch):
-    """Waits after each checkpoint until the gang is complete: the process is then taken by Ray Train, which starts a larger gang."""
+    """Waits after each checkpoint until the gang is complete: the process is then taken by Ray Train, which starts a
+    larger gang."""
 
     def __init__(self, work: Work) -> None:
         self._watch, self._most = work.watch, work.resources.most

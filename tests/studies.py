@@ -1,4 +1,5 @@
-"""Tiny studies for tests that need a whole one: rows, a config for any method, a run in this process, and a run that kills itself."""
+"""Tiny studies for tests that need a whole one: rows, a config for any method, a run in this process, and a run that
+kills itself."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Ran:
 
 
 def write_rows(folder: Path, *, flip: tuple[str, ...] = (), num_rows: int = 400) -> Path:
-    """Texts whose label shows in their words. `flip` names splits whose gold is turned over (as `splits_of` tells them)."""
+    """Texts whose label shows in their words. `flip` names splits whose gold is turned over (as `splits_of` tells
+    them)."""
     from w2s_ray.world.tasks import TASKS
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,13 +59,16 @@ def splits_of(folder: Path) -> dict[str, str]:
     from w2s_ray.data.prepare import prepare
 
     study = expand(config("naive"), folder)
-    return {text: name for name, data in prepare(study.config.task, folder).splits.items() for text in data.inputs["text"]}
+    return {
+        text: name for name, data in prepare(study.config.task, folder).splits.items() for text in data.inputs["text"]
+    }
 
 
 def config(method: str | dict[str, Any], seeds: tuple[int, ...] = (0,), **more: Any) -> dict[str, Any]:
     """A study of one method in a few seconds."""
     return {
-        "name": "tiny", "task": {"data": "file:rows.jsonl", **ROWS}, "models": {"weak": "world/nano", "strong": "world/micro"}, "methods": [method],
+        "name": "tiny", "task": {"data": "file:rows.jsonl", **ROWS}, "models": {"weak": "world/nano",
+        "strong": "world/micro"}, "methods": [method],
         "train": {"weak": FIT, "strong": FIT}, "seeds": list(seeds), "gap_se": 0.0, **more,
     }  # fmt: skip
 
@@ -79,7 +84,9 @@ def run(raw: dict[str, Any], folder: Path, store_url: str, executor: Callable[[]
         assert not any(one.error for one in runs), [one.traceback for one in runs if one.error]
         store = context.store
         found = {f"{one.cell.method_label} {one.cell.seed}": one for one in runs}
-        labels = {name: load_labels(store.open(_key(store, one.keys["labels"])).path).digest for name, one in found.items()}
+        labels = {
+            name: load_labels(store.open(_key(store, one.keys["labels"])).path).digest for name, one in found.items()
+        }
         scores = {name: one.score.value for name, one in found.items() if one.score is not None}
         students = {name: _predictions(store, one) for name, one in found.items()}
         supervised = {name: one.facts["gold_supervised"] for name, one in found.items()}
@@ -97,11 +104,15 @@ def _predictions(store: Store, one: Any) -> list[Any]:
     table = pq.read_table(store.open(one.score.key).path / "predictions.parquet", filters=[("split", "=", "test")])
     columns = [name for name in table.column_names if name.startswith(("student_p", "student_text"))]
     order = np.argsort(table["id"].to_numpy(zero_copy_only=False).astype(str))
-    return [table["id"].to_numpy(zero_copy_only=False)[order].tolist(), *(table[name].to_numpy()[order].tolist() for name in columns)]
+    return [
+        table["id"].to_numpy(zero_copy_only=False)[order].tolist(),
+        *(table[name].to_numpy()[order].tolist() for name in columns),
+    ]
 
 
 def run_and_die(raw: dict[str, Any], folder: Path, store_url: str, after: bool, notes: Path) -> None:
-    """Run a study and be killed at the first publication: just before or just after its record appears. Notes every start of a step."""
+    """Run a study and be killed at the first publication: just before or just after its record appears. Notes every
+    start of a step."""
     from w2s_ray.engine import executor as executor_module
 
     real_create, real_execute, real_many = Store.create, executor_module.execute, executor_module.execute_many
@@ -128,5 +139,6 @@ def run_and_die(raw: dict[str, Any], folder: Path, store_url: str, after: bool, 
             note(call)
         return real_many(calls)
 
-    Store.create, executor_module.execute, executor_module.execute_many = create, execute, execute_many  # type: ignore[method-assign]
+    Store.create = create  # type: ignore[method-assign]
+    executor_module.execute, executor_module.execute_many = execute, execute_many
     run(raw, folder, store_url)

@@ -12,7 +12,8 @@ from typing import Any
 
 
 def with_holes(trials: Any, point: dict[str, Any], report: Callable[..., None], executor: Any) -> None:
-    """Best at x = .3. Not a number for x above .6, an error below .1, and a process that dies once between .3 and .4."""
+    """Best at x = .3. Not a number for x above .6, an error below .1, and a process that dies once between .3 and
+    .4."""
     x = point["train.strong.lr"]
     mark = Path(trials.store, "died")
     if 0.3 < x < 0.4 and not mark.exists():

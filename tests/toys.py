@@ -1,4 +1,5 @@
-"""Toy steps for tests of the engine: each counts its starts in a file, so that a test sees how often it really ran, in whichever process."""
+"""Toy steps for tests of the engine: each counts its starts in a file, so that a test sees how often it really ran, in
+whichever process."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def _note(work: Work, what: str) -> None:
 
 
 def add(work: Work) -> JSON:
-    """value = number + the sum of the inputs; a `slow` one takes a while, a `bad` one raises, a `full` one finds no room on its disk."""
+    """value = number + the sum of the inputs; a `slow` one takes a while, a `bad` one raises, a `full` one finds no
+    room on its disk."""
     _note(work, "start")
     time.sleep(work.params.get("slow", 0))
     if work.params.get("bad"):

@@ -18,7 +18,14 @@ from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.plugins import available, build
 
-ALL: list[Any] = [Knn(), Knn(k=7), Logistic(), Logistic(l2=1e-2, standardise=True), TopoFilter(), TopoFilter(k_cc=12, k_zeta=9)]
+ALL: list[Any] = [
+    Knn(),
+    Knn(k=7),
+    Logistic(),
+    Logistic(l2=1e-2, standardise=True),
+    TopoFilter(),
+    TopoFilter(k_cc=12, k_zeta=9),
+]
 IDS = [f"r{n:03d}" for n in range(200)]
 TRUTH = np.arange(200)
 each = pytest.mark.parametrize("cleaner", ALL, ids=repr)
@@ -33,7 +40,9 @@ def noisy(num_classes: int, seed: int = 0, wrong: float = 0.15) -> tuple[Feature
     named_N = np.where(rng.random(200) < wrong, (truth_N + rng.integers(1, num_classes, 200)) % num_classes, truth_N)
     scores_NK = np.exp(rng.normal(size=(200, num_classes)) * 0.3 + 3 * np.eye(num_classes)[named_N])
     weight_N = rng.uniform(0.5, 2, 200)
-    return Features.of(IDS, array_ND), LabelSet.of(IDS, scores_NK / scores_NK.sum(axis=1, keepdims=True), weight_N=weight_N, source="weak")
+    return Features.of(IDS, array_ND), LabelSet.of(
+        IDS, scores_NK / scores_NK.sum(axis=1, keepdims=True), weight_N=weight_N, source="weak"
+    )
 
 
 def right(labels: LabelSet) -> float:
@@ -41,7 +50,9 @@ def right(labels: LabelSet) -> float:
 
 
 def test_every_builtin_cleaner_is_here() -> None:
-    assert {type(cleaner) for cleaner in ALL} == {plugin for plugin in available("w2s_ray.cleaners").values() if plugin.__module__.startswith("w2s_ray.")}
+    assert {type(cleaner) for cleaner in ALL} == {
+        plugin for plugin in available("w2s_ray.cleaners").values() if plugin.__module__.startswith("w2s_ray.")
+    }
 
 
 def test_defaults_are_the_published_ones() -> None:
@@ -78,7 +89,9 @@ def test_equal_rows_in_another_order_are_cleaned_alike(cleaner: Any) -> None:
     features = Features.of(IDS, rng.integers(0, 3, size=(200, 2)))
     labels = LabelSet.hard(IDS, rng.integers(0, 2, 200), 2)
     order = rng.permutation(IDS)
-    assert cleaner.relabel(features, labels).digest == cleaner.relabel(features.align(order), labels.align(order)).digest
+    assert (
+        cleaner.relabel(features, labels).digest == cleaner.relabel(features.align(order), labels.align(order)).digest
+    )
     assert set(cleaner.keep(features, labels)) == set(cleaner.keep(features.align(order), labels.align(order)))
 
 
@@ -88,7 +101,9 @@ def test_names_of_classes_decide_nothing(cleaner: Any, num_classes: int) -> None
     features, labels = noisy(num_classes)
     turn = np.roll(np.arange(num_classes), 1)
     turned = LabelSet.of(IDS, labels.probs_NK[:, turn], weight_N=labels.weight_N)
-    np.testing.assert_allclose(cleaner.relabel(features, turned).probs_NK, cleaner.relabel(features, labels).probs_NK[:, turn], atol=1e-5)
+    np.testing.assert_allclose(
+        cleaner.relabel(features, turned).probs_NK, cleaner.relabel(features, labels).probs_NK[:, turn], atol=1e-5
+    )
     assert set(cleaner.keep(features, turned)) == set(cleaner.keep(features, labels))
 
 
@@ -100,7 +115,13 @@ def test_mistakes_are_mended_and_dropped_before_what_is_right(cleaner: Any, num_
     relabelled = cleaner.relabel(features, labels)
     assert right(relabelled) > 0.95 > right(labels)
     assert relabelled.weight_N.tolist() == labels.weight_N.tolist()
-    assert right(labels) < (labels.align(cleaner.keep(features, labels)).hard_N == TRUTH[np.isin(IDS, cleaner.keep(features, labels))] % num_classes).mean()
+    assert (
+        right(labels)
+        < (
+            labels.align(cleaner.keep(features, labels)).hard_N
+            == TRUTH[np.isin(IDS, cleaner.keep(features, labels))] % num_classes
+        ).mean()
+    )
 
 
 @each
@@ -144,8 +165,12 @@ def test_other_rows_are_told_from_features_alone(cleaner: Any, num_classes: int)
     said = cleaner.predict(features, labels.align(half), features.align(IDS[::-1]))
     assert said.ids.tolist() == IDS[::-1]
     assert said.mask_N.all()
-    np.testing.assert_allclose(said.align(half).probs_NK, cleaner.relabel(features, labels.align(half)).probs_NK, atol=1e-12)
-    assert (said.align(IDS[100:]).hard_N == TRUTH[100:] % num_classes).mean() > 0.8  # a class has 20 voters among 50 neighbours
+    np.testing.assert_allclose(
+        said.align(half).probs_NK, cleaner.relabel(features, labels.align(half)).probs_NK, atol=1e-12
+    )
+    assert (
+        said.align(IDS[100:]).hard_N == TRUTH[100:] % num_classes
+    ).mean() > 0.8  # a class has 20 voters among 50 neighbours
 
 
 @each

@@ -40,7 +40,9 @@ each = pytest.mark.parametrize("combiner", ALL, ids=repr)
 classes = pytest.mark.parametrize("num_classes", [2, 5])
 
 
-def members(num_classes: int, num: int = 5, accuracy: float = 0.75, seed: int = 0, rows: int = 60) -> tuple[list[LabelSet], Known]:
+def members(
+    num_classes: int, num: int = 5, accuracy: float = 0.75, seed: int = 0, rows: int = 60
+) -> tuple[list[LabelSet], Known]:
     """Members that err independently, on rows and on known ones."""
     rng = np.random.default_rng(seed)
 
@@ -69,7 +71,9 @@ def same(one: LabelSet, other: LabelSet) -> None:
 
 
 def test_every_builtin_combiner_is_here() -> None:
-    assert {type(combiner) for combiner in ALL} == {plugin for plugin in available("w2s_ray.combiners").values() if plugin.__module__.startswith("w2s_ray.")}
+    assert {type(combiner) for combiner in ALL} == {
+        plugin for plugin in available("w2s_ray.combiners").values() if plugin.__module__.startswith("w2s_ray.")
+    }
 
 
 @each
@@ -79,7 +83,10 @@ def test_the_order_of_rows_and_of_members_decides_nothing(combiner: Any, num_cla
     straight = combiner.combine(votes, known)
     assert straight.ids.tolist() == IDS
     same(straight, combiner.combine([shuffled(vote, seed) for seed, vote in enumerate(votes)], known))
-    same(straight, combiner.combine(votes[::-1], Known([shuffled(vote) for vote in known.votes[::-1]], shuffled(known.truth))))
+    same(
+        straight,
+        combiner.combine(votes[::-1], Known([shuffled(vote) for vote in known.votes[::-1]], shuffled(known.truth))),
+    )
 
 
 @pytest.mark.parametrize("combiner", [one for one in ALL if one != Majority(ties="lowest")], ids=repr)
@@ -91,9 +98,13 @@ def test_names_of_classes_decide_nothing_but_ties(combiner: Any, num_classes: in
     def renamed(labels: LabelSet) -> LabelSet:
         return LabelSet.of(labels.ids, labels.probs_NK[:, turn])
 
-    turned = combiner.combine([renamed(vote) for vote in votes], Known([renamed(vote) for vote in known.votes], renamed(known.truth)))
+    turned = combiner.combine(
+        [renamed(vote) for vote in votes], Known([renamed(vote) for vote in known.votes], renamed(known.truth))
+    )
     expected = combiner.combine(votes, known)
-    np.testing.assert_allclose(turned.probs_NK, np.where(expected.mask_N[:, None], expected.probs_NK[:, turn], 1 / num_classes), atol=1e-4)
+    np.testing.assert_allclose(
+        turned.probs_NK, np.where(expected.mask_N[:, None], expected.probs_NK[:, turn], 1 / num_classes), atol=1e-4
+    )
 
 
 @each
@@ -189,9 +200,13 @@ def test_weights_are_the_log_odds_of_being_right() -> None:
 def test_dawid_skene_recovers_confusion_matrices_and_priors() -> None:
     rng = np.random.default_rng(0)
     prior_K, rows = np.array([0.5, 0.3, 0.2]), 20_000
-    confusion_MKL = np.array([[[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], [[0.6, 0.2, 0.2], [0.05, 0.9, 0.05], [0.2, 0.2, 0.6]]] * 3)
+    confusion_MKL = np.array(
+        [[[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], [[0.6, 0.2, 0.2], [0.05, 0.9, 0.05], [0.2, 0.2, 0.6]]] * 3
+    )
     truth_N = rng.choice(3, size=rows, p=prior_K)
-    hard_NML = np.stack([np.eye(3)[[rng.choice(3, p=confusion_KL[k]) for k in truth_N]] for confusion_KL in confusion_MKL], axis=1)
+    hard_NML = np.stack(
+        [np.eye(3)[[rng.choice(3, p=confusion_KL[k]) for k in truth_N]] for confusion_KL in confusion_MKL], axis=1
+    )
     posterior_NK, found_MKL, found_K = DawidSkene().estimate(hard_NML)
     np.testing.assert_allclose(found_K, prior_K, atol=0.015)
     np.testing.assert_allclose(found_MKL, confusion_MKL, atol=0.025)
@@ -207,9 +222,20 @@ def test_dawid_skene_is_that_of_crowd_kit() -> None:
 
     rng = np.random.default_rng(3)
     truth_N, ids = rng.integers(0, 3, 2000), [f"t{n}" for n in range(2000)]
-    votes = [LabelSet.hard(ids, np.where(rng.random(2000) < 0.7, truth_N, rng.integers(0, 3, 2000)), 3) for _ in range(6)]
-    rows = [{"task": str(i), "worker": m, "label": int(k)} for m, vote in enumerate(votes) for i, k in zip(vote.ids, vote.hard_N, strict=True)]
-    theirs = aggregation.DawidSkene(n_iter=300, tol=-1e9).fit_predict_proba(pd.DataFrame(rows)).sort_index().sort_index(axis=1)
+    votes = [
+        LabelSet.hard(ids, np.where(rng.random(2000) < 0.7, truth_N, rng.integers(0, 3, 2000)), 3) for _ in range(6)
+    ]
+    rows = [
+        {"task": str(i), "worker": m, "label": int(k)}
+        for m, vote in enumerate(votes)
+        for i, k in zip(vote.ids, vote.hard_N, strict=True)
+    ]
+    theirs = (
+        aggregation.DawidSkene(n_iter=300, tol=-1e9)
+        .fit_predict_proba(pd.DataFrame(rows))
+        .sort_index()
+        .sort_index(axis=1)
+    )
     ours = DawidSkene(smoothing=0, tolerance=1e-12, iterations=300).combine(votes)
     np.testing.assert_allclose(ours.align(theirs.index.tolist()).probs_NK, theirs.to_numpy(), atol=1e-5)
 

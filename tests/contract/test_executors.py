@@ -51,13 +51,21 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
     (ones[3].artifact().path / "number.txt").write_text("999")
     ctx.store._verified.clear()
     assert (ones[3].artifact().path / "number.txt").read_text() == "3"
-    assert len(list(notes.glob("start.*"))) in (16, 17)  # twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it
+    assert len(list(notes.glob("start.*"))) in (
+        16,
+        17,
+    )  # twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it
 
 
 def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, notes: Path) -> None:
     def group(name: str, numbers: Sequence[int], **more: bool) -> list[Handle]:
         hints = {"one_of_many": True, GROUP: name, TOGETHER: "toys:add_many"}
-        return [ctx.submit(ADD, {"number": n, "bad": n == 3, **more}, riders=[RiderSpec(TIMES, {"times": 2}, {})], hints=hints) for n in numbers]
+        return [
+            ctx.submit(
+                ADD, {"number": n, "bad": n == 3, **more}, riders=[RiderSpec(TIMES, {"times": 2}, {})], hints=hints
+            )
+            for n in numbers
+        ]
 
     sound, other = group("a", range(8)), group("b", [20, 21])
     assert [one.value["total"] for one in sound if one is not sound[3]] == [0, 1, 2, 4, 5, 6, 7]
@@ -79,14 +87,36 @@ def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, no
 def test_what_is_done_of_a_group_is_not_done_again(store_url: str, notes: Path) -> None:
     """As when a process was lost after it had published some."""
     key = ADD.key({"number": 1}, {})
-    call = Call(store_url, key, "add", 1, ADD.entry, {"number": 1}, {}, Resources(), "me", {GROUP: "g", TOGETHER: "toys:add_many"})
+    call = Call(
+        store_url,
+        key,
+        "add",
+        1,
+        ADD.entry,
+        {"number": 1},
+        {},
+        Resources(),
+        "me",
+        {GROUP: "g", TOGETHER: "toys:add_many"},
+    )
     assert execute_many([call]) == [None]
     assert execute_many([call]) == [None]
     assert len(list(notes.glob("start.*"))) == 1
 
 
 def test_a_call_of_a_group_that_cannot_begin_says_so() -> None:
-    call = Call("not/absolute", ADD.key({"number": 1}, {}), "add", 1, ADD.entry, {}, {}, Resources(), "me", {GROUP: "g", TOGETHER: "toys:add_many"})
+    call = Call(
+        "not/absolute",
+        ADD.key({"number": 1}, {}),
+        "add",
+        1,
+        ADD.entry,
+        {},
+        {},
+        Resources(),
+        "me",
+        {GROUP: "g", TOGETHER: "toys:add_many"},
+    )
     executor = InlineExecutor()
     with pytest.raises(ConfigError, match="not absolute"):
         executor.launch(call, lambda: None).result(timeout=10)

@@ -1,4 +1,5 @@
-"""One suite for every method of the registry: deterministic, resumable at every step boundary, blind to gold, aligned by id."""
+"""One suite for every method of the registry: deterministic, resumable at every step boundary, blind to gold, aligned
+by id."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "clean_labels": {"what": "filter", "by": {"type": "topofilter", "k_cc": 8, "k_zeta": 8}},
     "early_stop": {"check": {"every": 3}},
 }
-ORACLES = {"early_stop", "gold_filter"}  # as they are here: what they make changes with the gold that no other method sees
+ORACLES = {
+    "early_stop",
+    "gold_filter",
+}  # as they are here: what they make changes with the gold that no other method sees
 METHODS = sorted(available("w2s_ray.methods"))
 LOSSES = sorted(available("w2s_ray.losses"))
 
@@ -55,7 +59,9 @@ def test_two_runs_agree_and_a_third_runs_nothing(raw: dict[str, Any], tmp_path: 
     assert (third.labels, third.students, third.scores) == (first.labels, first.students, first.scores)
 
 
-def test_killed_at_every_step_boundary_it_ends_the_same(raw: dict[str, Any], tmp_path: Path, killer: multiprocessing.context.ForkServerContext) -> None:
+def test_killed_at_every_step_boundary_it_ends_the_same(
+    raw: dict[str, Any], tmp_path: Path, killer: multiprocessing.context.ForkServerContext
+) -> None:
     write_rows(tmp_path)
     undisturbed = run(raw, tmp_path, str(tmp_path / "undisturbed"))
     store, notes = str(tmp_path / "store"), tmp_path / "starts"
@@ -77,7 +83,9 @@ def test_killed_at_every_step_boundary_it_ends_the_same(raw: dict[str, Any], tmp
     assert (last.labels, last.students, last.scores) == (undisturbed.labels, undisturbed.students, undisturbed.scores)
 
 
-def test_flipping_every_gold_label_of_pool_and_test_changes_nothing_that_a_method_makes(raw: dict[str, Any], tmp_path: Path) -> None:
+def test_flipping_every_gold_label_of_pool_and_test_changes_nothing_that_a_method_makes(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
     write_rows(tmp_path / "true")
     write_rows(tmp_path / "flipped", flip=("pool", "test"))
     assert splits_of(tmp_path / "true") == splits_of(tmp_path / "flipped")
@@ -104,7 +112,10 @@ def test_flipping_the_labelled_half_does_change_them(raw: dict[str, Any], tmp_pa
 def test_every_method_runs_with_adapters_and_with_probes(raw: dict[str, Any], adapt: str, tmp_path: Path) -> None:
     write_rows(tmp_path)
     raw["train"] = {role: {"adapt": adapt, "pooling": "mean", "lr": 0.01} for role in ("weak", "strong")}
-    refused = {"early_stop": "nothing to stop early", "probe_then_finetune": "a probe is solved, so it starts from nothing"}
+    refused = {
+        "early_stop": "nothing to stop early",
+        "probe_then_finetune": "a probe is solved, so it starts from nothing",
+    }
     if adapt == "probe" and (message := refused.get(raw["methods"][0]["type"])):
         with pytest.raises(AssertionError, match=message):
             run(raw, tmp_path, str(tmp_path / "store"))

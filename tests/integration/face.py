@@ -58,7 +58,8 @@ class Face:
         return self.folder / "store"
 
     def study(self, changes: Mapping[str, Any] | None = None, *, file: str = "study.yaml") -> str:
-        """Write the small study with dotted keys changed (None as a value is YAML's null, `...` drops the key); returns the file's name."""
+        """Write the small study with dotted keys changed (None as a value is YAML's null, `...` drops the key); returns
+        the file's name."""
         raw = copy.deepcopy(SMALL)
         for name, value in (changes or {}).items():
             *path, last = name.split(".")
@@ -99,10 +100,21 @@ class Face:
     def command(self, *arguments: str, code: str = "from w2s_ray.cli.app import main; main()") -> list[str]:
         return [sys.executable, "-c", code, *arguments]
 
-    def process(self, *arguments: str, env: Mapping[str, str] | None = None, code: str = "from w2s_ray.cli.app import main; main()") -> Ended:
+    def process(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        code: str = "from w2s_ray.cli.app import main; main()",
+    ) -> Ended:
         """`w2s ARGUMENTS` in a process of its own."""
         done = subprocess.run(
-            self.command(*arguments, code=code), cwd=self.folder, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120, check=False
+            self.command(*arguments, code=code),
+            cwd=self.folder,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 

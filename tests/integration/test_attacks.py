@@ -17,10 +17,18 @@ from integration.face import Face
 from w2s_ray.engine.store import Store
 
 
-@pytest.mark.parametrize("where", [pytest.param(("--local",), id="local"), pytest.param((), marks=pytest.mark.ray, id="ray")])
+@pytest.mark.parametrize(
+    "where", [pytest.param(("--local",), id="local"), pytest.param((), marks=pytest.mark.ray, id="ray")]
+)
 def test_a_terminal_that_closes_ends_nothing(face: Face, where: tuple[str, ...]) -> None:
     file = face.study({"seeds": [0]})
-    process = subprocess.Popen(face.command("run", file, *where), cwd=face.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ)
+    process = subprocess.Popen(
+        face.command("run", file, *where),
+        cwd=face.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ,
+    )
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(timeout=120) == 0
@@ -29,7 +37,13 @@ def test_a_terminal_that_closes_ends_nothing(face: Face, where: tuple[str, ...])
 
 def test_a_hangup_stops_as_ctrl_c_does(face: Face) -> None:
     file = face.study({"task.pool": 2000, "train.strong.epochs": 50, "seeds": [0]})
-    settings: dict[str, Any] = {"cwd": face.folder, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ}
+    settings: dict[str, Any] = {
+        "cwd": face.folder,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "env": os.environ,
+    }
     heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # also where these tests themselves run under nohup
     process = subprocess.Popen(face.command("run", file, "--local"), preexec_fn=heard, **settings)
     assert process.stderr is not None

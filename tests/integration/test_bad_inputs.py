@@ -1,4 +1,5 @@
-"""Mistakes in the input: exit code 2 and one line that names the key, the value and the remedy. Each case states what its line must hold."""
+"""Mistakes in the input: exit code 2 and one line that names the key, the value and the remedy. Each case states what
+its line must hold."""
 
 from __future__ import annotations
 
@@ -30,10 +31,22 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "method that is a number": ({"methods": [3]}, ("methods.0", "3 is not a method", "name")),
     "unknown parameter of a method": ({"methods": [{"type": "naive", "los": "xent"}]}, ("methods.0.los", "'loss'")),
     "unknown loss": ({"train.strong.loss": "xentt"}, ("train.strong.loss", "unknown loss 'xentt'", "'xent'")),
-    "unknown loss of a method": ({"methods": [{"type": "naive", "loss": "logcon"}]}, ("methods.0.loss", "unknown loss 'logcon'", "'logconf'")),
-    "unknown key of a loss": ({"train.strong.loss": {"type": "logconf", "axu": 1}}, ("train.strong.loss.axu", "'aux'", "warmup")),
-    "unknown key of a method's loss": ({"methods": [{"type": "naive", "loss": {"type": "logconf", "axu": 1}}]}, ("methods.0.loss.axu", "'aux'")),
-    "parameter of a loss out of range": ({"train.strong.loss": {"type": "logconf", "aux": 2}}, ("train.strong.loss.aux is 2", "at most 1")),
+    "unknown loss of a method": (
+        {"methods": [{"type": "naive", "loss": "logcon"}]},
+        ("methods.0.loss", "unknown loss 'logcon'", "'logconf'"),
+    ),
+    "unknown key of a loss": (
+        {"train.strong.loss": {"type": "logconf", "axu": 1}},
+        ("train.strong.loss.axu", "'aux'", "warmup"),
+    ),
+    "unknown key of a method's loss": (
+        {"methods": [{"type": "naive", "loss": {"type": "logconf", "axu": 1}}]},
+        ("methods.0.loss.axu", "'aux'"),
+    ),
+    "parameter of a loss out of range": (
+        {"train.strong.loss": {"type": "logconf", "aux": 2}},
+        ("train.strong.loss.aux is 2", "at most 1"),
+    ),
     "unknown format": ({"task.format": "txt"}, ("task.format", "'txt'", "'text'")),
     "missing key": ({"models.strong": ...}, ("models.strong is missing",)),
     "number for text": ({"models.weak": 3}, ("models.weak is 3", "must be text", "quotes")),
@@ -50,77 +63,179 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "batch of zero": ({"train.strong.batch": 0}, ("train.strong.batch is 0", "at least 1")),
     "one beta": ({"train.strong.betas": [0.9]}, ("train.strong.betas is [0.9]", "too few")),
     "unknown precision": ({"train.strong.precision": "bf61"}, ("train.strong.precision is 'bf61'", "'bf16'")),
-    "probe with a loss": ({"train.strong.adapt": "probe", "methods": [{"type": "naive", "loss": "logconf"}]}, ("logconf", "adapt: probe", "drop the loss")),
+    "probe with a loss": (
+        {"train.strong.adapt": "probe", "methods": [{"type": "naive", "loss": "logconf"}]},
+        ("logconf", "adapt: probe", "drop the loss"),
+    ),
     "no resources": ({"resources": {"strong": {"cpus": 0}}}, ("resources.strong", "cpus is 0", "above 0")),
-    "resources of a wrong type": ({"resources": {"strong": {"gpus": "many"}}}, ("resources.strong.gpus is 'many'", "number")),
+    "resources of a wrong type": (
+        {"resources": {"strong": {"gpus": "many"}}},
+        ("resources.strong.gpus is 'many'", "number"),
+    ),
     "no workers": ({"resources": {"strong": {"workers": 0}}}, ("resources.strong", "workers is 0", "[fewest, most]")),
-    "workers the wrong way round": ({"resources": {"strong": {"workers": [4, 2]}}}, ("resources.strong", "workers is (4, 2)", "[fewest, most]")),
-    "workers of a wrong type": ({"resources": {"strong": {"workers": "many"}}}, ("resources.strong.workers is 'many'", "whole number or must be a list")),
-    "a stage that is none": ({"resources": {"strong": {"zero": 4}}}, ("resources.strong.zero is 4", "'auto', 0, 1, 2 or 3")),
-    "weights offloaded but not spread": ({"resources": {"strong": {"offload": "params", "zero": 1}}}, ("offload is params", "zero: 3")),
-    "a GPU's memory without a GPU": ({"resources": {"strong": {"gpu_gb": 80}}}, ("gpu_gb is 80", "gpus is 0", "set gpus: 1")),
+    "workers the wrong way round": (
+        {"resources": {"strong": {"workers": [4, 2]}}},
+        ("resources.strong", "workers is (4, 2)", "[fewest, most]"),
+    ),
+    "workers of a wrong type": (
+        {"resources": {"strong": {"workers": "many"}}},
+        ("resources.strong.workers is 'many'", "whole number or must be a list"),
+    ),
+    "a stage that is none": (
+        {"resources": {"strong": {"zero": 4}}},
+        ("resources.strong.zero is 4", "'auto', 0, 1, 2 or 3"),
+    ),
+    "weights offloaded but not spread": (
+        {"resources": {"strong": {"offload": "params", "zero": 1}}},
+        ("offload is params", "zero: 3"),
+    ),
+    "a GPU's memory without a GPU": (
+        {"resources": {"strong": {"gpu_gb": 80}}},
+        ("gpu_gb is 80", "gpus is 0", "set gpus: 1"),
+    ),
     "a seed twice": ({"seeds": [0, 0]}, ("seeds", "[0, 0]", "twice")),
-    "a method's name twice": ({"methods": ["naive", {"type": "naive", "loss": "logconf"}]}, ("methods", "twice", "`name:`")),
+    "a method's name twice": (
+        {"methods": ["naive", {"type": "naive", "loss": "logconf"}]},
+        ("methods", "twice", "`name:`"),
+    ),
     "name of 300 letters": ({"name": "a" * 300}, ("name", "300 letters", "may have 100")),
     "too many seeds": ({"seeds": list(range(100_000))}, ("100,000 cells", "may have 20,000", "`seeds`")),
     "too large a grid": (
-        {"grid": {f"train.{role}.{field}": [n + 1 for n in range(100)] for role in ("weak", "strong") for field in ("epochs", "batch")}},
+        {
+            "grid": {
+                f"train.{role}.{field}": [n + 1 for n in range(100)]
+                for role in ("weak", "strong")
+                for field in ("epochs", "batch")
+            }
+        },
         ("300,000,000 cells", "may have 20,000", "`grid`"),
     ),
-    "too long a grid": ({"grid": {"train.strong.epochs": list(range(1, 30_000))}}, ("grid", "29,999 values", "shorten")),
+    "too long a grid": (
+        {"grid": {"train.strong.epochs": list(range(1, 30_000))}},
+        ("grid", "29,999 values", "shorten"),
+    ),
     "name that is no folder": ({"name": "a/b"}, ("name", "'a/b'", "folder")),
     "shares": ({"task.shares": [0.5, 0.5, 0.5]}, ("shares", "[0.5, 0.5, 0.5]", "sum to 1")),
     "grid: bad key": ({"grid": {"models.strng": ["world/nano"]}}, ("models.strng", "'strong'", "grid point")),
-    "grid: bad value": ({"grid": {"train.strong.lr": [1e-3, -1]}}, ("train.strong.lr is -1", "grid point train.strong.lr=-1")),
+    "grid: bad value": (
+        {"grid": {"train.strong.lr": [1e-3, -1]}},
+        ("train.strong.lr is -1", "grid point train.strong.lr=-1"),
+    ),
     "grid: no values": ({"grid": {"train.strong.lr": []}}, ("grid", "'train.strong.lr' has no values", "drop the key")),
     "grid: one value": ({"grid": {"train.strong.lr": 1e-3}}, ("grid.train.strong.lr is 0.001", "must be a list")),
-    "grid: a value twice": ({"grid": {"train.strong.lr": [1e-3, 1e-3]}}, ("'train.strong.lr' lists 0.001 twice", "keep one")),
+    "grid: a value twice": (
+        {"grid": {"train.strong.lr": [1e-3, 1e-3]}},
+        ("'train.strong.lr' lists 0.001 twice", "keep one"),
+    ),
     "grid: what cannot vary": ({"grid": {"seeds": [[0], [1]]}}, ("'seeds' cannot vary", "train")),
     "grid: misspelt section": ({"grid": {"trian.strong.lr": [1e-3]}}, ("'trian.strong.lr'", "'train'")),
     "grid: no such method": ({"grid": {"methods.3.loss": ["xent"]}}, ("methods.3", "not an index of a list of 1")),
-    "grid: a model that is not there": ({"grid": {"models.strong": ["world/micro", "world/smal"]}}, ("'world/smal'", "'small'")),
+    "grid: a model that is not there": (
+        {"grid": {"models.strong": ["world/micro", "world/smal"]}},
+        ("'world/smal'", "'small'"),
+    ),
     "unknown world": ({"task.data": "world:topik"}, ("task.data", "'world:topik'", "'world:topic'")),
     "unknown kind of source": ({"task.data": "wrld:topic"}, ("task.data", "'wrld:topic'", "world:TASK")),
-    "unknown knob": ({"task.data": "world:topic?overlp=0.1"}, ("task.data: world:topic?overlp=0.1", "overlp is not a known key", "'overlap'", "hard")),
-    "knob of another task": ({"task.data": "world:topic?domain=rare"}, ("task.data", "domain is not a known key", "hard_share")),
-    "knob without a value": ({"task.data": "world:topic?overlap"}, ("task.data", "'overlap' where a knob belongs", "world:topic?overlap=VALUE")),
-    "knob with nothing after its sign": ({"task.data": "world:topic?overlap="}, ("task.data", "overlap is empty", "number")),
-    "knob with a value that is not YAML": ({"task.data": "world:topic?overlap=["}, ("task.data", "world:topic?overlap=[")),
+    "unknown knob": (
+        {"task.data": "world:topic?overlp=0.1"},
+        ("task.data: world:topic?overlp=0.1", "overlp is not a known key", "'overlap'", "hard"),
+    ),
+    "knob of another task": (
+        {"task.data": "world:topic?domain=rare"},
+        ("task.data", "domain is not a known key", "hard_share"),
+    ),
+    "knob without a value": (
+        {"task.data": "world:topic?overlap"},
+        ("task.data", "'overlap' where a knob belongs", "world:topic?overlap=VALUE"),
+    ),
+    "knob with nothing after its sign": (
+        {"task.data": "world:topic?overlap="},
+        ("task.data", "overlap is empty", "number"),
+    ),
+    "knob with a value that is not YAML": (
+        {"task.data": "world:topic?overlap=["},
+        ("task.data", "world:topic?overlap=["),
+    ),
     "knob twice": ({"task.data": "world:topic?overlap=0.1&overlap=0.2"}, ("task.data", "overlap", "twice")),
     "knob of a wrong type": ({"task.data": "world:topic?words=many"}, ("task.data", "words is 'many'", "whole number")),
     "knob out of range": ({"task.data": "world:topic?overlap=2"}, ("task.data", "overlap is 2", "at most 1")),
-    "knob that is no choice": ({"task.data": "world:shift?domain=hom"}, ("task.data", "domain is 'hom'", "'home'", "'rare'")),
-    "knobs: shares beyond all": ({"task.data": "world:topic?hard=0.8"}, ("task.data", "hard (0.8)", "overlap (0.35)", "at most 1")),
-    "knobs: more signal than words": ({"task.data": "world:topic?signal=9"}, ("task.data", "signal is 9", "raise words")),
-    "knobs: a share that holds no word": ({"task.data": "world:topic?hard_share=[0,0.001]"}, ("task.data", "hard_share", "0.001")),
-    "knobs: one source": ({"task.data": "world:sources?overlaps=[0.1]"}, ("task.data", "overlaps", "two shares or more")),
-    "unknown world of the test rows": ({"task.test_data": "world:topik"}, ("task.test_data", "'world:topik'", "'world:topic'")),
-    "bad knob of the pool rows": ({"task.pool_data": "world:topic?overlp=1"}, ("task.pool_data: world:topic?overlp=1", "'overlap'")),
+    "knob that is no choice": (
+        {"task.data": "world:shift?domain=hom"},
+        ("task.data", "domain is 'hom'", "'home'", "'rare'"),
+    ),
+    "knobs: shares beyond all": (
+        {"task.data": "world:topic?hard=0.8"},
+        ("task.data", "hard (0.8)", "overlap (0.35)", "at most 1"),
+    ),
+    "knobs: more signal than words": (
+        {"task.data": "world:topic?signal=9"},
+        ("task.data", "signal is 9", "raise words"),
+    ),
+    "knobs: a share that holds no word": (
+        {"task.data": "world:topic?hard_share=[0,0.001]"},
+        ("task.data", "hard_share", "0.001"),
+    ),
+    "knobs: one source": (
+        {"task.data": "world:sources?overlaps=[0.1]"},
+        ("task.data", "overlaps", "two shares or more"),
+    ),
+    "unknown world of the test rows": (
+        {"task.test_data": "world:topik"},
+        ("task.test_data", "'world:topik'", "'world:topic'"),
+    ),
+    "bad knob of the pool rows": (
+        {"task.pool_data": "world:topic?overlp=1"},
+        ("task.pool_data: world:topic?overlp=1", "'overlap'"),
+    ),
     "file without its scheme": ({"task.data": "rows.jsonl"}, ("task.data", "'file:rows.jsonl'")),
-    "no such file": ({"task.data": "file:rwos.jsonl"}, ("task.data", "rwos.jsonl", "'rows.jsonl'", "folder of the study")),
+    "no such file": (
+        {"task.data": "file:rwos.jsonl"},
+        ("task.data", "rwos.jsonl", "'rows.jsonl'", "folder of the study"),
+    ),
     "unknown file type": ({"task.data": "file:rows.json"}, ("task.data", "'.json'", "'.jsonl'")),
     "no such test file": ({"task.test_data": "file:tset.jsonl"}, ("task.test_data", "tset.jsonl")),
-    "dataset without a revision": ({"task.data": "hub:org/name"}, ("task.data", "'hub:org/name'", "no revision", "hub:org/name@COMMIT")),
+    "dataset without a revision": (
+        {"task.data": "hub:org/name"},
+        ("task.data", "'hub:org/name'", "no revision", "hub:org/name@COMMIT"),
+    ),
     "dataset at a branch": ({"task.data": "hub:org/name@main"}, ("'main'", "40-digit commit")),
     "unknown world model": ({"models.strong": "world/mega"}, ("models", "'world/mega'", "world/small")),
-    "model without a revision": ({"models.strong": "hub:org/name"}, ("models", "'hub:org/name'", "not pinned to a commit", "hub:org/name@COMMIT")),
+    "model without a revision": (
+        {"models.strong": "hub:org/name"},
+        ("models", "'hub:org/name'", "not pinned to a commit", "hub:org/name@COMMIT"),
+    ),
     "no model folder": ({"models.strong": "./nope"}, ("models", "'./nope'", "config.json", "world/NAME")),
-    "model in a package that is not there": ({"models.strong": "package:nope/model"}, ("'package:nope/model'", "'nope'", "pip install")),
+    "model in a package that is not there": (
+        {"models.strong": "package:nope/model"},
+        ("'package:nope/model'", "'nope'", "pip install"),
+    ),
     "model folder of a package that has none": ({"models.strong": "package:json"}, ("'package:json'", "config.json")),
 }
 
 DATA: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[str, ...]]] = {
     "unknown column": (ROWS, {"task.columns": {"text": "txet"}}, ("task.columns", "'txet'", "'text'", "label")),
     "unknown column of the format": (ROWS, {"task.columns": {"txt": "text"}}, ("task.columns", "'txt'", "'text'")),
-    "column that the file lacks": ([{"txt": "a", "label": 0}], {}, ("'text'", "rows.jsonl", "columns: {text: ONE_OF_THEM}")),
+    "column that the file lacks": (
+        [{"txt": "a", "label": 0}],
+        {},
+        ("'text'", "rows.jsonl", "columns: {text: ONE_OF_THEM}"),
+    ),
     "label outside the classes": (ROWS, {"task.classes": ["0", "2"]}, ("row 2", "label '1'", "['0', '2']")),
     "one class": ([{**row, "label": 1} for row in ROWS], {}, ("one-class", "'1'", "two classes")),
     "one-class split": (ROWS[:3], {}, ("one-class split", "more rows")),
     "probability for a class": ([{**row, "label": 0.3} for row in ROWS], {}, ("'label'", "'0.3'", "one class")),
     "empty text": ([*ROWS, {"text": " ", "label": 1}], {}, ("rows.jsonl row 61", "'text'", "empty")),
     "missing label": ([*ROWS, {"text": "a"}], {}, ("row 61", "'label'")),
-    "duplicate ids": ([{**row, "name": "same"} for row in ROWS], {"task.columns": {"id": "name"}}, ("id 'same'", "unique", "task.columns")),
-    "test rows among train rows": (ROWS, {"task.test_data": "file:rows.jsonl"}, ("60 train rows", "test rows", "task.overlap: drop")),
+    "duplicate ids": (
+        [{**row, "name": "same"} for row in ROWS],
+        {"task.columns": {"id": "name"}},
+        ("id 'same'", "unique", "task.columns"),
+    ),
+    "test rows among train rows": (
+        ROWS,
+        {"task.test_data": "file:rows.jsonl"},
+        ("60 train rows", "test rows", "task.overlap: drop"),
+    ),
     "no rows": ([], {}, ("rows.jsonl has no rows",)),
 }
 
@@ -134,11 +249,15 @@ TEXT = {
     "code": ("a: !!python/object:os.system x\n", ("not YAML", "constructor")),
     "extends what is not there": ("extends: none.yaml\n", ("extends", "none.yaml: no such file")),
     "aliases in aliases": (
-        "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 12)),
+        "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 12)),
         ("200,000", "aliases"),
     ),
     "an alias in itself": ("a: &a [*a]\n", ("line 1", "stands in what it names")),
-    "merges in merges": ("a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 8)}]}}\n" for n in range(1, 12)), ("200,000",)),
+    "merges in merges": (
+        "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 8)}]}}\n" for n in range(1, 12)),
+        ("200,000",),
+    ),
     "900 lists deep": ("a: " + "[" * 900 + "]" * 900, ("50 lists and mappings deep",)),
     "60 lists deep": ("a: " + "[" * 60 + "]" * 60, ("50 lists and mappings deep",)),
     "an integer of 5,000 digits": ("a: " + "9" * 5000, ("cannot be read", "quotes")),
@@ -195,7 +314,9 @@ def test_an_override_is_refused(face: Face, case: str) -> None:
 def test_every_plugin_names_its_keys(face: Face, group: str) -> None:
     for name in available(group):
         plugin = {"type": name, "no_such_key": 1}
-        refusal = face.run({"methods": [plugin if group == "w2s_ray.methods" else {"type": "naive", "loss": plugin}]}).refusal
+        refusal = face.run(
+            {"methods": [plugin if group == "w2s_ray.methods" else {"type": "naive", "loss": plugin}]}
+        ).refusal
         assert "no_such_key is not a known key" in refusal
         assert all(key in refusal for key in available(group)[name].model_fields)
 
@@ -213,12 +334,17 @@ def test_a_study_that_is_no_file(face: Face, name: str) -> None:
 
 def test_text_that_is_not_utf8(face: Face) -> None:
     (face.folder / "rows.jsonl").write_bytes(json.dumps(ROWS[0]).encode() + b'\n{"text":"caf\xe9","label":1}\n')
-    assert "rows.jsonl line 2 is not UTF-8 (byte 13 of the line is 0xe9)" in face.run({**FILE, "task.data": "file:rows.jsonl"}).refusal
+    assert (
+        "rows.jsonl line 2 is not UTF-8 (byte 13 of the line is 0xe9)"
+        in face.run({**FILE, "task.data": "file:rows.jsonl"}).refusal
+    )
     (face.folder / "study.yaml").write_bytes(b"name: caf\xe9\n")
     assert "study.yaml: byte 9 is not UTF-8" in face.w2s("run", "study.yaml", "--local").refusal
 
 
-@pytest.mark.parametrize("command", [("run", "study.yaml", "--local"), ("plan", "study.yaml"), ("status",), ("why", "x")])
+@pytest.mark.parametrize(
+    "command", [("run", "study.yaml", "--local"), ("plan", "study.yaml"), ("status",), ("why", "x")]
+)
 @pytest.mark.parametrize("store", ["store", "~/store", "./store"])
 def test_a_store_that_is_not_absolute(face: Face, command: tuple[str, ...], store: str) -> None:
     face.study()

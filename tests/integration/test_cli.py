@@ -22,7 +22,19 @@ from w2s_ray.config.load import load_study, searched
 from w2s_ray.reports.schema import parse
 from w2s_ray.study.results import config_digest
 
-COMMANDS = [(), ("run",), ("tune",), ("plan",), ("status",), ("why",), ("report",), ("methods",), ("data",), ("data", "show"), ("doctor",)]
+COMMANDS = [
+    (),
+    ("run",),
+    ("tune",),
+    ("plan",),
+    ("status",),
+    ("why",),
+    ("report",),
+    ("methods",),
+    ("data",),
+    ("data", "show"),
+    ("doctor",),
+]
 REAL = Path(__file__).parents[2] / "experiments/real/qwen2.5-7b_sciq.yaml"
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").rglob("*.yaml"))
 
@@ -32,7 +44,9 @@ def test_help_teaches(face: Face, command: tuple[str, ...]) -> None:
     ended = face.w2s(*command, "--help")
     assert ended.code == 0
     assert "Usage: " + " ".join(["w2s", *command]) in ended.out
-    undescribed = [line for line in ended.out.splitlines() if line.startswith("│ --") and len(line.strip("│ ").split("  ")) < 2]
+    undescribed = [
+        line for line in ended.out.splitlines() if line.startswith("│ --") and len(line.strip("│ ").split("  ")) < 2
+    ]
     assert not undescribed
 
 
@@ -42,7 +56,9 @@ def test_no_arguments_show_the_commands(face: Face) -> None:
     assert all(command[0] in text for command in COMMANDS if command)
 
 
-@pytest.mark.parametrize("arguments", [("run",), ("rnu",), ("run", "study.yaml", "--lcoal"), ("data", "show", "world:topic", "-n", "0")])
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("rnu",), ("run", "study.yaml", "--lcoal"), ("data", "show", "world:topic", "-n", "0")]
+)
 def test_a_wrong_command_line_is_2(face: Face, arguments: tuple[str, ...]) -> None:
     ended = face.w2s(*arguments)
     assert ended.code == 2
@@ -105,7 +121,8 @@ def test_accuracies_follow_from_the_predictions(finished: Face) -> None:
 
 
 def test_methods_are_compared_and_pairs_of_models_tabled(face: Face) -> None:
-    """From the YAML to the files; the numbers follow from the predictions. Another baseline turns the signs and trains nothing."""
+    """From the YAML to the files; the numbers follow from the predictions. Another baseline turns the signs and trains
+    nothing."""
     logconf = {"type": "naive", "name": "logconf", "loss": {"type": "logconf", "aux": 0.5}}
     changes = {"methods": [logconf, "naive"], "seeds": [0, 1], "grid": {"models.strong": ["world/nano", "world/micro"]}}
     ended = face.run(changes)
@@ -130,7 +147,9 @@ def test_methods_are_compared_and_pairs_of_models_tabled(face: Face) -> None:
     assert [(row["method"], row["strong"], row["oracle"]) for row in ladder] == [
         (m, s, "0") for m in ("logconf", "naive") for s in ("world/nano", "world/micro")
     ]
-    assert {row["median_pgr_openai"] for row in ladder} == {"" if one is None else str(one) for one in (entry.median_pgr_openai for entry in checked.sweep)}
+    assert {row["median_pgr_openai"] for row in ladder} == {
+        "" if one is None else str(one) for one in (entry.median_pgr_openai for entry in checked.sweep)
+    }
     assert (folder / "sweep.svg").is_file()
     page = (folder / "report.md").read_text(encoding="utf-8")
     assert "## Methods compared" in page and "## Weak and strong models" in page
@@ -138,7 +157,9 @@ def test_methods_are_compared_and_pairs_of_models_tabled(face: Face) -> None:
     assert face.run(changes | {"baseline": "logconf"}).code == 0
     turned = parse(face.results())
     assert turned.steps.executed == 1 and turned.comparisons is not None, "the tables alone are made again"
-    assert [-row.difference.mean for row in turned.comparisons.pairs] == [row.difference.mean for row in checked.comparisons.pairs]
+    assert [-row.difference.mean for row in turned.comparisons.pairs] == [
+        row.difference.mean for row in checked.comparisons.pairs
+    ]
     assert "baseline is 'navie' (did you mean 'naive'?)" in face.run(changes | {"baseline": "navie"}).refusal
 
 
@@ -150,7 +171,10 @@ def test_keys_of_the_results_are_in_the_store(finished: Face) -> None:
 
 def test_a_second_run_executes_nothing_and_imports_neither_torch_nor_ray(finished: Face) -> None:
     before = finished.results()
-    code = "import sys; from w2s_ray.cli import app; app.app(standalone_mode=False); sys.exit(3 if {'ray', 'torch', 'transformers', 'datasets'} & set(sys.modules) else 0)"
+    code = (
+        "import sys; from w2s_ray.cli import app; app.app(standalone_mode=False); sys.exit(3 if {'ray', 'torch',"
+        " 'transformers', 'datasets'} & set(sys.modules) else 0)"
+    )
     started = time.perf_counter()
     ended = finished.process("run", "study.yaml", code=code)
     took = time.perf_counter() - started
@@ -175,7 +199,9 @@ def test_plan_counts_what_would_run(finished: Face) -> None:
     assert "3 cells = 1 grid points x 1 methods x 3 seeds" in done.out
     assert [line.split() for line in done.out.splitlines() if line.startswith("train")] == [["train", "0", "9"]]
     other = finished.w2s("plan", "study.yaml", "--set", "train.strong.lr=2e-3", "--keys")
-    assert [line.split() for line in other.out.splitlines() if line.startswith("train ")] == [["train", "6", "3"]], "the teachers stay"
+    assert [line.split() for line in other.out.splitlines() if line.startswith("train ")] == [["train", "6", "3"]], (
+        "the teachers stay"
+    )
     assert sum(line.startswith("train/world-micro") for line in other.out.splitlines()) == 6
 
 
@@ -186,17 +212,25 @@ def test_plan_says_what_a_spread_fit_needs_and_a_fit_that_no_device_holds_is_ref
     assert taken[1:3] == ["2", "32,768"]
     small = ("--set", "resources.strong.gpu_gb=24", "--set", "resources.strong.workers=2")
     path = str(REAL)
-    assert "refused: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit" in face.w2s("plan", path, "--store", str(face.store), *small).out
+    assert (
+        "refused: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit"
+        in face.w2s("plan", path, "--store", str(face.store), *small).out
+    )
     ended = face.w2s("run", path, "--store", str(face.store), *small)
     assert ended.code == 2
-    assert "resources.strong: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit: ZeRO 3, recomputed" in ended.err
+    assert (
+        "resources.strong: a fit of 7.07 B parameters (full, bf16) on 2 x 24.0 GB does not fit: ZeRO 3, recomputed"
+        in ended.err
+    )
 
 
 def test_why_names_the_field_that_differs(finished: Face) -> None:
     finished.w2s("plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]")
     keys = [
         line
-        for line in finished.w2s("plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]", "--keys").out.splitlines()
+        for line in finished.w2s(
+            "plan", "study.yaml", "--set", "train.weak.lr=2e-3", "--set", "seeds=[0]", "--keys"
+        ).out.splitlines()
         if line.startswith("train/world-nano")
     ]
     ended = finished.w2s("why", keys[0])
@@ -250,7 +284,9 @@ def test_a_failing_cell_does_not_stop_the_others(face: Face) -> None:
     assert "lower train.lr" in failed["reason"]
     assert results["summary"], "the cells that ended are in the table"
     assert "3 failed: naive (train.strong.lr=1e+30)" in ended.err
-    assert sum(line.startswith("the loss is nan") for line in ended.err.splitlines()) == 1, "equal mistakes are shown once"
+    assert sum(line.startswith("the loss is nan") for line in ended.err.splitlines()) == 1, (
+        "equal mistakes are shown once"
+    )
     assert "Traceback" not in ended.err
     assert "failed" in (face.folder / "runs" / "small" / "report.md").read_text(encoding="utf-8")
     status = face.w2s("status").out
@@ -264,9 +300,13 @@ def test_a_failing_cell_does_not_stop_the_others(face: Face) -> None:
 def test_extends_set_and_grid_together(face: Face) -> None:
     face.study({"seeds": [0, 1]}, file="below.yaml")
     (face.folder / "above.yaml").write_text(
-        "extends: below.yaml\ntrain: {strong: {epochs: 2}}\ngrid: {models.strong: [world/micro, world/mini]}\n", encoding="utf-8"
+        "extends: below.yaml\ntrain: {strong: {epochs: 2}}\ngrid: {models.strong: [world/micro, world/mini]}\n",
+        encoding="utf-8",
     )
-    study = load_study(face.folder / "above.yaml", ["train.strong.loss.type=logconf", "train.strong.loss.aux=0.25", "seeds=[5]", "train.weak.lr=3e-4"])
+    study = load_study(
+        face.folder / "above.yaml",
+        ["train.strong.loss.type=logconf", "train.strong.loss.aux=0.25", "seeds=[5]", "train.weak.lr=3e-4"],
+    )
     assert [cell.config.models.strong for cell in study.cells] == ["world/micro", "world/mini"]
     strong, weak = study.config.train.strong, study.config.train.weak
     assert (strong.epochs, strong.lr, strong.loss.aux, weak.lr) == (2, 1e-3, 0.25, 3e-4)  # type: ignore[attr-defined]
@@ -315,7 +355,10 @@ def _skip_without_its_parts(study: Any) -> None:
             if source.startswith("file:") and not (study.base / source.removeprefix("file:")).is_file():
                 pytest.skip(f"{source} is not here")
         for model in (cell.config.models.weak, cell.config.models.strong):
-            if model.startswith("package:") and importlib.util.find_spec(model.removeprefix("package:").partition("/")[0]) is None:
+            if (
+                model.startswith("package:")
+                and importlib.util.find_spec(model.removeprefix("package:").partition("/")[0]) is None
+            ):
                 pytest.skip(f"{model} is not installed")
 
 
@@ -364,7 +407,14 @@ def test_a_killed_run_leaves_no_lease_that_blocks(face: Face) -> None:
 
 def _start_until_running(face: Face, file: str, *more: str) -> subprocess.Popen[str]:
     """Start a run; returns when the strong model trains."""
-    process = subprocess.Popen(face.command("run", file, *more), cwd=face.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    process = subprocess.Popen(
+        face.command("run", file, *more),
+        cwd=face.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
     deadline = time.monotonic() + 120
     while not any("nano" in key for key in _recorded(face.store, "train")):
         assert process.poll() is None, process.communicate()
@@ -379,5 +429,12 @@ def _recorded(store: Path, step: str) -> list[str]:
 
 
 def test_the_module_can_be_run(face: Face) -> None:
-    done = subprocess.run([sys.executable, "-m", "w2s_ray", "--help"], capture_output=True, text=True, cwd=face.folder, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "w2s_ray", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=face.folder,
+        timeout=60,
+        check=True,
+    )
     assert "quickstart" in done.stdout

@@ -1,4 +1,5 @@
-"""A finished study whose store is damaged at random and run again: the same numbers, whatever the damage; never a traceback."""
+"""A finished study whose store is damaged at random and run again: the same numbers, whatever the damage; never a
+traceback."""
 
 from __future__ import annotations
 
@@ -61,7 +62,10 @@ def storm(face: Face, seeds: range, methods: Sequence[Any] = ("naive",)) -> None
         draw = random.Random(seed)
         shutil.copytree(kept, face.store)
         files = sorted(path for path in face.store.rglob("*") if path.is_file())
-        done = [(str(file.relative_to(face.store)), damage(draw, file, files)) for file in draw.sample(files, draw.choice([1, 1, 2, 5]))]
+        done = [
+            (str(file.relative_to(face.store)), damage(draw, file, files))
+            for file in draw.sample(files, draw.choice([1, 1, 2, 5]))
+        ]
         open_store.cache_clear()  # a new process has read nothing
         shutil.rmtree(face.folder / "runs")
         ended = face.run(study)

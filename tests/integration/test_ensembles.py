@@ -62,7 +62,9 @@ def test_members_that_are_one_fit_are_refused(tmp_path: Path, method: dict[str, 
         ({"type": "bagging", "members": 5}, "probe"),
     ],
 )
-def test_an_ensemble_that_is_stacked_is_the_ensemble_up_to_rounding(tmp_path: Path, method: dict[str, Any], adapt: str) -> None:
+def test_an_ensemble_that_is_stacked_is_the_ensemble_up_to_rounding(
+    tmp_path: Path, method: dict[str, Any], adapt: str
+) -> None:
     write_rows(tmp_path)
     scores = []
     for fuse in (True, False):
@@ -72,13 +74,21 @@ def test_an_ensemble_that_is_stacked_is_the_ensemble_up_to_rounding(tmp_path: Pa
         (found,) = run(raw, tmp_path, url).scores.values()
         scores.append([found["labels"]["log_loss"], found["labels"]["ece"], found["floor"]])
         store = open_store(url)
-        stacked = [record.value["facts"].get("fused") for key in store.finished("probe" if adapt == "probe" else "train") if (record := store.record(key))]
+        stacked = [
+            record.value["facts"].get("fused")
+            for key in store.finished("probe" if adapt == "probe" else "train")
+            if (record := store.record(key))
+        ]
         assert any(stacked) == fuse
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
 def test_ensembles_of_several_tasks_at_once_are_stacked_each_for_itself(tmp_path: Path) -> None:
-    raw = config({"type": "bagging", "members": 3}, resources={"weak": {"fuse": True}}, grid={"task.data": ["world:topic", "world:topic5"]})
+    raw = config(
+        {"type": "bagging", "members": 3},
+        resources={"weak": {"fuse": True}},
+        grid={"task.data": ["world:topic", "world:topic5"]},
+    )
     raw["task"] |= {"data": "world:topic"}
     with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
         assert not [one.traceback for one in run_cells(expand(raw, tmp_path), context) if one.error]
@@ -93,15 +103,26 @@ def test_an_ensemble_that_learns_needs_held_out_rows(tmp_path: Path) -> None:
 
 def test_a_mix_of_recipes_trains_each_once(tmp_path: Path) -> None:
     write_rows(tmp_path)
-    ran = run(config({"type": "model_mix", "recipes": [{"lr": 0.01}, {"lr": 0.02, "epochs": 1}]}), tmp_path, str(tmp_path / "store"))
+    ran = run(
+        config({"type": "model_mix", "recipes": [{"lr": 0.01}, {"lr": 0.02, "epochs": 1}]}),
+        tmp_path,
+        str(tmp_path / "store"),
+    )
     assert fits(ran.executed) == 2 + 3
 
 
 @pytest.mark.parametrize(
     ("recipes", "fault"),
-    [([{"lr": -1}], "recipes.0.lr"), ([{"epoch": 1}], "did you mean 'epochs'"), ([{"seed": 1}], "set no seed"), ([{"lr": 0.1}, {"lr": 0.1}], "stands twice")],
+    [
+        ([{"lr": -1}], "recipes.0.lr"),
+        ([{"epoch": 1}], "did you mean 'epochs'"),
+        ([{"seed": 1}], "set no seed"),
+        ([{"lr": 0.1}, {"lr": 0.1}], "stands twice"),
+    ],
 )
-def test_a_recipe_of_a_mix_is_checked_when_the_study_is_read(tmp_path: Path, recipes: list[dict[str, Any]], fault: str) -> None:
+def test_a_recipe_of_a_mix_is_checked_when_the_study_is_read(
+    tmp_path: Path, recipes: list[dict[str, Any]], fault: str
+) -> None:
     write_rows(tmp_path)
     with pytest.raises(ConfigError, match=fault):
         expand(config({"type": "model_mix", "recipes": recipes}), tmp_path)
@@ -109,7 +130,8 @@ def test_a_recipe_of_a_mix_is_checked_when_the_study_is_read(tmp_path: Path, rec
 
 @pytest.mark.parametrize("adapt", ["full", "probe"])
 def test_members_may_differ_in_their_prompt(tmp_path: Path, adapt: str) -> None:
-    """Each reads the rows its own way, in training and when it labels. The first probe is the floor's, for a probe has no seed."""
+    """Each reads the rows its own way, in training and when it labels. The first probe is the floor's, for a probe has
+    no seed."""
     write_rows(tmp_path)
     raw = config({"type": "model_mix", "recipes": [{}, {"prompt": "vaze {text}"}, {"prompt": "{text} rubi"}]})
     raw["train"] = {**raw["train"], "weak": {**raw["train"]["weak"], "adapt": adapt}}

@@ -1,4 +1,5 @@
-"""Weak labels from a file: joined by id, in the forms that a column may have, with a floor where the file knows the test rows and without one where it does not."""
+"""Weak labels from a file: joined by id, in the forms that a column may have, with a floor where the file knows the
+test rows and without one where it does not."""
 
 from __future__ import annotations
 
@@ -26,13 +27,23 @@ ROWS = {"labelled": 48, "pool": 64, "test": 64}
 
 
 def write(folder: Path, *, test: bool, num: int = 400) -> dict[str, Any]:
-    """Rows with ids, and P(1) of each: right on four rows in five. Without `test` the file knows the train rows alone."""
+    """Rows with ids, and P(1) of each: right on four rows in five. Without `test` the file knows the train rows
+    alone."""
     topic = TASKS["topic"]
     rng = np.random.default_rng(0)
     for name, seed in (("rows", 7), ("test", 8)):
-        rows = [{"text": row["text"], "label": row["label"], "id": f"{name}-{n}"} for n, row in enumerate(topic.rows(topic.knobs, num, seed=seed))]
+        rows = [
+            {"text": row["text"], "label": row["label"], "id": f"{name}-{n}"}
+            for n, row in enumerate(topic.rows(topic.knobs, num, seed=seed))
+        ]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        said = [{"id": row["id"], "p": abs(row["label"] - float(rng.uniform(0.51, 0.99) if rng.random() < 0.2 else rng.uniform(0, 0.49)))} for row in rows]
+        said = [
+            {
+                "id": row["id"],
+                "p": abs(row["label"] - float(rng.uniform(0.51, 0.99) if rng.random() < 0.2 else rng.uniform(0, 0.49))),
+            }
+            for row in rows
+        ]
         if name == "rows" or test:
             with (folder / "said.jsonl").open("a") as file:
                 file.write("".join(json.dumps(row) + "\n" for row in said))
@@ -47,12 +58,17 @@ def test_a_student_learns_labels_from_a_file(test: bool, tmp_path: Path) -> None
     (score,) = ran.scores.values()
     assert [key for key in ran.executed if key.startswith("train/")].__len__() == 2  # the student and the ceiling
     said = {row["id"]: row["p"] for row in map(json.loads, (tmp_path / "said.jsonl").read_text().splitlines())}
-    gold = {row["id"]: row["label"] for name in ("rows", "test") for row in map(json.loads, (tmp_path / f"{name}.jsonl").read_text().splitlines())}
+    gold = {
+        row["id"]: row["label"]
+        for name in ("rows", "test")
+        for row in map(json.loads, (tmp_path / f"{name}.jsonl").read_text().splitlines())
+    }
     kept = open_store(store)
     pool = next(
         load_labels(kept.open(key).path)
         for key in kept.finished("external-labels")
-        if set(load_labels(kept.open(key).path).ids) <= set(gold) and str(load_labels(kept.open(key).path).ids[0]).startswith("rows")
+        if set(load_labels(kept.open(key).path).ids) <= set(gold)
+        and str(load_labels(kept.open(key).path).ids[0]).startswith("rows")
     )
     assert score["labels"]["accuracy"] == pytest.approx(np.mean([(said[i] > 0.5) == gold[i] for i in pool.ids]))
     if test:
@@ -81,7 +97,10 @@ def test_a_file_that_lacks_some_rows_is_refused(tmp_path: Path) -> None:
     raw = write(tmp_path, test=True)
     lines = (tmp_path / "said.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "said.jsonl").write_text("".join(lines[::2]))
-    with pytest.raises(AssertionError, match=r"said.jsonl has labels for \d+ of 58 pool rows|said.jsonl has labels for \d+ of 64 pool rows"):
+    with pytest.raises(
+        AssertionError,
+        match=r"said.jsonl has labels for \d+ of 58 pool rows|said.jsonl has labels for \d+ of 64 pool rows",
+    ):
         run(raw, tmp_path, str(tmp_path / "store"))
 
 
@@ -127,7 +146,9 @@ def test_what_a_column_may_not_hold(cells: list[Any], message: str) -> None:
         labels_of(DATA, cells, "p")
 
 
-PAIRS = Dataset.of("t", "pool", "preference", ("0", "1"), ["a", "b", "c"], first=["x 1", "y", "z"], second=["x 2", "y 2", "z 2"])
+PAIRS = Dataset.of(
+    "t", "pool", "preference", ("0", "1"), ["a", "b", "c"], first=["x 1", "y", "z"], second=["x 2", "y 2", "z 2"]
+)
 OFFERS = [json.dumps(row) for row in (["x", "x 2", "x 3"], ["y 2", "y", "y 3"], ["z", "z 2", "z 3"])]
 CHOICES = Dataset.of("t", "pool", "choice", ("0", "1", "2"), ["a", "b", "c"], prompt=["p", "q", "r"], choices=OFFERS)
 
@@ -149,9 +170,17 @@ def test_labels_of_drawn_orders_go_by_the_texts(data: Dataset, cells: list[Any],
 
 
 @pytest.mark.parametrize("data", [PAIRS, CHOICES], ids=["preference", "choice"])
-@pytest.mark.parametrize("cell", [0.9, 1, "1", [0.9, 0.1], [0.2, 0.3, 0.5], "nothing", {"y": 1}, {"y": 0.5, "y 2": 0.9}, {"y": "a", "y 2": 1}])
+@pytest.mark.parametrize(
+    "cell",
+    [0.9, 1, "1", [0.9, 0.1], [0.2, 0.3, 0.5], "nothing", {"y": 1}, {"y": 0.5, "y 2": 0.9}, {"y": "a", "y 2": 1}],
+)
 def test_labels_by_place_are_refused_where_the_order_is_drawn(data: Dataset, cell: Any) -> None:
-    with pytest.raises(DataError, match=r"names none of the row's texts \('y.*is the better text itself, or \{text: probability\} with all of them"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"names none of the row's texts \('y.*is the better text itself, or \{text: probability\} with all of them"
+        ),
+    ):
         labels_of(data, [None, cell, None], "p")
 
 
@@ -161,14 +190,22 @@ def test_a_student_learns_a_files_labels_of_every_kind(kind: str, tmp_path: Path
     rows, said = [], []
     for n in range(300):
         good, bad = f"sum {n}", [f"odd {n}", f"no {n}"]
-        row: dict[str, Any] = {"chosen": good, "rejected": bad[0]} if kind == "preference" else {"question": f"what is {n}?", "answer": good}
+        row: dict[str, Any] = (
+            {"chosen": good, "rejected": bad[0]}
+            if kind == "preference"
+            else {"question": f"what is {n}?", "answer": good}
+        )
         rows.append({"id": str(n), **row, **({"choices": [good, *bad]} if kind == "choice" else {})})
         said.append({"id": str(n), "p": good if kind != "choice" or n % 2 else {good: 0.6, bad[0]: 0.3, bad[1]: 0.1}})
     for name, lines in (("rows", rows), ("said", said)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     form = {"generation": "question"}.get(kind, kind)
     task = {"data": "file:rows.jsonl", "format": form, "columns": {"id": "id"}, "labelled": 32, "pool": 32, "test": 32}
-    ran = run(config("naive", task=task, models={"weak": "labels:file:said.jsonl#p", "strong": "world/micro"}), tmp_path, str(tmp_path / "store"))
+    ran = run(
+        config("naive", task=task, models={"weak": "labels:file:said.jsonl#p", "strong": "world/micro"}),
+        tmp_path,
+        str(tmp_path / "store"),
+    )
     (score,) = ran.scores.values()
     assert score["labels"]["accuracy"] == 1 == score["floor"]
 
@@ -177,7 +214,11 @@ def test_a_student_learns_a_files_labels_of_every_kind(kind: str, tmp_path: Path
 def test_labels_of_a_file_do_not_know_which_answer_is_shown(form: str, tmp_path: Path) -> None:
     raw = write(tmp_path, test=True)
     with pytest.raises(
-        ConfigError, match=f"cannot say whether the answer that a row shows is right, for task.format: {form} draws which one it shows; write rows"
+        ConfigError,
+        match=(
+            f"cannot say whether the answer that a row shows is right, for task.format: {form} draws which one it"
+            " shows; write rows"
+        ),
     ):
         check_names(expand(raw | {"task": {**raw["task"], "format": form}}, tmp_path))
 
@@ -185,12 +226,20 @@ def test_labels_of_a_file_do_not_know_which_answer_is_shown(form: str, tmp_path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": {"weak": "world/nano", "strong": "labels:file:said.jsonl#p"}}, "models.strong: .* which no rows can teach"),
-        ({"methods": [{"type": "bootstrap", "ladder": ["labels:file:said.jsonl#p"]}]}, "methods bootstrap: .* which no rows can teach"),
+        (
+            {"models": {"weak": "world/nano", "strong": "labels:file:said.jsonl#p"}},
+            "models.strong: .* which no rows can teach",
+        ),
+        (
+            {"methods": [{"type": "bootstrap", "ladder": ["labels:file:said.jsonl#p"]}]},
+            "methods bootstrap: .* which no rows can teach",
+        ),
         ({"methods": ["bagging"]}, "trains several teachers"),
     ],
 )
-def test_a_file_of_labels_is_a_weak_teacher_and_nothing_else(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_file_of_labels_is_a_weak_teacher_and_nothing_else(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         check_names(expand(write(tmp_path, test=True) | change, tmp_path))
 
@@ -212,7 +261,11 @@ def test_one_probability_is_of_two_classes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("labels:said.jsonl", "does not name a file of labels"), ("labels:file:said.txt", "unknown file type"), ("labels:file:none.jsonl", "there is no file")],
+    [
+        ("labels:said.jsonl", "does not name a file of labels"),
+        ("labels:file:said.txt", "unknown file type"),
+        ("labels:file:none.jsonl", "there is no file"),
+    ],
 )
 def test_a_name_that_is_no_file_is_refused(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises((ConfigError, DataError), match=message):

@@ -77,7 +77,10 @@ def test_a_sharded_student_is_the_student_of_one_device(tmp_path: Path) -> None:
         assert len(fact["peak_memory_mb"]) == fact["workers"]
     assert all(fact["start_s"] > 0 and fact["ends"] == [] for fact in facts if fact["workers"] == 2)
     one = open_store(str(tmp_path / "one"))
-    counted = [{fact["tokens"] for fact in (place.open(key).record.value["facts"] for key in place.finished("train"))} for place in (one, store)]
+    counted = [
+        {fact["tokens"] for fact in (place.open(key).record.value["facts"] for key in place.finished("train"))}
+        for place in (one, store)
+    ]
     assert counted[0] == counted[1]  # of all processes
     assert not list((tmp_path / "two" / "train").glob("*/work/gang*"))  # checkpoints go when the fit is done
 
@@ -120,7 +123,9 @@ def test_where_memory_runs_out_half_as_many_tokens_go_at_once(tmp_path: Path) ->
 
 
 LONGER: dict[str, Any] = {"weak": {"epochs": 1, "lr": 0.01}, "strong": {"epochs": 40, "lr": 0.003, "batch": 16}}
-ONE_AT_A_TIME = {"strong": TWO["resources"]["strong"] | {"cpus": 1}}  # so that the gang with the checkpoint is the one whose process is killed
+ONE_AT_A_TIME = {
+    "strong": TWO["resources"]["strong"] | {"cpus": 1}
+}  # so that the gang with the checkpoint is the one whose process is killed
 
 
 @pytest.mark.slow
@@ -134,7 +139,9 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     rough = run(config("naive", train=LONGER, resources=ONE_AT_A_TIME), tmp_path, url, lambda: on_ray(url))
     killer.join(timeout=1)
     assert len(killed) == 1
-    assert_like(rough.students["naive 0"], calm.students["naive 0"])  # to the last bit where the calm one is a gang too: tests/unit/backends
+    assert_like(
+        rough.students["naive 0"], calm.students["naive 0"]
+    )  # to the last bit where the calm one is a gang too: tests/unit/backends
     store = open_store(url)
     (facts,) = [f for f in (store.open(key).record.value["facts"] for key in store.finished("train")) if f["resumed"]]
     (resumed,), (end,) = facts["resumed"], facts["ends"]
@@ -166,7 +173,8 @@ def test_a_killed_driver_s_fit_goes_on_when_the_command_is_repeated(tmp_path: Pa
 
 @pytest.mark.slow
 def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins with the one process that there is room for; each node that comes takes one more, and what is learned is what one device learns."""
+    """It begins with the one process that there is room for; each node that comes takes one more, and what is learned
+    is what one device learns."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -174,7 +182,9 @@ def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pyte
     alone = run(config("naive"), tmp_path, str(tmp_path / "one"))
     monkeypatch.setattr(verbs, "TRAIN", replace(verbs.TRAIN, entry="gang_steps:train_patiently"))
     url = str(tmp_path / "grown")
-    resources = {"strong": {"workers": [1, 3], "zero": 2, "cpus": 1, "checkpoint_every_steps": 2, "checkpoint_every_s": 1.0}}
+    resources = {
+        "strong": {"workers": [1, 3], "zero": 2, "cpus": 1, "checkpoint_every_steps": 2, "checkpoint_every_s": 1.0}
+    }
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     try:
@@ -194,8 +204,11 @@ def test_an_elastic_fit_grows_with_its_cluster(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is due by the clock. The machine is taken as soon as there is one, long before its notice has run out, and a third one has room."""
+def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is due by the clock. The machine is taken as soon as there is one, long before its notice has run out, and a
+    third one has room."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -207,11 +220,28 @@ def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_
     leaving = cluster.add_node(num_cpus=1)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     try:
-        study = beside(lambda: run(config("naive", train=LONGER, resources=resources), tmp_path, url, lambda: on_ray(url)))
+        study = beside(
+            lambda: run(config("naive", train=LONGER, resources=resources), tmp_path, url, lambda: on_ray(url))
+        )
         while not list(Path(url).glob("train/*/work/training")):
             wait(study)
-        notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "the test", "--deadline-remaining-seconds", "120"]
-        ray_command = [str(Path(sys.executable).parent / "ray"), "drain-node", "--address", cluster.address, "--node-id", leaving.node_id, *notice]
+        notice = [
+            "--reason",
+            "DRAIN_NODE_REASON_PREEMPTION",
+            "--reason-message",
+            "the test",
+            "--deadline-remaining-seconds",
+            "120",
+        ]
+        ray_command = [
+            str(Path(sys.executable).parent / "ray"),
+            "drain-node",
+            "--address",
+            cluster.address,
+            "--node-id",
+            leaving.node_id,
+            *notice,
+        ]
         subprocess.run(ray_command, check=True, capture_output=True)
         cluster.add_node(num_cpus=1)
         while not _checkpoints(Path(url)):
@@ -230,7 +260,10 @@ def test_a_fit_whose_machine_announces_its_leave_has_a_checkpoint_and_moves(tmp_
 
 def _checkpoints(store: Path) -> list[int]:
     """Of how many processes the gangs are that have one."""
-    return [json.loads(manifest.read_text())["value"]["checkpoints"][0]["pieces"] for manifest in store.glob("train/*/work/gang.json")]
+    return [
+        json.loads(manifest.read_text())["value"]["checkpoints"][0]["pieces"]
+        for manifest in store.glob("train/*/work/gang.json")
+    ]
 
 
 def _kill_a_worker(store: Path, killed: list[int]) -> None:
@@ -238,7 +271,11 @@ def _kill_a_worker(store: Path, killed: list[int]) -> None:
     while not killed:
         time.sleep(0.05)
         if list(store.glob("train/*/work/gang.json")):
-            workers = [process for process in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(process.info["cmdline"] or [])]
+            workers = [
+                process
+                for process in psutil.process_iter(["cmdline"])
+                if "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+            ]
             if workers:
                 os.kill(workers[-1].pid, signal.SIGKILL)
                 killed.append(workers[-1].pid)

@@ -1,4 +1,5 @@
-"""Drivers killed at random moments, and two drivers on one study: real processes, real Ray, through the command line."""
+"""Drivers killed at random moments, and two drivers on one study: real processes, real Ray, through the command
+line."""
 
 from __future__ import annotations
 
@@ -57,8 +58,11 @@ def commits(store: Path) -> Counter[str]:
     return Counter(str(path.parent) for path in store.glob("*/*/a*") if path.is_dir() and not path.name.startswith("."))
 
 
-def kill_often(path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float) -> dict[Path, tuple[list[str], int]]:
-    """Kill the driver at random moments; where it finishes first, one result is taken away. Returns what was finished, as it was after the kill."""
+def kill_often(
+    path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float
+) -> dict[Path, tuple[list[str], int]]:
+    """Kill the driver at random moments; where it finishes first, one result is taken away. Returns what was finished,
+    as it was after the kill."""
     rng = random.Random(0)
     finished: dict[Path, tuple[list[str], int]] = {}
     for _ in range(kills):
@@ -67,26 +71,37 @@ def kill_often(path: Path, kills: int, options: tuple[str, ...], shortest_s: flo
             process.wait(timeout=rng.uniform(shortest_s, longest_s))
         except subprocess.TimeoutExpired:
             # Ray's two agents look for their dead parent about once a minute; all that computes must be gone at once.
-            below = [child for child in psutil.Process(process.pid).children(recursive=True) if "Agent" not in child.name()]
+            below = [
+                child for child in psutil.Process(process.pid).children(recursive=True) if "Agent" not in child.name()
+            ]
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             _, alive = psutil.wait_procs(below, timeout=30)
-            alive = [child for child in alive if child.is_running() and "Agent" not in child.name()]  # one that had just begun had no name yet
+            alive = [
+                child for child in alive if child.is_running() and "Agent" not in child.name()
+            ]  # one that had just begun had no name yet
             assert not alive, "a dead driver's Ray must die with it"
         else:
             gone = rng.choice(sorted((path.parent / "store").glob("train/*/record.json")))
             gone.unlink()
             finished.pop(gone.parent, None)
-        finished |= {record.parent: attempts(record.parent) for record in (path.parent / "store").glob("*/*/record.json") if record.parent not in finished}
+        finished |= {
+            record.parent: attempts(record.parent)
+            for record in (path.parent / "store").glob("*/*/record.json")
+            if record.parent not in finished
+        }
     return finished
 
 
 def attempts(folder: Path) -> tuple[list[str], int]:
-    """What an artifact's folder holds and when that last changed: a step that ran again would have made an attempt there, even if it took it away."""
+    """What an artifact's folder holds and when that last changed: a step that ran again would have made an attempt
+    there, even if it took it away."""
     return sorted(path.name for path in folder.iterdir() if path.name != "work"), folder.stat().st_mtime_ns
 
 
-def check_after_kills(tmp_path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float) -> None:
+def check_after_kills(
+    tmp_path: Path, kills: int, options: tuple[str, ...], shortest_s: float, longest_s: float
+) -> None:
     path = study(tmp_path)
     finish(start(path, "undisturbed", "undisturbed-runs", "--local"), path)
     finished = kill_often(path, kills, options, shortest_s, longest_s)

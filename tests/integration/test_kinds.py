@@ -1,4 +1,5 @@
-"""Whole tiny studies on rows of each kind: what suits it runs, is scored and runs nothing again; what does not is refused before anything runs."""
+"""Whole tiny studies on rows of each kind: what suits it runs, is scored and runs nothing again; what does not is
+refused before anything runs."""
 
 from __future__ import annotations
 
@@ -27,7 +28,11 @@ ANY = [
     "generative_finetune_first",
 ]
 CLASSES = [{"type": "bagging", "members": 2}, {"type": "boosting", "members": 2}, "gold_filter"]
-VECTORS = ["probe", {"type": "clean_labels", "by": {"type": "knn", "k": 5}}, {"type": "probe_then_finetune", "hands_on": "head"}]
+VECTORS = [
+    "probe",
+    {"type": "clean_labels", "by": {"type": "knn", "k": 5}},
+    {"type": "probe_then_finetune", "hands_on": "head"},
+]
 
 
 def study(kind: str, method: Any, **more: Any) -> dict[str, Any]:
@@ -36,7 +41,11 @@ def study(kind: str, method: Any, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kind", "method"),
-    [*((kind, m) for kind in TASKS for m in ANY), *((kind, m) for kind in ("preference", "choice") for m in CLASSES), *(("preference", m) for m in VECTORS)],
+    [
+        *((kind, m) for kind in TASKS for m in ANY),
+        *((kind, m) for kind in ("preference", "choice") for m in CLASSES),
+        *(("preference", m) for m in VECTORS),
+    ],
     ids=str,
 )
 def test_what_suits_a_kind_runs_on_it(kind: str, method: Any, tmp_path: Path) -> None:
@@ -50,13 +59,23 @@ def test_what_suits_a_kind_runs_on_it(kind: str, method: Any, tmp_path: Path) ->
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_every_kind_is_read_through_adapters(kind: str, tmp_path: Path) -> None:
-    ran = run(study(kind, "naive", train={role: LM | {"adapt": "lora"} for role in ("weak", "strong")}), tmp_path, str(tmp_path / "store"))
+    ran = run(
+        study(kind, "naive", train={role: LM | {"adapt": "lora"} for role in ("weak", "strong")}),
+        tmp_path,
+        str(tmp_path / "store"),
+    )
     assert any("lora" in key for key in ran.executed)
 
 
 def test_gold_answers_are_exact_matches_of_themselves(tmp_path: Path) -> None:
-    """A teacher that is trained long on many rows names topics; what it says is text, and exact match is counted in text."""
-    raw = study("generation", "naive", task=TASKS["generation"] | {"labelled": 400}, models={"weak": "world/small", "strong": "world/small"})
+    """A teacher that is trained long on many rows names topics; what it says is text, and exact match is counted in
+    text."""
+    raw = study(
+        "generation",
+        "naive",
+        task=TASKS["generation"] | {"labelled": 400},
+        models={"weak": "world/small", "strong": "world/small"},
+    )
     (score,) = run(raw, tmp_path, str(tmp_path / "store")).scores.values()
     assert score["floor"] > 0.2
     assert score["metrics"]["floor"]["auroc"] is None
@@ -64,11 +83,20 @@ def test_gold_answers_are_exact_matches_of_themselves(tmp_path: Path) -> None:
 
 
 def test_a_perfect_filter_keeps_the_answers_that_are_right(tmp_path: Path) -> None:
-    raw = study("generation", "gold_filter", task=TASKS["generation"] | {"labelled": 400}, models={"weak": "world/small", "strong": "world/micro"})
+    raw = study(
+        "generation",
+        "gold_filter",
+        task=TASKS["generation"] | {"labelled": 400},
+        models={"weak": "world/small", "strong": "world/micro"},
+    )
     ran = run(raw, tmp_path, str(tmp_path / "store"))
     store = open_store(str(tmp_path / "store"))
     (filtered,) = [Answers.load(store.open(key).path) for key in store.finished("labels")]
-    (gold,) = [gold for key in store.finished("gold") if set((gold := Answers.load(store.open(key).path)).ids) == set(filtered.ids)]
+    (gold,) = [
+        gold
+        for key in store.finished("gold")
+        if set((gold := Answers.load(store.open(key).path)).ids) == set(filtered.ids)
+    ]
     right = filtered.hard_N == gold.align(filtered.ids).hard_N
     assert 0 < right.sum() < len(right)
     assert ((filtered.weight_N > 0) == right).all()
@@ -89,12 +117,24 @@ def test_a_perfect_filter_keeps_the_answers_that_are_right(tmp_path: Path) -> No
         ("choice", "naive", {"strong": {"layer": 1}}, "train.strong.layer is 1"),
         ("choice", "random_subspace", {}, "answered by the language model's own"),
         ("generation", "naive", {"strong": {"check": {"metric": "auroc"}}}, "accuracy alone"),
-        ("generation", {"type": "early_stop", "check": {"metric": "log_loss"}}, {}, "methods early_stop: check.metric is log_loss"),
-        ("generation", {"type": "bootstrap", "ladder": ["world/mini"]}, {"by_model": {"world/mini": {"adapt": "probe"}}}, "train.by_model world/mini.adapt"),
+        (
+            "generation",
+            {"type": "early_stop", "check": {"metric": "log_loss"}},
+            {},
+            "methods early_stop: check.metric is log_loss",
+        ),
+        (
+            "generation",
+            {"type": "bootstrap", "ladder": ["world/mini"]},
+            {"by_model": {"world/mini": {"adapt": "probe"}}},
+            "train.by_model world/mini.adapt",
+        ),
         ("preference", "early_stop", {"strong": {"adapt": "probe"}}, "nothing to stop early"),
     ],
 )
-def test_what_does_not_suit_a_kind_is_refused_before_anything_runs(kind: str, method: Any, train: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_what_does_not_suit_a_kind_is_refused_before_anything_runs(
+    kind: str, method: Any, train: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         check_names(expand(study(kind, method, train=train), tmp_path))
 
@@ -128,7 +168,9 @@ def test_a_trial_of_a_search_judges_every_kind(kind: str, tmp_path: Path) -> Non
     spec = SearchSpec.model_validate({"space": {"train.strong.lr": {"log": [1e-4, 1e-2]}}})
     told: list[Any] = []
     trials = Trials(study(kind, "naive"), str(tmp_path), spec, (0,), str(tmp_path / "store"))
-    run_trial(trials, {"train.strong.lr": 1e-3}, lambda step, values, facts: told.append((step, values)), InlineExecutor)
+    run_trial(
+        trials, {"train.strong.lr": 1e-3}, lambda step, values, facts: told.append((step, values)), InlineExecutor
+    )
     ((step, (accuracy,)),) = told
     assert step == 1
     assert 0 <= accuracy <= 1
@@ -154,7 +196,9 @@ def test_held_out_rows_that_a_method_looks_at_must_be_there(tmp_path: Path) -> N
 
 
 def test_a_convention_that_stops_early_lets_probes_be(tmp_path: Path) -> None:
-    raw = study("preference", "probe", convention="eleuther", metric="accuracy", task=TASKS["preference"] | {"balance": False})
+    raw = study(
+        "preference", "probe", convention="eleuther", metric="accuracy", task=TASKS["preference"] | {"balance": False}
+    )
     for role in ("weak", "strong"):
         raw["train"][role] = raw["train"][role] | {"check": {"every": 3, "share": 0.2}}
     raw["methods"] = ["probe", {"type": "probe_then_finetune", "hands_on": "head"}]

@@ -1,4 +1,5 @@
-"""Members of ensembles on the real Ray Tune: several in a process, each its own failure, and after each kind of loss no finished one is trained again."""
+"""Members of ensembles on the real Ray Tune: several in a process, each its own failure, and after each kind of loss no
+finished one is trained again."""
 
 from __future__ import annotations
 

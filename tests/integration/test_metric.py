@@ -22,7 +22,13 @@ FIT = {"epochs": 6, "lr": 0.02, "batch": 16, "pooling": "mean"}
 
 def test_roc_auc_is_another_table_of_the_same_models(tmp_path: Path, store_url: str) -> None:
     write_rows(tmp_path)
-    raw = config("naive", seeds=(0, 1), methods=METHODS, grid={"models.strong": ["world/micro", "world/mini"]}, train={"weak": FIT, "strong": FIT})
+    raw = config(
+        "naive",
+        seeds=(0, 1),
+        methods=METHODS,
+        grid={"models.strong": ["world/micro", "world/mini"]},
+        train={"weak": FIT, "strong": FIT},
+    )
     plain = run(raw, tmp_path, store_url)
     study = expand(raw | {"metric": "auroc"}, tmp_path)
     with Context(open_store(store_url), InlineExecutor) as context:
@@ -46,6 +52,12 @@ def test_roc_auc_is_another_table_of_the_same_models(tmp_path: Path, store_url: 
         assert row["difference"]["mean"] == pytest.approx(np.mean(differences))
     for entry in results["sweep"]:
         for pair in entry["pairs"]:
-            assert pair["student"] == pytest.approx(np.mean([values[entry["method"], pair["strong"], seed] for seed in (0, 1)]))
+            assert pair["student"] == pytest.approx(
+                np.mean([values[entry["method"], pair["strong"], seed] for seed in (0, 1)])
+            )
     page = report(results)
-    assert "(ceiling − floor) in ROC-AUC" in page and "| difference in ROC-AUC [95 %] |" in page and "accuracy" not in page.partition("## Artifacts")[0]
+    assert (
+        "(ceiling − floor) in ROC-AUC" in page
+        and "| difference in ROC-AUC [95 %] |" in page
+        and "accuracy" not in page.partition("## Artifacts")[0]
+    )

@@ -12,7 +12,9 @@ from w2s_ray.engine.store import open_store
 
 
 @pytest.mark.parametrize("scheme", ["memory", "s3"])
-def test_a_study_on_an_object_store_equals_one_on_a_disk(scheme: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_on_an_object_store_equals_one_on_a_disk(
+    scheme: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_rows(tmp_path)
     url = f"{request.getfixturevalue('s3_server')}/{uuid4().hex}" if scheme == "s3" else f"memory://{uuid4().hex}"
     disk, remote = run(config("naive"), tmp_path, str(tmp_path / "store")), run(config("naive"), tmp_path, url)

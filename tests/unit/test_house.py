@@ -12,8 +12,17 @@ PACKAGE = ROOT / "w2s_ray"
 
 
 def test_configs_and_methods_import_without_torch_or_ray_and_fast() -> None:
-    code = "import sys, time; t = time.perf_counter(); import w2s_ray.config.load, w2s_ray.methods.naive; s = time.perf_counter() - t; print(s, sorted({'torch', 'ray', 'transformers', 'datasets', 'pyarrow', 'scipy', 'sklearn'} & set(sys.modules)))"
-    found = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(maxsplit=1) for _ in range(3)]
+    code = (
+        "import sys, time; t = time.perf_counter(); import w2s_ray.config.load, w2s_ray.methods.naive; s ="
+        " time.perf_counter() - t; print(s, sorted({'torch', 'ray', 'transformers', 'datasets', 'pyarrow', 'scipy',"
+        " 'sklearn'} & set(sys.modules)))"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(
+            maxsplit=1
+        )
+        for _ in range(3)
+    ]
     assert {loaded.strip() for _, loaded in found} == {"[]"}
 
 
@@ -24,7 +33,9 @@ def test_no_room_for_odds_and_ends() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py") if not path.read_text().lstrip().startswith('"""')]
+    silent = [
+        str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py") if not path.read_text().lstrip().startswith('"""')
+    ]
     assert not silent
 
 
@@ -35,7 +46,14 @@ def test_nothing_unsafe_is_loaded() -> None:
         text = path.read_text()
         faults += [
             f"{path.name}: {bad}"
-            for bad in ("torch.load(", "pickle.load", "trust_remote_code=True", '"trust_remote_code": True', "allow_pickle=True", "yaml.load(stream)")
+            for bad in (
+                "torch.load(",
+                "pickle.load",
+                "trust_remote_code=True",
+                '"trust_remote_code": True',
+                "allow_pickle=True",
+                "yaml.load(stream)",
+            )
             if bad in text
         ]
     assert not faults

@@ -1,7 +1,8 @@
 """The arithmetic of boosting: what a member's vote counts, and what the next member must learn.
 
-AdaBoost for several classes is SAMME (Zhu et al. 2009, doi 10.4310/SII.2009.v2.n3.a8, algorithm 2); with two classes it is Freund & Schapire's.
-Gradient boosting fits the residual y - p (Friedman 2001, doi 10.1214/aos/1013203451, algorithms 5 and 6). Shapes: N rows, K classes.
+AdaBoost for several classes is SAMME (Zhu et al. 2009, doi 10.4310/SII.2009.v2.n3.a8, algorithm 2); with two classes it
+is Freund & Schapire's. Gradient boosting fits the residual y - p (Friedman 2001, doi 10.1214/aos/1013203451, algorithms
+5 and 6). Shapes: N rows, K classes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def next_weights(weight_N: Floats, wrong_N: npt.NDArray[np.bool_], vote: float) 
 
 
 def residual_labels(truth: LabelSet, now: LabelSet) -> LabelSet:
-    """The residual r = y - p as labels q = (1 + r) / K. The best prediction of q under cross-entropy is its mean, so a model that learns q tells K q - 1, the mean residual."""
+    """The residual r = y - p as labels q = (1 + r) / K. The best prediction of q under cross-entropy is its mean, so a
+    model that learns q tells K q - 1, the mean residual."""
     now = now.align(truth.ids)
-    return LabelSet.of(truth.ids, (1 + truth.probs_NK - now.probs_NK) / truth.num_classes, mask_N=truth.mask_N, weight_N=truth.weight_N)
+    return LabelSet.of(
+        truth.ids, (1 + truth.probs_NK - now.probs_NK) / truth.num_classes, mask_N=truth.mask_N, weight_N=truth.weight_N
+    )

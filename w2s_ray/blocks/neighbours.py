@@ -1,9 +1,11 @@
 """Exact nearest neighbours by Euclidean distance, for methods that let rows near each other speak for one another.
 
-A product of matrices bounds every distance from below and above: |q - x|^2 = |q|^2 + |x|^2 - 2 q.x, up to a rounding error that has a known bound (Higham 2002,
-"Accuracy and Stability of Numerical Algorithms", § 3.1), which matters where rows lie close together and far from zero. What the bounds cannot rule out
-is measured again as a difference. So who is near, and how near, follows from the two rows alone: not from blocks, threads or the order of the rows, which
-decides ties and nothing else. Memory is a few times `BLOCK_BYTES` beside the features; time is that of the product, 2 Q N D operations.
+A product of matrices bounds every distance from below and above: |q - x|^2 = |q|^2 + |x|^2 - 2 q.x, up to a rounding
+error that has a known bound (Higham 2002, "Accuracy and Stability of Numerical Algorithms", § 3.1), which matters where
+rows lie close together and far from zero. What the bounds cannot rule out is measured again as a difference. So who is
+near, and how near, follows from the two rows alone: not from blocks, threads or the order of the rows, which decides
+ties and nothing else. Memory is a few times `BLOCK_BYTES` beside the features; time is that of the product, 2 Q N D
+operations.
 
 Shapes: N reference rows, Q rows that ask, D features, k neighbours, P pairs of rows, K values a row (classes).
 """
@@ -26,19 +28,28 @@ LARGEST = 1e150  # squares of larger numbers overflow
 
 
 def nearest(reference_ND: Rows, query_QD: Rows | None, k: int, *, itself: bool = True) -> tuple[Indices, Floats]:
-    """(indices_Qk, distances_Qk): each asking row's k nearest reference rows, nearest first; of equally near ones, the lower index.
+    """(indices_Qk, distances_Qk): each asking row's k nearest reference rows, nearest first; of equally near ones, the
+    lower index.
 
-    Without a query the reference rows ask; a row then counts among its own neighbours unless `itself` is false (it has no precedence over a row that is equal to it).
-    To have ties go by id, give rows in the order of their ids.
+    Without a query the reference rows ask; a row then counts among its own neighbours unless `itself` is false (it has
+    no precedence over a row that is equal to it). To have ties go by id, give rows in the order of their ids.
     """
     asked_QD = reference_ND if query_QD is None else query_QD
     alone = query_QD is None and not itself
     if asked_QD.ndim != 2 or reference_ND.ndim != 2 or asked_QD.shape[1] != reference_ND.shape[1]:
-        raise DataError(f"rows and those that ask must be [rows, features] with the same features; got shapes {reference_ND.shape} and {asked_QD.shape}")
+        raise DataError(
+            f"rows and those that ask must be [rows, features] with the same features; got shapes {reference_ND.shape}"
+            f" and {asked_QD.shape}"
+        )
     available = len(reference_ND) - alone
     if not 1 <= k <= available:
-        raise DataError(f"asked for the {k} nearest of {max(available, 0)} rows; k must be from 1 to the number of rows{' besides the one that asks' * alone}")
-    centre_D = np.sum([_finite(block).sum(axis=0) for block in _blocks(reference_ND)], axis=0) / len(reference_ND)  # nearer to zero, the bounds are tighter
+        raise DataError(
+            f"asked for the {k} nearest of {max(available, 0)} rows; k must be from 1 to the number of"
+            f" rows{' besides the one that asks' * alone}"
+        )
+    centre_D = np.sum([_finite(block).sum(axis=0) for block in _blocks(reference_ND)], axis=0) / len(
+        reference_ND
+    )  # nearer to zero, the bounds are tighter
     norm_N = np.concatenate([_squares(block - centre_D) for block in _blocks(reference_ND)])
     indices_Qk, squared_Qk = np.empty((len(asked_QD), k), dtype=np.intp), np.empty((len(asked_QD), k))
     step = max(1, BLOCK_BYTES // (8 * max(reference_ND.shape)))
@@ -62,11 +73,15 @@ def neighbour_mean(indices_Qk: Indices, values_NK: Floats, weight_N: Floats) -> 
     return sum_QK / weight_Q1
 
 
-def _near(centred_QD: Floats, reference_ND: Rows, centre_D: Floats, norm_N: Floats, k: int, first: int | None) -> npt.NDArray[np.bool_]:
-    """Pairs that may be among the k nearest: the lower bound of their distance is not above the k-th smallest upper bound.
+def _near(
+    centred_QD: Floats, reference_ND: Rows, centre_D: Floats, norm_N: Floats, k: int, first: int | None
+) -> npt.NDArray[np.bool_]:
+    """Pairs that may be among the k nearest: the lower bound of their distance is not above the k-th smallest upper
+    bound.
 
-    With u the unit roundoff, products and norms err by at most about D u (|q| + |x|)^2 <= 2 D u (|q|^2 + |x|^2) (Higham 2002, § 3.1), centring and the
-    measured differences by a few tens of u. `slack` is twice that. Row `first` + n of the reference is the n-th that asks, and no neighbour of itself.
+    With u the unit roundoff, products and norms err by at most about D u (|q| + |x|)^2 <= 2 D u (|q|^2 + |x|^2) (Higham
+    2002, § 3.1), centring and the measured differences by a few tens of u. `slack` is twice that. Row `first` + n of
+    the reference is the n-th that asks, and no neighbour of itself.
     """
     slack = 2 * (centred_QD.shape[1] + 64) * np.finfo(np.float64).eps
     doubled_QD, norm_Q1 = -2 * centred_QD, _squares(centred_QD)[:, None]
@@ -84,7 +99,9 @@ def _measured(query_QD: Floats, asking_P: Indices, reference_ND: Rows, index_P: 
     """Squared distances of pairs, by differences."""
     step = max(1, BLOCK_BYTES // (16 * max(1, query_QD.shape[1])))
     parts = [slice(start, start + step) for start in range(0, len(index_P), step)]
-    return np.concatenate([np.zeros(0), *(_squares(query_QD[asking_P[part]] - reference_ND[index_P[part]]) for part in parts)])
+    return np.concatenate(
+        [np.zeros(0), *(_squares(query_QD[asking_P[part]] - reference_ND[index_P[part]]) for part in parts)]
+    )
 
 
 def _squares(rows_ND: Floats) -> Floats:
@@ -101,5 +118,8 @@ def _blocks(rows_ND: Rows) -> Iterator[Floats]:
 
 def _finite(rows_ND: Floats) -> Floats:
     if not (np.abs(rows_ND) < LARGEST).all():
-        raise DataError(f"features must be finite and below {LARGEST:g}; some are NaN, infinite or larger; look at the model and layer that they come from")
+        raise DataError(
+            f"features must be finite and below {LARGEST:g}; some are NaN, infinite or larger; look at the model and"
+            " layer that they come from"
+        )
     return rows_ND

@@ -1,4 +1,5 @@
-"""Rows drawn anew for each member of an ensemble, as weights: a row drawn twice counts twice, one that was not drawn has no weight and is left out.
+"""Rows drawn anew for each member of an ensemble, as weights: a row drawn twice counts twice, one that was not drawn
+has no weight and is left out.
 
 Shapes: N rows.
 """
@@ -15,7 +16,8 @@ from w2s_ray.core.seeds import stream
 
 
 def resample(labels: LabelSet, sample: Literal["bootstrap"] | float, seed: int, member: int) -> LabelSet:
-    """With replacement as many as there are (Breiman 1996, doi 10.1007/BF00058655), or a share without (Sang et al. 2024, arXiv 2402.00667).
+    """With replacement as many as there are (Breiman 1996, doi 10.1007/BF00058655), or a share without (Sang et al.
+    2024, arXiv 2402.00667).
 
     What is drawn depends on ids, seed and member, not on the order of the rows.
     """

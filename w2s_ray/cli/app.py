@@ -1,4 +1,5 @@
-"""`w2s`: the commands. Mistakes in the input end with one line and exit code 2, failed steps with a digest and 1, Ctrl-C with 130."""
+"""`w2s`: the commands. Mistakes in the input end with one line and exit code 2, failed steps with a digest and 1,
+Ctrl-C with 130."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from w2s_ray.core.errors import InputError, Interrupted, ResourceError, W2SError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
-    help="Weak-to-strong generalization experiments: shared, resumable, with error bars.\n\nStart with `w2s run experiments/quickstart.yaml`; run it again to see that nothing is computed twice.",
+    help="Weak-to-strong generalization experiments: shared, resumable, with error bars.\n\n"
+    "Start with `w2s run experiments/quickstart.yaml`; run it again to see that nothing is computed twice.",
 )  # fmt: skip
 data_app = typer.Typer(no_args_is_help=False, help="List the data sources and formats, or show rows.")
 app.add_typer(data_app, name="data")
@@ -48,7 +50,9 @@ class _Terminal(Console):
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         """Texts of rows, names and messages are anybody's: their escape codes are shown, not obeyed."""
-        return super()._render_buffer(Segment(harmless(s.text), s.style, s.control) if not s.control else s for s in buffer)
+        return super()._render_buffer(
+            Segment(harmless(s.text), s.style, s.control) if not s.control else s for s in buffer
+        )
 
 
 _CODES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -63,14 +67,30 @@ out, err = _Terminal(markup=False, highlight=False), _Terminal(stderr=True, mark
 
 File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.",
+    ),
 ]
 StoreUrl = Annotated[
-    str | None, typer.Option("--store", metavar="URL", envvar="W2S_STORE", help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]")
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="W2S_STORE",
+        help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]",
+    ),
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs/NAME/ is written.")]
 Address = Annotated[
-    str | None, typer.Option("--address", metavar="A", help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.")
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="A",
+        help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.",
+    ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
@@ -78,9 +98,16 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers
 
 @app.command()
 def run(
-    file: File, sets: Sets = None, store: StoreUrl = None, runs: Runs = Path("runs"), address: Address = None, local: Local = False, verbose: Verbose = False
+    file: File,
+    sets: Sets = None,
+    store: StoreUrl = None,
+    runs: Runs = Path("runs"),
+    address: Address = None,
+    local: Local = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes nothing."""
+    """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
+    nothing."""
     from w2s_ray.cli.live import View
     from w2s_ray.config.load import load_study
     from w2s_ray.engine.context import Context
@@ -103,13 +130,18 @@ def run(
     with (
         View(err, len(study.cells)) as view,
         Context(
-            opened, _executor(opened.url, address, local, verbose, lambda: check_machine(study)), listen=view.step, read_only=opened.read_only()
+            opened,
+            _executor(opened.url, address, local, verbose, lambda: check_machine(study)),
+            listen=view.step,
+            read_only=opened.read_only(),
         ) as context,
         _stopping(context.interrupt),
     ):
         cell_runs = run_cells(study, context, view.cell)
         collected = collect(study, context, cell_runs)
-        results = build_results(study, context, cell_runs, collected.value if collected is not None else {}, time.perf_counter() - started)
+        results = build_results(
+            study, context, cell_runs, collected.value if collected is not None else {}, time.perf_counter() - started
+        )
         write_results(folder, study, results, collected)
     out.print(summary_table(results))
     out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True)
@@ -123,25 +155,39 @@ def tune(
     file: File,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", "-n", min=1, help="How many points are tried, with those of earlier calls  [default: tune.trials]", show_default=False),
+        typer.Option(
+            "--trials",
+            "-n",
+            min=1,
+            help="How many points are tried, with those of earlier calls  [default: tune.trials]",
+            show_default=False,
+        ),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="S", min=0, help="Begin no trial after so many seconds; the same command goes on.")
+        float | None,
+        typer.Option(
+            "--timeout", metavar="S", min=0, help="Begin no trial after so many seconds; the same command goes on."
+        ),
     ] = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=0, help="Trials at once; 0: as many as the devices hold.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=0, help="Trials at once; 0: as many as the devices hold.")
+    ] = 0,
     sets: Sets = None,
     store: StoreUrl = None,
     runs: Runs = Path("runs"),
     address: Address = None,
     verbose: Verbose = False,
 ) -> None:
-    """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/: best.yaml, all trials, pictures.
+    """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/:
+    best.yaml, all trials, pictures.
 
     Killed or stopped, the same command continues it; with more --trials it goes on from there.
     """
     from w2s_ray.cli.tune import tune_study
 
-    tune_study(file, sets or (), _store_url(store), runs, trials, timeout, concurrency, address, verbose, out, err, _stopping)
+    tune_study(
+        file, sets or (), _store_url(store), runs, trials, timeout, concurrency, address, verbose, out, err, _stopping
+    )
 
 
 @app.command()
@@ -172,8 +218,12 @@ def status(store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
 
 
 @app.command()
-def clean(store: StoreUrl = None, yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, it is only listed.")] = False) -> None:
-    """List, and with --yes remove, what dead drivers and killed attempts left in the store. Results, and checkpoints that a run goes on from, stay."""
+def clean(
+    store: StoreUrl = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, it is only listed.")] = False,
+) -> None:
+    """List, and with --yes remove, what dead drivers and killed attempts left in the store. Results, and checkpoints
+    that a run goes on from, stay."""
     from w2s_ray.cli.clean import clean_store
 
     clean_store(out, _store_url(store), yes=yes)
@@ -181,7 +231,15 @@ def clean(store: StoreUrl = None, yes: Annotated[bool, typer.Option("--yes", hel
 
 @app.command()
 def why(
-    key: Annotated[str, typer.Argument(help="A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is enough.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            help=(
+                "A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is"
+                " enough."
+            )
+        ),
+    ],
     store: StoreUrl = None,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -192,7 +250,10 @@ def why(
 
 
 @app.command()
-def report(name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")], runs: Runs = Path("runs")) -> None:
+def report(
+    name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    runs: Runs = Path("runs"),
+) -> None:
     """Print the report of a finished run, from its results.json alone."""
     from w2s_ray.reports.markdown import report as render
 
@@ -203,7 +264,10 @@ def report(name: Annotated[str, typer.Argument(help="A study's name, or the fold
     try:
         text = render(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is not what `w2s run` wrote ({type(error).__name__}); run the study again, which computes nothing twice") from None
+        raise InputError(
+            f"{path} is not what `w2s run` wrote ({type(error).__name__}); run the study again, which computes nothing"
+            " twice"
+        ) from None
     sys.stdout.write(harmless(text))
 
 
@@ -220,7 +284,11 @@ def methods() -> None:
     ):
         table = Table("name", "what", "parameters", title=title, title_justify="left", box=None, pad_edge=False)
         for name, plugin in available(group).items():
-            fields = [_parameter(field, info) for field, info in plugin.model_fields.items() if field not in ("type", "name", "loss")]
+            fields = [
+                _parameter(field, info)
+                for field, info in plugin.model_fields.items()
+                if field not in ("type", "name", "loss")
+            ]
             table.add_row(name, (plugin.__doc__ or "").strip().splitlines()[0], Text(" ".join(fields)))
         out.print(table, "")
 
@@ -280,14 +348,19 @@ def world(ctx: typer.Context) -> None:
 
 @world_app.command("build")
 def build(
-    names: Annotated[list[str] | None, typer.Argument(help="nano, micro, mini, small; all of them by default.", show_default=False)] = None,
-    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the model folders are written.")] = Path("world"),
+    names: Annotated[
+        list[str] | None, typer.Argument(help="nano, micro, mini, small; all of them by default.", show_default=False)
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the model folders are written.")] = Path(
+        "world"
+    ),
     store: StoreUrl = None,
     address: Address = None,
     local: Local = False,
     verbose: Verbose = False,
 ) -> None:
-    """Pretrain the built-in models again from their seeds, examine them, and compare with what is shipped. All take about a quarter of an hour on two cores."""
+    """Pretrain the built-in models again from their seeds, examine them, and compare with what is shipped. All take
+    about a quarter of an hour on two cores."""
     from w2s_ray.cli.live import View
     from w2s_ray.cli.world import build as build_ladder
 
@@ -298,7 +371,10 @@ def build(
 
 
 @app.command()
-def doctor(store: StoreUrl = None, ray: Annotated[bool, typer.Option("--ray", help="Also start a local Ray and run a task in it.")] = False) -> None:
+def doctor(
+    store: StoreUrl = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Also start a local Ray and run a task in it.")] = False,
+) -> None:
     """Check versions, devices, the store, disk and memory, and name each problem's remedy."""
     from w2s_ray.cli.doctor import checks
 
@@ -315,8 +391,11 @@ def _store_url(store: str | None) -> str:
     return store or str(Path.cwd() / "store")
 
 
-def _executor(url: str, address: str | None, local: bool, verbose: bool, check: Callable[[], None] = lambda: None) -> Callable[[], Any]:
-    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this machine alone cannot hold."""
+def _executor(
+    url: str, address: str | None, local: bool, verbose: bool, check: Callable[[], None] = lambda: None
+) -> Callable[[], Any]:
+    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this
+    machine alone cannot hold."""
     if local:
         from w2s_ray.engine.executor import InlineExecutor
 
@@ -345,7 +424,11 @@ def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
         err.print("\nstopping: what runs is ended, what is finished is kept (again to end at once)")
         interrupt()
 
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]  # nohup ignores
     old = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
@@ -360,8 +443,15 @@ def _digest(failures: list[dict[str, Any]]) -> None:
         if failure["users"]:
             err.print(f"w2s: {failure['error']} [{len(failure['cells'])} cells]", soft_wrap=True)
             continue
-        names = [f"{c['method']}, {c['task']}, {c['weak']} -> {c['strong']}, seed {c['seed']}" for c in failure["cells"]]
-        err.print(Text.assemble((f"\n{len(names)} failed", "red"), f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}"), soft_wrap=True)
+        names = [
+            f"{c['method']}, {c['task']}, {c['weak']} -> {c['strong']}, seed {c['seed']}" for c in failure["cells"]
+        ]
+        err.print(
+            Text.assemble(
+                (f"\n{len(names)} failed", "red"), f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+            ),
+            soft_wrap=True,
+        )
         err.print(failure["traceback"].rstrip(), soft_wrap=True)
         if failure["log"].strip():
             err.print(f"its last lines:\n{failure['log'].rstrip()}", soft_wrap=True)
@@ -375,7 +465,9 @@ def main() -> None:
         _refuse(error)
         raise SystemExit(2) from None
     except Interrupted:
-        err.print(f"stopped; to continue, run the same command again:\n  {' '.join(['w2s', *sys.argv[1:]])}", soft_wrap=True)
+        err.print(
+            f"stopped; to continue, run the same command again:\n  {' '.join(['w2s', *sys.argv[1:]])}", soft_wrap=True
+        )
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)  # an inline step may still be in its thread; what it has not committed does not count

@@ -28,7 +28,10 @@ def clean_store(console: Console, store_url: str, *, yes: bool) -> None:
             console.print(f"  … and {len(leftovers) - SHOWN} more")
     if found.living:
         who = ", ".join(f"process {holder.pid}" for holder in found.living)
-        console.print(f"{len(found.living)} drivers work on the store ({who}); what attempts left is looked for when none does", soft_wrap=True)
+        console.print(
+            f"{len(found.living)} drivers work on the store ({who}); what attempts left is looked for when none does",
+            soft_wrap=True,
+        )
     if not found.leftovers:
         console.print(f"nothing to remove in {store.url}", soft_wrap=True)
     elif yes:

@@ -42,7 +42,11 @@ def checks(store_url: str, *, with_ray: bool) -> Iterator[Check]:
 
 def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", "ok", found) if sys.version_info >= (3, 11) else Check("python", "fail", found, "install Python 3.11 or newer")
+    return (
+        Check("python", "ok", found)
+        if sys.version_info >= (3, 11)
+        else Check("python", "fail", found, "install Python 3.11 or newer")
+    )
 
 
 def _packages() -> Iterator[Check]:
@@ -64,18 +68,29 @@ def _packages() -> Iterator[Check]:
 def _devices() -> Iterator[Check]:
     import torch
 
-    yield Check("cpu", "ok", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores")
+    yield Check(
+        "cpu", "ok", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+    )
     if not torch.cuda.is_available():
         built = torch.version.cuda
         yield Check(
             "gpu",
             "ok" if built is None else "warn",
             "none",
-            "" if built is None else f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi",
+            (
+                ""
+                if built is None
+                else f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi"
+            ),
         )
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        yield Check(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / GB:.0f} GB, bf16 {'yes' if torch.cuda.is_bf16_supported() else 'no'}")
+        yield Check(
+            f"gpu {index}",
+            "ok",
+            f"{properties.name}, {properties.total_memory / GB:.0f} GB, bf16"
+            f" {'yes' if torch.cuda.is_bf16_supported() else 'no'}",
+        )
 
 
 def _memory() -> Check:
@@ -113,7 +128,11 @@ def _hub() -> Check:
     return Check(
         "hub",
         "ok",
-        "offline (HF_HUB_OFFLINE is set): only what is in the cache can be loaded" if offline else "online: hub: names are downloaded when they are first used",
+        (
+            "offline (HF_HUB_OFFLINE is set): only what is in the cache can be loaded"
+            if offline
+            else "online: hub: names are downloaded when they are first used"
+        ),
     )
 
 

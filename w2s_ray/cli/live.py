@@ -33,16 +33,24 @@ class View:
         self._ended = 0
         self._num_cells = num_cells
         self._started = time.monotonic()
-        self._bar = Progress(TextColumn("cells"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), console=console)
+        self._bar = Progress(
+            TextColumn("cells"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        )
         self._task = self._bar.add_task("cells", total=num_cells)
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=REFRESH_PER_S, transient=True) if console.is_terminal else None
+        self._live = (
+            Live(get_renderable=self._render, console=console, refresh_per_second=REFRESH_PER_S, transient=True)
+            if console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> View:
         if self._live:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 
@@ -58,7 +66,9 @@ class View:
             self._counts[what] += 1
         if what in ("failed", "damaged", "leased"):
             self._say((what, "red" if what == "failed" else "yellow"), f" {key}: {detail}")
-        elif not self._live and ((what == "running" and key.step not in SMALL) or (what == "done" and took > 0)):  # riders end with their step
+        elif not self._live and (
+            (what == "running" and key.step not in SMALL) or (what == "done" and took > 0)
+        ):  # riders end with their step
             self._say(f"{what} {key}" + (f" ({took:.1f} s)" if what == "done" else ""))
 
     def cell(self, cell: Cell, status: str) -> None:
@@ -70,12 +80,15 @@ class View:
         self._bar.advance(self._task)
         if not self._live and self._counts["done"]:
             self._say(
-                f"cell {status}: {cell.method_label}, {cell.task_label}, {cell.config.models.weak} -> {cell.config.models.strong}, seed {cell.seed} ({self._ended}/{self._num_cells})"
+                f"cell {status}: {cell.method_label}, {cell.task_label}, {cell.config.models.weak} ->"
+                f" {cell.config.models.strong}, seed {cell.seed} ({self._ended}/{self._num_cells})"
             )
 
     def _say(self, *parts: str | tuple[str, str]) -> None:
         """A line with the time before it; a part may bring its style."""
-        self.console.print(Text.assemble((f"{time.monotonic() - self._started:7.1f} s  ", "dim"), *parts), soft_wrap=True)
+        self.console.print(
+            Text.assemble((f"{time.monotonic() - self._started:7.1f} s  ", "dim"), *parts), soft_wrap=True
+        )
 
     def _render(self) -> Group:
         now = time.monotonic()
@@ -89,7 +102,11 @@ class View:
         if num_waiting:
             lines.append(Text(f"  waiting {num_waiting}: {waiting[0][0]}", style="dim"))
         lines.append(
-            Text(f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed {counts.get('failed', 0)}{self._eta(now, ended)}", style="dim")
+            Text(
+                f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed"
+                f" {counts.get('failed', 0)}{self._eta(now, ended)}",
+                style="dim",
+            )
         )
         return Group(self._bar, *lines)
 

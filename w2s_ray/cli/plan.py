@@ -1,4 +1,5 @@
-"""`w2s plan`: the run with a context that launches nothing. Known as far as the first look into a result that is not there."""
+"""`w2s plan`: the run with a context that launches nothing. Known as far as the first look into a result that is not
+there."""
 
 from __future__ import annotations
 
@@ -72,7 +73,10 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
 def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
     """The cells, the steps by kind, the placements."""
     config = plan.study.config
-    console.print(Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {_product(plan.study)}"), soft_wrap=True)
+    console.print(
+        Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {_product(plan.study)}"),
+        soft_wrap=True,
+    )
     if plan.no_rows:
         console.print(f"the rows are not at hand, so the steps cannot be counted: {plan.no_rows}", soft_wrap=True)
     else:
@@ -81,7 +85,10 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
             table.add_row(step, str(plan.to_run[step]), str(plan.reused[step]))
         console.print(table)
         if plan.cut_short:
-            console.print(f"at least: {plan.cut_short} cells decide what comes next by results that are not there yet", soft_wrap=True)
+            console.print(
+                f"at least: {plan.cut_short} cells decide what comes next by results that are not there yet",
+                soft_wrap=True,
+            )
     roles: dict[tuple[str, Recipe, Resources], list[Role]] = {}
     for role, model, recipe, resources in placements(plan.study):
         roles.setdefault((model, recipe, resources), []).append(role)
@@ -98,9 +105,15 @@ def _product(study: Study) -> str:
     return f"{len(points)} grid points x {len(config.methods)} methods x {len(config.seeds)} seeds"
 
 
-def _print_placement(console: Console, roles: str, model: str, recipe: Recipe, resources: Resources, base: Path) -> None:
-    """Where a model's fits run; of those that are spread or on GPUs, what each way of running them needs on a device, and which one `auto` takes."""
-    console.print(Text.assemble((f"{roles}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"), soft_wrap=True)
+def _print_placement(
+    console: Console, roles: str, model: str, recipe: Recipe, resources: Resources, base: Path
+) -> None:
+    """Where a model's fits run; of those that are spread or on GPUs, what each way of running them needs on a device,
+    and which one `auto` takes."""
+    console.print(
+        Text.assemble((f"{roles}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"),
+        soft_wrap=True,
+    )
     if not (resources.sharded or resources.gpus) or recipe.adapt == "probe":
         return
     shape = shape_of_name(model, base)
@@ -125,17 +138,35 @@ def _print_placement(console: Console, roles: str, model: str, recipe: Recipe, r
         mark = "->" if way == chosen else "" if way.fits else "no"
         sizes = [*(way.parts[part] for part in parts), way.total, *([way.host] if way.host else [])]
         stage = "none" if way.stage is None else str(way.stage)
-        table.add_row(mark, f"{stage} recomputed" if way.recomputed else stage, f"{way.micro_tokens:,}", *(f"{size / GB:.1f}" for size in sizes))
+        table.add_row(
+            mark,
+            f"{stage} recomputed" if way.recomputed else stage,
+            f"{way.micro_tokens:,}",
+            *(f"{size / GB:.1f}" for size in sizes),
+        )
     count = f"{in_words(shape.parameters)} parameters, {in_words(shape.trained(recipe))} of them trained"
-    free = f"{options[0].room / GB:.1f} of {room:.1f} GB can be filled, as {'gpu_gb says' if resources.gpu_gb else 'memory_gb says' if resources.memory_gb else 'is assumed' if gpu else 'this machine has'}"
-    console.print(f"  {count}; on each of {resources.fewest} processes {free}; rows of up to {LONGEST} tokens; GB a device by what lies there:", soft_wrap=True)
+    given = "gpu_gb says" if resources.gpu_gb else "memory_gb says" if resources.memory_gb else ""
+    free = (
+        f"{options[0].room / GB:.1f} of {room:.1f} GB can be filled, as"
+        f" {given or ('is assumed' if gpu else 'this machine has')}"
+    )
+    console.print(
+        f"  {count}; on each of {resources.fewest} processes {free}; rows of up to {LONGEST} tokens; GB a device by"
+        " what lies there:",
+        soft_wrap=True,
+    )
     console.print(table)
     if chosen is None:
         console.print(f"  refused: {refusal}", soft_wrap=True)
 
 
 def _devices(resources: Resources) -> str:
-    each = " and ".join(part for part in (f"{resources.cpus:g} CPU", f"{resources.gpus:g} GPU" if resources.gpus else "") if part)
+    each = " and ".join(
+        part for part in (f"{resources.cpus:g} CPU", f"{resources.gpus:g} GPU" if resources.gpus else "") if part
+    )
     if resources.most == 1:
         return each
-    return f"{resources.fewest if resources.fewest == resources.most else f'{resources.fewest} to {resources.most}'} processes with {each} each"
+    return (
+        f"{resources.fewest if resources.fewest == resources.most else f'{resources.fewest} to {resources.most}'}"
+        f" processes with {each} each"
+    )

@@ -1,4 +1,5 @@
-"""`w2s status`: studies that have run, drivers that work on the store, steps that they have leased, and the latest failures."""
+"""`w2s status`: studies that have run, drivers that work on the store, steps that they have leased, and the latest
+failures."""
 
 from __future__ import annotations
 
@@ -28,7 +29,19 @@ def print_status(console: Console, store_url: str, runs: Path) -> None:
 
 
 def _print_runs(console: Console, runs: Path) -> None:
-    table = Table("study", "cells", "ok", "no gap", "no floor", "failed", "steps made", "reused", "seconds", box=None, pad_edge=False)
+    table = Table(
+        "study",
+        "cells",
+        "ok",
+        "no gap",
+        "no floor",
+        "failed",
+        "steps made",
+        "reused",
+        "seconds",
+        box=None,
+        pad_edge=False,
+    )
     for path in sorted(runs.glob("*/results.json")):
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
@@ -38,7 +51,12 @@ def _print_runs(console: Console, runs: Path) -> None:
             continue
         counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "failed")]
         table.add_row(
-            results["name"], str(len(states)), *counts, str(results["steps"]["executed"]), str(results["steps"]["reused"]), f"{results['seconds']:.1f}"
+            results["name"],
+            str(len(states)),
+            *counts,
+            str(results["steps"]["executed"]),
+            str(results["steps"]["reused"]),
+            f"{results['seconds']:.1f}",
         )
     console.print(table if table.row_count else f"no finished study in {runs}/")
 
@@ -51,7 +69,11 @@ def _print_leases(console: Console, store: Store) -> None:
         holder, key = Holder.loads(data), key_of(data) or Path(path).name
         beat = store.read(f"drivers/{holder.driver}")
         state = "dead: the next run takes over" if holder.gone() or beat is None else "working"
-        console.print(f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)", highlight=False, soft_wrap=True)
+        console.print(
+            f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _print_failures(console: Console, store: Store) -> None:
@@ -66,4 +88,6 @@ def _print_failures(console: Console, store: Store) -> None:
             found.append(failure)
     for failure in sorted(found, key=lambda f: f.made_at, reverse=True)[:FAILURES]:
         ago = time.time() - calendar.timegm(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ"))
-        console.print(f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", soft_wrap=True)
+        console.print(
+            f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", soft_wrap=True
+        )

@@ -34,7 +34,8 @@ Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 def tune_study(
-    file: Path, sets: Sequence[str], url: str, runs: Path, trials: int | None, timeout: float | None, concurrency: int, address: str | None, verbose: bool,
+    file: Path, sets: Sequence[str], url: str, runs: Path, trials: int | None, timeout: float | None, concurrency: int,
+    address: str | None, verbose: bool,
     out: Console, err: Console, stopping: Stopping,
 ) -> None:  # fmt: skip
     """Search, and print what was found."""
@@ -82,8 +83,14 @@ class _Lines:
     def told(self, trial: Any) -> None:
         """From the experiment's thread."""
         state = trial.state.name.lower()
-        said = ", ".join(f"{objective.label} {value:.4g}" for objective, value in zip(self.spec.objective, trial.values or (), strict=False))
-        point = "  ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in trial.params.items())
+        said = ", ".join(
+            f"{objective.label} {value:.4g}"
+            for objective, value in zip(self.spec.objective, trial.values or (), strict=False)
+        )
+        point = "  ".join(
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in trial.params.items()
+        )
         detail = said or str(trial.user_attrs.get("error", "behind the others"))
         colour = {"complete": "green", "pruned": "yellow", "fail": "red"}[state]
         text = Text.assemble(
@@ -115,14 +122,19 @@ def _print(out: Console, found: Searched, folder: Path) -> None:
         pad_edge=False,
         title_justify="left",
         title=Text(
-            f"{'best' if len(found.spec.objective) == 1 else 'Pareto front'} of {len(found.trials)} trials ({', '.join(f'{n} {state}' for state, n in found.states.items())})"
+            f"{'best' if len(found.spec.objective) == 1 else 'Pareto front'} of {len(found.trials)} trials"
+            f" ({', '.join(f'{n} {state}' for state, n in found.states.items())})"
         ),
     )
     for name in ("trial", *(objective.label for objective in found.spec.objective), *found.spec.space):
         table.add_column(name)
     for trial in found.front:
         point = found.point(trial)
-        table.add_row(str(trial.number), *(f"{value:.4g}" for value in trial.values), *(_shown(point.get(key)) for key in found.spec.space))
+        table.add_row(
+            str(trial.number),
+            *(f"{value:.4g}" for value in trial.values),
+            *(_shown(point.get(key)) for key in found.spec.space),
+        )
     out.print(table)
     out.print(f"Points were {SELECTED[found.select_on]}.", soft_wrap=True)
     if len(found.trials) < found.wanted:

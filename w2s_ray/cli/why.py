@@ -19,12 +19,24 @@ def explain(key: str, store_url: str, runs: Path) -> str:
     """A few lines for people."""
     store = open_store(store_url)
     target, identity, there = _find(key, store, runs)
-    siblings = [record for other in store.finished(target.step) if other != target and (record := store.record(other)) is not None]
+    siblings = [
+        record
+        for other in store.finished(target.step)
+        if other != target and (record := store.record(other)) is not None
+    ]
     head = f"{target} is {'recorded' if there else 'not recorded'} in {store.url}."
     if not siblings:
         return f"{head}\nNo other {target.step} is recorded there: there was nothing to reuse."
-    nearest, fields = min(((record, _difference(_identity(record), identity)) for record in siblings), key=lambda pair: len(pair[1]))
-    lines = [head, f"The nearest of {len(siblings)} other {target.step} steps is {Key.parse(nearest.key)}, made {nearest.made_at}; it differs in:"]
+    nearest, fields = min(
+        ((record, _difference(_identity(record), identity)) for record in siblings), key=lambda pair: len(pair[1])
+    )
+    lines = [
+        head,
+        (
+            f"The nearest of {len(siblings)} other {target.step} steps is {Key.parse(nearest.key)}, made"
+            f" {nearest.made_at}; it differs in:"
+        ),
+    ]
     lines += [f"  {name}: {_shown(a)} there, {_shown(b)} here" for name, (a, b) in list(fields.items())[:SHOWN]]
     lines += [f"  … and {len(fields) - SHOWN} more fields"] if len(fields) > SHOWN else []
     lines += [line for name in fields if name.startswith("inputs.") for line in _why_input(store, name, *fields[name])]
@@ -46,17 +58,26 @@ def _find(text: str, store: Store, runs: Path) -> tuple[Key, dict[str, Any], boo
     matches = [entry for full, entry in known.items() if text in full or text in str(entry[0])]
     if len(matches) != 1:
         what = "no step" if not matches else f"{len(matches)} steps, such as {matches[0][0]} and {matches[1][0]},"
-        raise InputError(f"{what} match {text!r} in the store and in runs/*/plan.json; `w2s plan FILE --keys` prints the keys of a study")
+        raise InputError(
+            f"{what} match {text!r} in the store and in runs/*/plan.json; `w2s plan FILE --keys` prints the keys of a"
+            " study"
+        )
     return matches[0]
 
 
 def _identity(record: Record) -> dict[str, Any]:
-    return _flat({"params": record.params, "inputs": record.inputs, "version": record.version}) | {"version": record.version}
+    return _flat({"params": record.params, "inputs": record.inputs, "version": record.version}) | {
+        "version": record.version
+    }
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     names = dict.fromkeys([*there, *here])
-    return {n: (there.get(n), here.get(n)) for n in names if there.get(n) != here.get(n) and not (n == "version" and n not in here)}
+    return {
+        n: (there.get(n), here.get(n))
+        for n in names
+        if there.get(n) != here.get(n) and not (n == "version" and n not in here)
+    }
 
 
 def _why_input(store: Store, name: str, there: Any, here: Any) -> Iterator[str]:
@@ -73,7 +94,11 @@ def _why_input(store: Store, name: str, there: Any, here: Any) -> Iterator[str]:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Leaves by dotted name."""
     if isinstance(value, dict):
-        return {k: v for name, inner in value.items() for k, v in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()}
+        return {
+            k: v
+            for name, inner in value.items()
+            for k, v in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+        }
     if isinstance(value, list):
         return {k: v for i, inner in enumerate(value) for k, v in _flat(inner, f"{prefix}.{i}").items()}
     return {prefix: value}

@@ -17,7 +17,8 @@ from w2s_ray.engine.store import open_store
 from w2s_ray.world.examine import PROBED
 from w2s_ray.world.ladder import LADDER, RECORD, as_record, copy_rung, read_record, submit_pretrain
 
-# How far an examination may move between machines, whose last digits differ, before it is another model. Measured: see docs/world.md.
+# How far an examination may move between machines, whose last digits differ, before it is another model. Measured: see
+# docs/world.md.
 TOLERANCE = 0.05
 
 
@@ -26,11 +27,15 @@ def print_ladder(out: Console) -> None:
     out.print(_table(read_record()))
 
 
-def build(out: Console, url: str, names: list[str], folder: Path, executor: Callable[[], Any], listen: Listener) -> bool:
+def build(
+    out: Console, url: str, names: list[str], folder: Path, executor: Callable[[], Any], listen: Listener
+) -> bool:
     """Make rungs again into `folder`, show them, and say whether they are what is shipped."""
     for name in names:
         if name not in LADDER:
-            raise ConfigError(f"{name!r} is not a rung of the ladder{closest(name, LADDER)}; there are: {', '.join(LADDER)}")
+            raise ConfigError(
+                f"{name!r} is not a rung of the ladder{closest(name, LADDER)}; there are: {', '.join(LADDER)}"
+            )
     with Context(open_store(url), executor, listen=listen) as context:
         handles = [(name, submit_pretrain(context, LADDER[name])) for name in names or LADDER]
         made = as_record(handles)
@@ -56,7 +61,10 @@ def compare(made: dict[str, Any], known: dict[str, Any] | None) -> str:
         return "differs: the shipped model was examined otherwise"
     worst = max(ours, key=lambda name: abs(ours[name] - theirs[name]))
     moved = abs(ours[worst] - theirs[worst])
-    return f"{'agrees with' if moved <= TOLERANCE else 'differs from'} what is shipped; at most {moved:.3f} apart ({worst})"
+    return (
+        f"{'agrees with' if moved <= TOLERANCE else 'differs from'} what is shipped; at most {moved:.3f} apart"
+        f" ({worst})"
+    )
 
 
 def _flat(examination: dict[str, Any], prefix: str = "") -> dict[str, float]:
@@ -82,6 +90,10 @@ def _table(record: dict[str, Any]) -> Table:
         seen = rung["examination"]
         shares = (seen["words_sorted"], *(seen["probes"][task]["hard"] for task in PROBED), seen["qa"]["chosen"])
         table.add_row(
-            f"world/{name}", f"{seen['parameters']:,}", str(rung["recipe"]["steps"]), f"{seen['nats_per_token']:.2f}", *(f"{share:.2f}" for share in shares)
+            f"world/{name}",
+            f"{seen['parameters']:,}",
+            str(rung["recipe"]["steps"]),
+            f"{seen['nats_per_token']:.2f}",
+            *(f"{share:.2f}" for share in shares),
         )
     return table

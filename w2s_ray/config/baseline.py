@@ -1,4 +1,5 @@
-"""Whom each method of a study is compared with: the baseline, on the same task and models and at the same point of the grid."""
+"""Whom each method of a study is compared with: the baseline, on the same task and models and at the same point of the
+grid."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class Pairing(NamedTuple):
 
 
 def baseline_of(cells: Sequence[Cell], asked: str | None = None) -> str:
-    """The method that was asked for; else `naive` if it is plain naive finetuning with cross-entropy; else the study's first."""
+    """The method that was asked for; else `naive` if it is plain naive finetuning with cross-entropy; else the study's
+    first."""
     if asked is not None:
         return asked
     naive = [cell for cell in cells if cell.method.label == "naive"]
@@ -34,7 +36,8 @@ def _is_plain(cell: Cell) -> bool:
 
 
 def pairings(cells: Sequence[Cell], asked: str | None = None) -> list[Pairing]:
-    """One for each row of another method than the baseline, in the study's order; also for rows of which every cell fails."""
+    """One for each row of another method than the baseline, in the study's order; also for rows of which every cell
+    fails."""
     baseline = baseline_of(cells, asked)
     suffixes: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for cell in cells:
@@ -49,8 +52,13 @@ def _setting(cell: Cell) -> tuple[str, str, str]:
 
 
 def _partner(baseline: str, suffix: str, there: set[str]) -> tuple[str | None, str]:
-    """Of several baselines the one at the same point of the grid. A single one serves all, as where the grid is over `methods` itself."""
+    """Of several baselines the one at the same point of the grid. A single one serves all, as where the grid is over
+    `methods` itself."""
     if suffix in there or len(there) == 1:
         return baseline + (suffix if suffix in there else next(iter(there))), ""
-    why = f"stands there {len(there)} times, never at the same point of the grid" if there else "has no cell on this task with these models"
+    why = (
+        f"stands there {len(there)} times, never at the same point of the grid"
+        if there
+        else "has no cell on this task with these models"
+    )
     return None, f"The baseline {baseline} {why}."

@@ -1,15 +1,18 @@
-"""`convention:` the choices of a public code as defaults, so that a difference from its numbers can be traced to one switch. What a study says itself stands.
+"""`convention:` the choices of a public code as defaults, so that a difference from its numbers can be traced to one
+switch. What a study says itself stands.
 
-Sources: `openai`: openai/weak-to-strong, `train_simple.py`, `sweep.py`, `weak_to_strong/{train,loss,model}.py`. `eleuther`: EleutherAI/w2s, `w2s/{sft_config,sft,loss}.py`, `run.py`.
+Sources: `openai`: openai/weak-to-strong, `train_simple.py`, `sweep.py`, `weak_to_strong/{train,loss,model}.py`.
+`eleuther`: EleutherAI/w2s, `w2s/{sft_config,sft,loss}.py`, `run.py`.
 
 | | openai | eleuther |
 |---|---|---|
 | gold rows of the ceiling | the labelled half, as its sweep does | the pool, the rows that the student sees |
 | metric | accuracy | ROC-AUC |
-| validation | none: the last weights | every 25 steps; the best AUROC by the labels that the fit learns from, so the student's are weak |
+| validation | none: the last weights | every 25 steps; the best AUROC by the fit's own (a student's weak) labels |
 | classes | as they come | balanced by undersampling |
 | order of the rows | one for all epochs | another one each epoch |
-| confidence loss | the share of the self-label jumps after the warm-up; threshold at the weak labels' mean | linear warm-up over 100 steps, the entropy loss's too; running median |
+| warm-up of logconf | the share of the self-label jumps after it | linear over 100 steps, the entropy loss's too |
+| its threshold | at the weak labels' mean | running median |
 | weights | all, head at zero | LoRA on all linear layers, small head |
 """
 
@@ -28,16 +31,19 @@ LOSSES: dict[str, dict[str, dict[str, Any]]] = {
 Convention = Literal["openai", "eleuther"]
 
 _OPENAI = {
-    "epochs": 2, "batch": 32, "schedule": "cosine", "warmup": 0, "weight_decay": 0.0, "clip": None, "betas": [0.9, 0.999], "pooling": "last", "head_init": "zero",
+    "epochs": 2, "batch": 32, "schedule": "cosine", "warmup": 0, "weight_decay": 0.0, "clip": None, "betas": [0.9,
+    0.999], "pooling": "last", "head_init": "zero",
     "order": "once", "bucket": 1,
 }  # fmt: skip
 _ELEUTHER = {
-    "adapt": "lora", "lora": {"rank": 8, "alpha": 8}, "epochs": 3, "batch": 32, "schedule": "cosine", "warmup": 40, "weight_decay": 0.1, "betas": [0.9, 0.95],
+    "adapt": "lora", "lora": {"rank": 8, "alpha": 8}, "epochs": 3, "batch": 32, "schedule": "cosine", "warmup": 40,
+    "weight_decay": 0.1, "betas": [0.9, 0.95],
     "pooling": "last", "head_init": "small", "bucket": 1, "check": {"every": 25, "metric": "auroc"},
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     "openai": {
-        "ceiling_on": "labelled", "metric": "accuracy", "task": {"heldout": 0, "balance": False}, "train": {"weak": _OPENAI, "strong": _OPENAI},
+        "ceiling_on": "labelled", "metric": "accuracy", "task": {"heldout": 0, "balance": False},
+        "train": {"weak": _OPENAI, "strong": _OPENAI},
     },
     "eleuther": {
         "ceiling_on": "pool", "metric": "auroc", "task": {"balance": True},
@@ -50,12 +56,16 @@ def preset_of(raw: dict[str, Any]) -> dict[str, Any]:
     """The defaults of the convention that a raw config names."""
     name = raw.get("convention")
     if name is not None and not (isinstance(name, str) and name in PRESETS):
-        raise ConfigError(f"convention is {name!r}{closest(str(name), PRESETS)}; it must be one of {', '.join(PRESETS)}, or be left out")
+        raise ConfigError(
+            f"convention is {name!r}{closest(str(name), PRESETS)}; it must be one of {', '.join(PRESETS)}, or be"
+            " left out"
+        )
     return PRESETS.get(str(name), {})
 
 
 def with_its_loss(raw: dict[str, Any]) -> dict[str, Any]:
-    """The raw config with each loss in the form of the convention's code, where the loss itself does not say otherwise."""
+    """The raw config with each loss in the form of the convention's code, where the loss itself does not say
+    otherwise."""
     forms = LOSSES.get(str(raw.get("convention")), {})
     train = raw.get("train")
     roles = [train, train.get("by_model")] if isinstance(train, dict) else []

@@ -1,4 +1,5 @@
-"""From a YAML file to a checked study: `extends:` (one file), `--set` overrides, the grid. Every mistake is one line that names key, value and remedy."""
+"""From a YAML file to a checked study: `extends:` (one file), `--set` overrides, the grid. Every mistake is one line
+that names key, value and remedy."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             continue
         if not isinstance(key_node, yaml.ScalarNode):
             raise ConfigError(
-                f"the key in line {key_node.start_mark.line + 1} is a list or a mapping; a key must be a word (a text that starts with a brace or bracket needs quotes)"
+                f"the key in line {key_node.start_mark.line + 1} is a list or a mapping; a key must be a word (a text"
+                " that starts with a brace or bracket needs quotes)"
             )
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
@@ -73,7 +75,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def _loaded(text: str) -> Any:
@@ -85,7 +89,8 @@ def _loaded(text: str) -> Any:
             return None
         if _size(node, {}, 0) > MOST_VALUES:
             raise ConfigError(
-                f"it holds more than {MOST_VALUES:,} values with its aliases written out; a study needs far fewer: name them without nested aliases"
+                f"it holds more than {MOST_VALUES:,} values with its aliases written out; a study needs far fewer: name"
+                " them without nested aliases"
             )
         return loader.construct_document(node)
     except RecursionError:
@@ -93,7 +98,9 @@ def _loaded(text: str) -> Any:
     except (ConfigError, yaml.YAMLError):
         raise
     except (ValueError, OverflowError) as error:  # an integer of thousands of digits, a thirteenth month
-        raise ConfigError(f"it holds a value that cannot be read: {_one_line(error)}; put it in quotes if it is text") from None
+        raise ConfigError(
+            f"it holds a value that cannot be read: {_one_line(error)}; put it in quotes if it is text"
+        ) from None
     finally:
         loader.dispose()
 
@@ -102,13 +109,18 @@ _TOO_DEEP = f"it is nested more than {MOST_DEEP} lists and mappings deep; a stud
 
 
 def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """How many values a node would be in full; `known` holds those that were counted, and -1 for those that hold what is being counted."""
+    """How many values a node would be in full; `known` holds those that were counted, and -1 for those that hold what
+    is being counted."""
     if depth > MOST_DEEP:
         raise ConfigError(_TOO_DEEP)
     if id(node) not in known:
         known[id(node)] = -1
         parts = (
-            [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value if isinstance(node, yaml.SequenceNode) else []
+            [part for pair in node.value for part in pair]
+            if isinstance(node, yaml.MappingNode)
+            else node.value
+            if isinstance(node, yaml.SequenceNode)
+            else []
         )
         known[id(node)] = 1 + sum(_size(part, known, depth + 1) for part in parts)
     if known[id(node)] < 0:
@@ -154,7 +166,8 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
     count = math.prod(map(len, config.grid.values())) * len(config.methods) * len(config.seeds)
     if count > MOST_CELLS:
         raise ConfigError(
-            f"grid, methods and seeds make {count:,} cells; a study may have {MOST_CELLS:,}: shorten `grid` or `seeds`, or make several studies, which share what is equal"
+            f"grid, methods and seeds make {count:,} cells; a study may have {MOST_CELLS:,}: shorten `grid` or `seeds`,"
+            " or make several studies, which share what is equal"
         )
     cells = []
     for values in itertools.product(*config.grid.values()):
@@ -176,11 +189,15 @@ def _conventional(raw: dict[str, Any]) -> dict[str, Any]:
 def _check_baseline(baseline: str | None, names: list[str]) -> None:
     """After the grid, which may be what brings the method in."""
     if baseline is not None and baseline not in names:
-        raise ConfigError(f"baseline is {baseline!r}{closest(baseline, names)}; it must be the name of a method of the study: {', '.join(names)}")
+        raise ConfigError(
+            f"baseline is {baseline!r}{closest(baseline, names)}; it must be the name of a method of the study:"
+            f" {', '.join(names)}"
+        )
 
 
 def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:
-    """The raw config with other values at dotted keys. A mapping for a whole section, such as a pair of `models`, joins it key by key."""
+    """The raw config with other values at dotted keys. A mapping for a whole section, such as a pair of `models`, joins
+    it key by key."""
     chosen: dict[str, Any] = _apart(raw)
     for name, value in point.items():
         section = chosen.get(name)
@@ -190,7 +207,8 @@ def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:
 
 
 def _apart(raw: Any) -> Any:
-    """A copy in which nothing stands in two places, as a YAML's anchors and aliases do: setting one key must not set another."""
+    """A copy in which nothing stands in two places, as a YAML's anchors and aliases do: setting one key must not set
+    another."""
     if isinstance(raw, dict):
         return {key: _apart(value) for key, value in raw.items()}
     return [_apart(value) for value in raw] if isinstance(raw, (list, tuple)) else raw
@@ -222,25 +240,34 @@ def _in_full(name: Any, base: Path) -> Any:
     if kind in ("file", "labels:file"):
         path, mark, column = place.partition("#")
         return f"{kind}:{(base / Path(path).expanduser()).resolve()}{mark}{column}"
-    if kind in ("", "path", "untrained", "untrained:path") and (base / Path(place).expanduser() / "config.json").is_file():
+    if (
+        kind in ("", "path", "untrained", "untrained:path")
+        and (base / Path(place).expanduser() / "config.json").is_file()
+    ):
         return f"{kind}{colon}{(base / Path(place).expanduser()).resolve()}"
     return name
 
 
 def searched(study: Study) -> SearchSpec:
-    """The study's search, of which every point is a valid study: each edge of each range is checked before anything runs."""
+    """The study's search, of which every point is a valid study: each edge of each range is checked before anything
+    runs."""
     spec = study.config.tune
     if spec is None:
         raise ConfigError(
-            "tune is missing; the study needs it to be searched: name a space there, such as tune: {space: {train.strong.lr: {log: [1e-5, 1e-3]}}}"
+            "tune is missing; the study needs it to be searched: name a space there, such as tune: {space:"
+            " {train.strong.lr: {log: [1e-5, 1e-3]}}}"
         )
     if len(study.config.methods) > 1 and not spec.of_weak_alone:
-        names = [str(method.label) for method in study.config.methods]  # type: ignore[attr-defined]  # plug-ins are MethodParams
-        raise ConfigError(f"methods: {names} are several, but a search is of one; keep one, as with --set 'methods=[{names[0]}]'")
+        # plug-ins are MethodParams
+        names = [str(method.label) for method in study.config.methods]  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"methods: {names} are several, but a search is of one; keep one, as with --set 'methods=[{names[0]}]'"
+        )
     oracles = [str(cell.method.label) for cell in study.cells if cell.method.oracle]
     if oracles and spec.select_on != "gold" and not spec.of_weak_alone:
         raise ConfigError(
-            f"tune.select_on: {spec.select_on}, but {oracles[0]} is an oracle, so that gold of the test rows decides all the same; set select_on: gold, or search another method"
+            f"tune.select_on: {spec.select_on}, but {oracles[0]} is an oracle, so that gold of the test rows decides"
+            " all the same; set select_on: gold, or search another method"
         )
     untuned = {key: value for key, value in study.raw.items() if key != "tune"}
     for point in spec.corners():
@@ -249,8 +276,13 @@ def searched(study: Study) -> SearchSpec:
             there = expand(at_point(untuned, point), study.base)
         except ConfigError as error:
             raise ConfigError(f"tune.space.{key}: at {value!r} the study is not valid: {error}") from None
-        if spec.select_on != "gold" and any(not getattr(cell.config.task, HELD[spec.select_on]) for cell in there.cells):
-            raise ConfigError(f"tune.space.{key}: at {value!r} there are no rows to judge by (task.{HELD[spec.select_on]} is 0); keep it above 0")
+        if spec.select_on != "gold" and any(
+            not getattr(cell.config.task, HELD[spec.select_on]) for cell in there.cells
+        ):
+            raise ConfigError(
+                f"tune.space.{key}: at {value!r} there are no rows to judge by (task.{HELD[spec.select_on]} is 0); keep"
+                " it above 0"
+            )
     return spec
 
 
@@ -282,7 +314,9 @@ def _extended(path: Path) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{path}: extends: {error}") from None
     if "extends" in below:
-        raise ConfigError(f"{path.parent / parent}: a file that is extended may not extend another one; put both into one")
+        raise ConfigError(
+            f"{path.parent / parent}: a file that is extended may not extend another one; put both into one"
+        )
     return _merged(below, raw)
 
 
@@ -294,7 +328,9 @@ def _read(path: Path) -> dict[str, Any]:
     except IsADirectoryError:
         raise ConfigError(f"{path} is a folder; name the YAML file in it") from None
     except OSError as error:
-        raise ConfigError(f"{_shown(str(path))} cannot be read: {error.strerror}; name a YAML file that you may read") from None
+        raise ConfigError(
+            f"{_shown(str(path))} cannot be read: {error.strerror}; name a YAML file that you may read"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.YAMLError as error:
@@ -324,7 +360,8 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _assign(raw: dict[str, Any], name: str, value: Any) -> None:
-    """Set a dotted key; numbers step into lists. A loss or method that is written as a bare name becomes a mapping when one steps into it."""
+    """Set a dotted key; numbers step into lists. A loss or method that is written as a bare name becomes a mapping when
+    one steps into it."""
     *path, last = name.split(".")
     if not all((*path, last)):
         raise ConfigError(f"{name!r} is not a key; write names with dots between them, such as train.strong.lr")
@@ -355,12 +392,19 @@ def checked(model: type[M], raw: dict[str, Any], where: str = "") -> M:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A list of which an entry is wrong is also reported as too short.
-        told = [e for e in errors if not any(len(other["loc"]) > len(e["loc"]) and other["loc"][: len(e["loc"])] == e["loc"] for other in errors)]
+        told = [
+            e
+            for e in errors
+            if not any(
+                len(other["loc"]) > len(e["loc"]) and other["loc"][: len(e["loc"])] == e["loc"] for other in errors
+            )
+        ]
         raise ConfigError("; ".join(_either([_sentence(e) for e in _unbranched(told)][:3])) + where) from None
 
 
 def _unbranched(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Of a value that may be one of several types pydantic names each in the place (`workers.int`); people know the key alone."""
+    """Of a value that may be one of several types pydantic names each in the place (`workers.int`); people know the key
+    alone."""
     return [{**e, "loc": tuple(part for part in e["loc"] if not _BRANCH.fullmatch(str(part)))} for e in errors]
 
 

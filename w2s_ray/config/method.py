@@ -1,4 +1,5 @@
-"""`MethodParams`: what every method's config has. A method is a subclass with a `type`, its parameters and `run(ctx, task) -> Outcome`."""
+"""`MethodParams`: what every method's config has. A method is a subclass with a `type`, its parameters and `run(ctx,
+task) -> Outcome`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,13 @@ class Check(Frozen):
     every: float = Field(0.1, gt=0, description="below 1 a share of all steps, from 1 on a number of steps")
     metric: Literal["accuracy", "auroc", "log_loss"] = "accuracy"
     share: float = Field(
-        0.1, gt=0, lt=1, description="of the fit's own rows, kept out of it and looked at with the labels that it learns from, where none are given"
+        0.1,
+        gt=0,
+        lt=1,
+        description=(
+            "of the fit's own rows, kept out of it and looked at with the labels that it learns from, where none are"
+            " given"
+        ),
     )
 
 
@@ -46,7 +52,8 @@ class Recipe(Frozen):
     """How a model is finetuned."""
 
     adapt: Literal["full", "lora", "probe"] = Field(
-        "full", description="all weights, low-rank adapters, or a linear probe on frozen features (closed form or L-BFGS)"
+        "full",
+        description="all weights, low-rank adapters, or a linear probe on frozen features (closed form or L-BFGS)",
     )
     loss: Loss = Field(default_factory=lambda: build("w2s_ray.losses", "xent"))
     lr: float = Field(1e-4, gt=0)
@@ -58,26 +65,47 @@ class Recipe(Frozen):
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null for none")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the computation; master weights and optimizer state stay fp32")
-    pooling: Literal["last", "mean"] = Field("last", description="which hidden states the head reads: the last real token's, or the mean over real tokens")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of the computation; master weights and optimizer state stay fp32"
+    )
+    pooling: Literal["last", "mean"] = Field(
+        "last", description="which hidden states the head reads: the last real token's, or the mean over real tokens"
+    )
     dropout: bool = Field(False, description="use the model's own dropout in training (Burns et al.'s code does not)")
-    head_init: Literal["zero", "small", "normal"] = Field("zero", description="normal: of deviation 0.02; small: a hundredth of that")
+    head_init: Literal["zero", "small", "normal"] = Field(
+        "zero", description="normal: of deviation 0.02; small: a hundredth of that"
+    )
     lora: Lora = Lora()
     l2: float = Field(1e-3, ge=0, description="of the linear probe")
-    layer: Layer = Field(-1, description="whose hidden states the head or the linear probe reads: 0 the embeddings, middle, -1 the last")
-    features: float = Field(1.0, gt=0, le=1, description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed")
-    prompt: str = Field(PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)")
+    layer: Layer = Field(
+        -1, description="whose hidden states the head or the linear probe reads: 0 the embeddings, middle, -1 the last"
+    )
+    features: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed",
+    )
+    prompt: str = Field(
+        PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)"
+    )
     answer_tokens: int = Field(16, ge=1, description="most tokens of an answer that the model generates itself")
-    order: Literal["each", "once"] = Field("each", description="each: every epoch draws another order of the rows; once: one for all")
+    order: Literal["each", "once"] = Field(
+        "each", description="each: every epoch draws another order of the rows; once: one for all"
+    )
     check: Check | None = Field(None, description="early stopping; null: the last weights are kept")
-    bucket: int = Field(16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches")
+    bucket: int = Field(
+        16, ge=1, description="optimizer steps whose rows are sorted by length together; 1 keeps purely random batches"
+    )
     seed: int = 0
 
     @field_validator("prompt")
     @classmethod
     def _prompt_has_the_text(cls, prompt: str) -> str:
         if "{text}" not in prompt:
-            raise ValueError(f"{prompt!r} has no {{text}}, so that all rows would read alike; write it where the row's text belongs")
+            raise ValueError(
+                f"{prompt!r} has no {{text}}, so that all rows would read alike; write it where the row's text belongs"
+            )
         return prompt
 
     @field_validator("betas")

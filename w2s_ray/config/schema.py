@@ -33,9 +33,12 @@ MOST_CELLS = 20_000
 NAME_LETTERS = 100  # a folder's name, and those of files beside it, have an end
 
 _hints = get_type_hints(Resources)
-# `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else there.
+# `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else
+# there.
 _ResourceFields: type[BaseModel] = create_model(
-    "_ResourceFields", __base__=Frozen, **{name: (_hints[name], f.default) for name, f in Resources.__dataclass_fields__.items()}
+    "_ResourceFields",
+    __base__=Frozen,
+    **{name: (_hints[name], f.default) for name, f in Resources.__dataclass_fields__.items()},
 )  # type: ignore[call-overload]  # fields known at run time
 
 
@@ -49,33 +52,46 @@ def _build_resources(value: Any) -> Any:
 
 
 class Models(Frozen):
-    """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or `hub:ORG/NAME@REVISION`."""
+    """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or
+    `hub:ORG/NAME@REVISION`."""
 
     weak: str
     strong: str
 
 
 class Recipes(Frozen):
-    """How each role is finetuned, and what holds for a model in every role: as a teacher and as a ceiling it is then one fit."""
+    """How each role is finetuned, and what holds for a model in every role: as a teacher and as a ceiling it is then
+    one fit."""
 
     weak: Recipe = Field(default_factory=Recipe)
     strong: Recipe = Field(default_factory=Recipe)
     by_model: dict[str, Recipe] = Field(
-        default_factory=dict, description="model, spelled as under `models:` -> fields of its recipe, which stand over those of weak and strong"
+        default_factory=dict,
+        description=(
+            "model, spelled as under `models:` -> fields of its recipe, which stand over those of weak and strong"
+        ),
     )
 
     def of(self, role: Role, model: str) -> Recipe:
         """The recipe of a model in a role: the role's, with the fields that were said for the model."""
         recipe: Recipe = getattr(self, role)
         said = self.by_model.get(model)
-        return recipe if said is None else recipe.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
+        return (
+            recipe
+            if said is None
+            else recipe.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
+        )
 
     @model_serializer(mode="wrap")
     def _what_was_said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of each model the fields that were said: with the defaults of the others, a resolved config would read back as another study."""
+        """Of each model the fields that were said: with the defaults of the others, a resolved config would read back
+        as another study."""
         dumped: dict[str, Any] = whole(self)
         by_model = dumped.pop("by_model")
-        said = {name: {f: v for f, v in by_model[name].items() if f in recipe.model_fields_set} for name, recipe in self.by_model.items()}
+        said = {
+            name: {f: v for f, v in by_model[name].items() if f in recipe.model_fields_set}
+            for name, recipe in self.by_model.items()
+        }
         return dumped | ({"by_model": said} if said else {})
 
 
@@ -98,21 +114,37 @@ class StudyConfig(Frozen):
 
     name: str = Field(description="of the folder below runs/")
     hypothesis: str = Field("", description="what is expected, written before the run; stands above the table")
-    convention: Convention | None = Field(None, description="whose public code's choices are the defaults (docs/how-to/conventions.md)")
+    convention: Convention | None = Field(
+        None, description="whose public code's choices are the defaults (docs/how-to/conventions.md)"
+    )
     task: TaskSpec
     models: Models
     methods: tuple[Method, ...] = Field(min_length=1)
     baseline: str | None = Field(
-        None, description="name of the method that the others are compared with; default: `naive` if it is the plain one, else the first"
+        None,
+        description=(
+            "name of the method that the others are compared with; default: `naive` if it is the plain one, else the"
+            " first"
+        ),
     )
     train: Recipes = Field(default_factory=Recipes)
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="of training; rows are the same for all (task.seed)")
-    ceiling_on: Literal["pool", "labelled"] = Field("pool", description="the gold rows of the ceiling: those that the student sees, or the teacher's")
-    metric: Literal["accuracy", "auroc"] = Field("accuracy", description="what floor, student, ceiling and the gap recovered are measured in")
-    gap_se: float = Field(2.0, ge=0, description="PGR is stated only where the ceiling exceeds the floor by so many standard errors")
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="dotted key -> values; all combinations are run")
+    ceiling_on: Literal["pool", "labelled"] = Field(
+        "pool", description="the gold rows of the ceiling: those that the student sees, or the teacher's"
+    )
+    metric: Literal["accuracy", "auroc"] = Field(
+        "accuracy", description="what floor, student, ceiling and the gap recovered are measured in"
+    )
+    gap_se: float = Field(
+        2.0, ge=0, description="PGR is stated only where the ceiling exceeds the floor by so many standard errors"
+    )
+    grid: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="dotted key -> values; all combinations are run"
+    )
     resources: Placements = Field(default_factory=Placements)
-    tune: SearchSpec | None = Field(None, description="the search of `w2s tune`; `w2s run` takes the study's own values")
+    tune: SearchSpec | None = Field(
+        None, description="the search of `w2s tune`; `w2s run` takes the study's own values"
+    )
     tuned: Tuned | None = Field(None, description="set by `w2s tune` in best.yaml")
 
     def recipe(self, role: Role) -> Recipe:
@@ -141,11 +173,16 @@ class StudyConfig(Frozen):
         for name, values in grid.items():
             first = name.split(".")[0]
             if first not in GRID_VARIES:
-                raise ValueError(f"{name!r} cannot vary{closest(first, GRID_VARIES)}; a grid is over parts of {', '.join(GRID_VARIES)}")
+                raise ValueError(
+                    f"{name!r} cannot vary{closest(first, GRID_VARIES)}; a grid is over parts of"
+                    f" {', '.join(GRID_VARIES)}"
+                )
             if not values:
                 raise ValueError(f"{name!r} has no values; list one or more, or drop the key")
             if len(values) > MOST_CELLS:
-                raise ValueError(f"{name!r} has {len(values):,} values; a study may have {MOST_CELLS:,} cells: shorten the list")
+                raise ValueError(
+                    f"{name!r} has {len(values):,} values; a study may have {MOST_CELLS:,} cells: shorten the list"
+                )
             twice = [value for i, value in enumerate(values) if value in values[:i]]
             if twice:
                 raise ValueError(f"{name!r} lists {twice[0]!r} twice; keep one")
@@ -154,11 +191,13 @@ class StudyConfig(Frozen):
     @model_validator(mode="after")
     def _probe_has_no_loss(self) -> StudyConfig:
         strong = self.recipe("strong")
-        for place, loss in [("train.strong", strong.loss), *((f"methods {m.label}", m.loss) for m in self.methods)]:  # type: ignore[attr-defined]  # plug-ins are MethodParams
+        methods: tuple[Any, ...] = self.methods  # MethodParams
+        for place, loss in [("train.strong", strong.loss), *((f"methods {m.label}", m.loss) for m in methods)]:
             name = getattr(loss, "type", "xent")
             if strong.adapt == "probe" and name != "xent":
                 raise ValueError(
-                    f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for cross-entropy; drop the loss, or set adapt: full or lora"
+                    f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for"
+                    " cross-entropy; drop the loss, or set adapt: full or lora"
                 )
         return self
 
@@ -167,14 +206,21 @@ class StudyConfig(Frozen):
         for key in self.tune.space if self.tune else ():
             if (first := key.split(".")[0]) not in GRID_VARIES:
                 raise ValueError(
-                    f"tune.space: {key!r} cannot vary{closest(first, GRID_VARIES)}; a search is over parts of {', '.join(GRID_VARIES)}, such as train.strong.lr"
+                    f"tune.space: {key!r} cannot vary{closest(first, GRID_VARIES)}; a search is over parts of"
+                    f" {', '.join(GRID_VARIES)}, such as train.strong.lr"
                 )
             if key in self.grid:
                 raise ValueError(f"tune.space: {key!r} is also in the grid; drop it from one of them")
         if self.tune and self.tune.select_on == "weak_labels" and not self.task.pool_heldout:
-            raise ValueError("tune.select_on: weak_labels needs pool rows that no student trains on; set task.pool_heldout to a share above 0, such as 0.1")
+            raise ValueError(
+                "tune.select_on: weak_labels needs pool rows that no student trains on; set task.pool_heldout to a"
+                " share above 0, such as 0.1"
+            )
         if self.tune and self.tune.select_on == "heldout" and not self.task.heldout:
-            raise ValueError("tune.select_on: heldout needs labelled rows that no model trains on; set task.heldout to a share above 0, such as 0.1")
+            raise ValueError(
+                "tune.select_on: heldout needs labelled rows that no model trains on; set task.heldout to a share above"
+                " 0, such as 0.1"
+            )
         return self
 
     @model_validator(mode="after")
@@ -208,7 +254,9 @@ class Cell:
     @property
     def suffix(self) -> str:
         """What the grid varies beside task and models: it tells apart the rows of one method."""
-        return _in_brackets({name: value for name, value in self.point.items() if name.split(".")[0] not in ("task", "models")})
+        return _in_brackets(
+            {name: value for name, value in self.point.items() if name.split(".")[0] not in ("task", "models")}
+        )
 
 
 def _in_brackets(varied: dict[str, Any]) -> str:

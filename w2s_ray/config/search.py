@@ -42,20 +42,26 @@ class Range(Frozen):
     int: tuple[Whole, Whole] | None = Field(None, description="[lower, upper], whole numbers, both ends included")
     choice: tuple[Any, ...] | None = Field(None, min_length=1, max_length=1000, description="one of these")
     when: dict[str, Any] = Field(
-        default_factory=dict, description="drawn only where other fields of the space, which stand above, have this value or one of these"
+        default_factory=dict,
+        description="drawn only where other fields of the space, which stand above, have this value or one of these",
     )
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Range:
         given = [name for name in ("uniform", "log", "int", "choice") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"names {' and '.join(given) or 'no range'}; give one of uniform: [a, b], log: [a, b], int: [a, b], choice: [a, b, …]")
+            raise ValueError(
+                f"names {' and '.join(given) or 'no range'}; give one of uniform: [a, b], log: [a, b], int: [a, b],"
+                " choice: [a, b, …]"
+            )
         for name in given[:1]:
             ends = getattr(self, name)
             if name != "choice" and ends[0] > ends[1]:
                 raise ValueError(f"{name}: {list(ends)} has a lower end above its upper end; swap them")
             if name == "log" and ends[0] <= 0:
-                raise ValueError(f"log: {list(ends)} must be above 0, for smaller numbers have no logarithm; use uniform")
+                raise ValueError(
+                    f"log: {list(ends)} must be above 0, for smaller numbers have no logarithm; use uniform"
+                )
             if name == "choice" and len({label_of(value) for value in ends}) < len(ends):
                 raise ValueError(f"choice: {list(ends)} names a value twice; keep one")
         return self
@@ -92,8 +98,12 @@ class Objective(Frozen):
     """One number of a trial that is to be large or small."""
 
     metric: Metric = "accuracy"
-    of: Literal["student", "weak"] = Field("student", description="of which model; where nothing is sought of a student, none is trained")
-    direction: Literal["maximize", "minimize"] | None = Field(None, description="default: what is better for the metric")
+    of: Literal["student", "weak"] = Field(
+        "student", description="of which model; where nothing is sought of a student, none is trained"
+    )
+    direction: Literal["maximize", "minimize"] | None = Field(
+        None, description="default: what is better for the metric"
+    )
 
     @property
     def larger_is_better(self) -> bool:
@@ -114,18 +124,33 @@ class SearchSpec(Frozen):
     """A search for the best values of some fields."""
 
     space: dict[str, Range] = Field(min_length=1, description="dotted key of the study -> what it is drawn from")
-    objective: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = Field((Objective(),), min_length=1, description="several give a Pareto front")
+    objective: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = Field(
+        (Objective(),), min_length=1, description="several give a Pareto front"
+    )
     select_on: SelectOn = Field(
         "heldout",
-        description="heldout: gold of the labelled half's held-out rows; weak_labels: the weak teacher's labels of held-out pool rows (set task.pool_heldout); gold: gold of the test rows, an oracle that stamps all that comes of it",
+        description=(
+            "heldout: gold of the labelled half's held-out rows; weak_labels: the weak teacher's labels of held-out"
+            " pool rows (set task.pool_heldout); gold: gold of the test rows, an oracle that stamps all that comes"
+            " of it"
+        ),
     )
     trials: int = Field(20, ge=1, description="how many points are tried; --trials overrides it")
-    seeds: tuple[int, ...] = Field((), description="of a trial's fits, one after another; the objective is their mean. Default: the study's first seed")
+    seeds: tuple[int, ...] = Field(
+        (),
+        description=(
+            "of a trial's fits, one after another; the objective is their mean. Default: the study's first seed"
+        ),
+    )
     sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
-    pruner: Literal["none", "asha"] = Field("none", description="asha: points that are behind after some of their seeds are given up")
+    pruner: Literal["none", "asha"] = Field(
+        "none", description="asha: points that are behind after some of their seeds are given up"
+    )
     reduction: float = Field(3.0, gt=1, description="asha goes on with one point in so many")
     seed: int = Field(0, description="of the sampler")
-    first: tuple[dict[str, Any], ...] = Field((), description="points to try before any other; what one leaves out is drawn")
+    first: tuple[dict[str, Any], ...] = Field(
+        (), description="points to try before any other; what one leaves out is drawn"
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -140,7 +165,10 @@ class SearchSpec(Frozen):
         for key, drawn in self.space.items():
             for other, wanted in drawn.when.items():
                 if other not in above:
-                    raise ValueError(f"space.{key}.when names {other!r}{closest(other, above)}, which does not stand above it in the space")
+                    raise ValueError(
+                        f"space.{key}.when names {other!r}{closest(other, above)}, which does not stand above it in the"
+                        " space"
+                    )
                 if lost := [value for value in _listed(wanted) if not self.space[other].holds(value)]:
                     raise ValueError(f"space.{key}.when wants {other} to be {lost[0]!r}, which it never is")
             above.append(key)
@@ -149,9 +177,15 @@ class SearchSpec(Frozen):
     @model_validator(mode="after")
     def _parts_fit(self) -> SearchSpec:
         if self.select_on == "weak_labels" and any(o.of == "weak" for o in self.objective):
-            raise ValueError("objective: the weak model always agrees with its own labels; with select_on: weak_labels seek something of the student")
+            raise ValueError(
+                "objective: the weak model always agrees with its own labels; with select_on: weak_labels seek"
+                " something of the student"
+            )
         if self.pruner == "asha" and (len(self.objective) > 1 or len(self.seeds) < 2):
-            raise ValueError("pruner: asha compares points after some of their seeds by one number; give two seeds or more and one objective, or pruner: none")
+            raise ValueError(
+                "pruner: asha compares points after some of their seeds by one number; give two seeds or more and one"
+                " objective, or pruner: none"
+            )
         if self.sampler == "grid":
             for key, drawn in self.space.items():
                 if drawn.values is None:
@@ -186,7 +220,9 @@ class SearchSpec(Frozen):
             points = [
                 {**point, key: value} if chosen else point
                 for point in points
-                for chosen, value in ([(True, value) for value in drawn.values or ()] if _applies(drawn, point) else [(False, None)])
+                for chosen, value in (
+                    [(True, value) for value in drawn.values or ()] if _applies(drawn, point) else [(False, None)]
+                )
             ]
         yield from points
 
@@ -202,7 +238,10 @@ class SearchSpec(Frozen):
 
     def named(self, point: Point) -> Point:
         """The other way."""
-        return {key: next((v for v in self.space[key].choice or () if label_of(v) == value), value) for key, value in point.items()}
+        return {
+            key: next((v for v in self.space[key].choice or () if label_of(v) == value), value)
+            for key, value in point.items()
+        }
 
     def _met(self, drawn: Range) -> Point:
         met: Point = {}
@@ -221,4 +260,7 @@ def _listed(wanted: Any) -> list[Any]:
 
 
 def _applies(drawn: Range, point: Point) -> bool:
-    return all(other in point and label_of(point[other]) in [label_of(value) for value in _listed(wanted)] for other, wanted in drawn.when.items())
+    return all(
+        other in point and label_of(point[other]) in [label_of(value) for value in _listed(wanted)]
+        for other, wanted in drawn.when.items()
+    )

@@ -1,4 +1,5 @@
-"""`Answers`: one text a row, gold or said by a model, with ids, abstentions and weights: the labels of a generation task.
+"""`Answers`: one text a row, gold or said by a model, with ids, abstentions and weights: the labels of a generation
+task.
 
 Shapes: N rows.
 """
@@ -24,8 +25,8 @@ NUMBERS = ("mask_N", "weight_N", "log_p_N", "ended_N")
 
 @dataclass(frozen=True)
 class Answers:
-    """What is said of each row. `log_p_N` is how likely its source holds the whole text to be, in nats; 0 where that is not known, as of gold. `ended_N` is false where the
-    source was still speaking when it had said as much as it may."""
+    """What is said of each row. `log_p_N` is how likely its source holds the whole text to be, in nats; 0 where that is
+    not known, as of gold. `ended_N` is false where the source was still speaking when it had said as much as it may."""
 
     ids: Ids
     texts_N: Texts
@@ -68,15 +69,22 @@ class Answers:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, texts, ends, mask and weights in the order of the ids. The source and its confidence do not count."""
+        """sha256 of ids, texts, ends, mask and weights in the order of the ids. The source and its confidence do not
+        count."""
         order = np.argsort(self.ids, kind="stable")
-        rows = (str(part) for i in order for part in (self.ids[i], self.texts_N[i], bool(self.mask_N[i]), bool(self.ended_N[i])))
+        rows = (
+            str(part)
+            for i in order
+            for part in (self.ids[i], self.texts_N[i], bool(self.mask_N[i]), bool(self.ended_N[i]))
+        )
         return content_digest(["answers", *rows, "", np.ascontiguousarray(self.weight_N[order]).tobytes().hex()])
 
     @property
     def hard_N(self) -> Texts:
         """The texts as they are compared, "" where the source abstains."""
-        return np.array([normal(text) if said else "" for text, said in zip(self.texts_N, self.mask_N, strict=True)], dtype=object)
+        return np.array(
+            [normal(text) if said else "" for text, said in zip(self.texts_N, self.mask_N, strict=True)], dtype=object
+        )
 
     def align(self, ids: Sequence[str] | Ids) -> Answers:
         """The answers of these ids, in this order; an id without a row is an error."""
@@ -104,7 +112,11 @@ class Answers:
 
         table = pq.read_table(folder / ANSWERS_FILE)
         source = (table.schema.metadata or {}).get(b"source", b"").decode()
-        numbers = {name: table[name.removesuffix("_N")].to_numpy(zero_copy_only=False) for name in NUMBERS if name.removesuffix("_N") in table.column_names}
+        numbers = {
+            name: table[name.removesuffix("_N")].to_numpy(zero_copy_only=False)
+            for name in NUMBERS
+            if name.removesuffix("_N") in table.column_names
+        }
         return Answers.of(table["id"].to_pylist(), table["text"].to_pylist(), source=source, **numbers)
 
 

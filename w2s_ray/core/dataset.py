@@ -1,4 +1,5 @@
-"""`Dataset`: rows with ids, inputs, where they come from, and nothing else. There is no gold column, so no method can read one (see `eval/gold.py`).
+"""`Dataset`: rows with ids, inputs, where they come from, and nothing else. There is no gold column, so no method can
+read one (see `eval/gold.py`).
 
 Shapes: N rows.
 """
@@ -20,8 +21,9 @@ from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
 
 Kind = Literal["text", "pair", "preference", "choice", "generation"]
 
-# The input columns of each kind. A `pair` is read as one sequence of two segments. A `preference` asks which of two texts is better, and each is read apart. A
-# `choice` asks which of some answers follows its prompt (a JSON list of texts, as many in each row); a `generation` asks for the answer itself, so it has no classes.
+# The input columns of each kind. A `pair` is read as one sequence of two segments. A `preference` asks which of two
+# texts is better, and each is read apart. A `choice` asks which of some answers follows its prompt (a JSON list of
+# texts, as many in each row); a `generation` asks for the answer itself, so it has no classes.
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "text": ("text",),
     "pair": ("first", "second"),
@@ -48,7 +50,8 @@ PLAIN = "{text}"  # the prompt that adds nothing
 class Dataset:
     """Rows of one split. Order carries no meaning: two datasets with the same rows have the same digest.
 
-    `sources` tells of each row which data source or domain it comes from, for methods that select or weigh sources; None where the data do not say.
+    `sources` tells of each row which data source or domain it comes from, for methods that select or weigh sources;
+    None where the data do not say.
     """
 
     name: str
@@ -70,16 +73,22 @@ class Dataset:
         sources: Sequence[str] | Texts | None = None,
         **inputs: Sequence[str] | Texts,
     ) -> Dataset:
-        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes (of a generation none); a source for every row or for none."""
+        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes (of a generation
+        none); a source for every row or for none."""
         if set(inputs) != set(COLUMNS[kind]):
-            raise DataError(f"a {kind} dataset has the columns {', '.join(COLUMNS[kind])}; got {', '.join(sorted(inputs))}")
+            raise DataError(
+                f"a {kind} dataset has the columns {', '.join(COLUMNS[kind])}; got {', '.join(sorted(inputs))}"
+            )
         if len(classes) < 2 and kind != "generation":
             raise DataError(f"a dataset needs at least two classes, got {list(classes)}")
         checked = as_ids(ids)
         columns = {column: _texts(column, texts, len(checked)) for column, texts in inputs.items()}
         origins = None if sources is None else _texts("source", sources, len(checked))
         if origins is not None and not all(origins):
-            raise DataError(f"the row with id {str(checked[[not origin for origin in origins]][0])!r} has no source; give every row one, or none")
+            raise DataError(
+                f"the row with id {str(checked[[not origin for origin in origins]][0])!r} has no source; give every row"
+                " one, or none"
+            )
         return Dataset(name, split, kind, tuple(classes), checked, columns, origins)
 
     def __len__(self) -> int:
@@ -91,12 +100,14 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the rows in the order of their ids, of the kind and of the classes. The name and the split do not count."""
+        """sha256 of the rows in the order of their ids, of the kind and of the classes. The name and the split do not
+        count."""
         order = np.argsort(self.ids, kind="stable")
         columns = [self.inputs[column] for column in COLUMNS[self.kind]]
         kind: str = self.kind
         if self.sources is not None:
-            # Another first part, so that no rows with sources have the digest of rows without, which is what it was before there were sources.
+            # Another first part, so that no rows with sources have the digest of rows without, which is what it was
+            # before there were sources.
             kind, columns = f"{kind} with sources", [*columns, self.sources]
         rows = (str(part) for i in order for part in (self.ids[i], *(column[i] for column in columns)))
         return content_digest([kind, *self.classes, "", *rows])
@@ -113,7 +124,10 @@ class Dataset:
         """The same rows with a prompt around each text (of a pair around the first): `{text}` stands for it."""
         if prompt == PLAIN:
             return self
-        around = {c: np.array([prompt.replace("{text}", str(text)) for text in self.inputs[c]], dtype=object) for c in PROMPTED[self.kind]}
+        around = {
+            c: np.array([prompt.replace("{text}", str(text)) for text in self.inputs[c]], dtype=object)
+            for c in PROMPTED[self.kind]
+        }
         return replace(self, inputs={**self.inputs, **around})
 
     @property
@@ -140,7 +154,9 @@ class Dataset:
         inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in COLUMNS[kind]}
         sources = table["source"].to_numpy(zero_copy_only=False) if "source" in table.column_names else None
         classes = tuple(filter(None, meta["classes"].split("\x1f")))
-        return Dataset.of(meta["name"], meta["split"], kind, classes, table["id"].to_pylist(), sources=sources, **inputs)
+        return Dataset.of(
+            meta["name"], meta["split"], kind, classes, table["id"].to_pylist(), sources=sources, **inputs
+        )
 
 
 def _texts(column: str, texts: Sequence[str] | Texts, num_rows: int) -> Texts:

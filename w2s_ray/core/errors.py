@@ -70,7 +70,8 @@ GONE = "gone"  # the attempt of an artifact that had been there: another who met
 
 
 class DamagedArtifact(W2SError, RuntimeError):
-    """A file of an artifact does not have the checksum of its record, or the record cannot be read (then the attempt is unknown), or it is `GONE`."""
+    """A file of an artifact does not have the checksum of its record, or the record cannot be read (then the attempt is
+    unknown), or it is `GONE`."""
 
     def __init__(self, key: str, attempt: str = "") -> None:
         super().__init__(key, attempt)
@@ -86,14 +87,16 @@ class FitError(W2SError, RuntimeError):
 
 
 class OutOfMemory(FitError, MemoryError):
-    """The device's memory was too small for so many tokens at once; half of them may do, but no fewer than the longest row has."""
+    """The device's memory was too small for so many tokens at once; half of them may do, but no fewer than the longest
+    row has."""
 
     def __init__(self, micro_tokens: int, longest: int, report: str, way: dict[str, Any] | None = None) -> None:
         super().__init__(micro_tokens, longest, report, way or {})
         self.micro_tokens, self.longest, self.report, self.way = micro_tokens, longest, report, way or {}
 
     def next(self) -> dict[str, Any]:
-        """The resources to go on with: the same way of running with half the tokens. Raises this error where rows are too long for that."""
+        """The resources to go on with: the same way of running with half the tokens. Raises this error where rows are
+        too long for that."""
         fewer = max(self.micro_tokens // 2, self.longest)
         if fewer >= self.micro_tokens:
             raise self
@@ -101,8 +104,9 @@ class OutOfMemory(FitError, MemoryError):
 
     def __str__(self) -> str:
         return (
-            f"out of memory with {self.micro_tokens} tokens at once, the longest row having {self.longest} ({self.report}); "
-            "spread the fit over more devices (workers, zero), set offload or activation_checkpointing, or shorten the rows"
+            f"out of memory with {self.micro_tokens} tokens at once, the longest row having {self.longest}"
+            f" ({self.report}); spread the fit over more devices (workers, zero), set offload or"
+            " activation_checkpointing, or shorten the rows"
         )
 
 
@@ -114,7 +118,10 @@ class WorkerLost(W2SError, ConnectionError):
         """So many starts; with what Ray says of it, in a line."""
         said = " ".join(cause.split())[:200]
         often = f" {times} times" if times > 1 else ""
-        return cls(f"its process was lost{often} ({said}); it may have been killed for its memory: ask for more with resources.memory_gb, or see Ray's logs")
+        return cls(
+            f"its process was lost{often} ({said}); it may have been killed for its memory: ask for more with"
+            " resources.memory_gb, or see Ray's logs"
+        )
 
 
 class PeerLost(W2SError, ConnectionError):

@@ -20,7 +20,8 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Features:
-    """Float32 vectors with ids. `model` is the key of what made them. `signed`: each is the second text's less the first one's, so that its opposite stands for the opposite class."""
+    """Float32 vectors with ids. `model` is the key of what made them. `signed`: each is the second text's less the
+    first one's, so that its opposite stands for the opposite class."""
 
     ids: Ids
     array_ND: Array
@@ -29,7 +30,14 @@ class Features:
     signed: bool = False
 
     @staticmethod
-    def of(ids: Sequence[str] | Ids, array_ND: npt.NDArray[np.floating], *, model: str = "", layer: int | str = -1, signed: bool = False) -> Features:
+    def of(
+        ids: Sequence[str] | Ids,
+        array_ND: npt.NDArray[np.floating],
+        *,
+        model: str = "",
+        layer: int | str = -1,
+        signed: bool = False,
+    ) -> Features:
         checked = as_ids(ids)
         if array_ND.ndim != 2 or len(array_ND) != len(checked):
             raise DataError(f"features must be [rows, features]; got shape {array_ND.shape} for {len(checked)} ids")
@@ -41,7 +49,9 @@ class Features:
     def align(self, ids: Sequence[str] | Ids) -> Features:
         """The vectors of these ids, in this order; an id without a row is an error."""
         wanted = as_ids(ids)
-        return Features.of(wanted, self.array_ND[positions(self.ids, wanted)], model=self.model, layer=self.layer, signed=self.signed)
+        return Features.of(
+            wanted, self.array_ND[positions(self.ids, wanted)], model=self.model, layer=self.layer, signed=self.signed
+        )
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa
@@ -49,7 +59,12 @@ class Features:
 
         np.save(folder / "features.npy", self.array_ND)
         table = pa.table({"id": pa.array(self.ids.tolist(), pa.string())})
-        pq.write_table(table.replace_schema_metadata({"model": self.model, "layer": str(self.layer), "signed": str(int(self.signed))}), folder / "ids.parquet")
+        pq.write_table(
+            table.replace_schema_metadata(
+                {"model": self.model, "layer": str(self.layer), "signed": str(int(self.signed))}
+            ),
+            folder / "ids.parquet",
+        )
 
     @staticmethod
     def load(folder: Path) -> Features:
@@ -61,4 +76,6 @@ class Features:
         layer = meta.get(b"layer", b"-1").decode()
         signed = meta.get(b"signed") == b"1"
         place = int(layer) if layer.lstrip("-").isdecimal() else layer
-        return Features.of(table["id"].to_pylist(), array, model=meta.get(b"model", b"").decode(), layer=place, signed=signed)
+        return Features.of(
+            table["id"].to_pylist(), array, model=meta.get(b"model", b"").decode(), layer=place, signed=signed
+        )

@@ -19,5 +19,7 @@ class Frozen(BaseModel):
         """`extra` refuses unknown keys too, but does not say which ones there are; for a plug-in nobody else knows."""
         for key in value if isinstance(value, dict) else ():
             if key not in cls.model_fields:
-                raise PydanticCustomError("unknown_key", "{key} is not a known key", {"key": str(key), "known": list(cls.model_fields)})
+                raise PydanticCustomError(
+                    "unknown_key", "{key} is not a known key", {"key": str(key), "known": list(cls.model_fields)}
+                )
         return value

@@ -1,4 +1,5 @@
-"""Row ids: made of a row's content unless the source brings its own, so that labels are joined by id and never by position."""
+"""Row ids: made of a row's content unless the source brings its own, so that labels are joined by id and never by
+position."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def as_ids(ids: Sequence[str] | Ids) -> Ids:
     if len(unique) < len(array):
         twice = unique[counts > 1]
         raise DataError(
-            f"{len(twice)} ids stand more than once, the first is {str(twice[0])!r}; ids must be unique: drop the duplicates or name another id column"
+            f"{len(twice)} ids stand more than once, the first is {str(twice[0])!r}; ids must be unique: drop the"
+            " duplicates or name another id column"
         )
     if len(array) and "" in unique:
         raise DataError("an id is empty; give every row an id or leave the id column out")
@@ -58,6 +60,7 @@ def positions(have: Ids, want: Ids) -> npt.NDArray[np.intp]:
         missing = want[have[found] != want]
     if len(missing):
         raise AlignmentError(
-            f"{len(missing)} of {len(want)} ids are not among the {len(have)} at hand, the first is {str(missing[0])!r}; labels, features and rows must be of the same data"
+            f"{len(missing)} of {len(want)} ids are not among the {len(have)} at hand, the first is"
+            f" {str(missing[0])!r}; labels, features and rows must be of the same data"
         )
     return found

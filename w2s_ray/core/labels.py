@@ -24,7 +24,8 @@ SUM_TOLERANCE = 1e-3  # float32 softmax outputs pass, anything that is not a dis
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Class probabilities per row. `mask` is True where there is a label and False where the source abstains; `source` names who said it."""
+    """Class probabilities per row. `mask` is True where there is a label and False where the source abstains; `source`
+    names who said it."""
 
     ids: Ids
     probs_NK: Floats
@@ -34,23 +35,37 @@ class LabelSet:
 
     @staticmethod
     def of(
-        ids: Sequence[str] | Ids, probs_NK: npt.ArrayLike, *, mask_N: npt.ArrayLike | None = None, weight_N: npt.ArrayLike | None = None, source: str = ""
+        ids: Sequence[str] | Ids,
+        probs_NK: npt.ArrayLike,
+        *,
+        mask_N: npt.ArrayLike | None = None,
+        weight_N: npt.ArrayLike | None = None,
+        source: str = "",
     ) -> LabelSet:
-        """Build and check. Rows that abstain hold the uniform distribution, so that no caller reads stale numbers there."""
+        """Build and check. Rows that abstain hold the uniform distribution, so that no caller reads stale numbers
+        there."""
         checked = as_ids(ids)
         probs = np.array(probs_NK, dtype=np.float64)
         if probs.ndim != 2 or len(probs) != len(checked) or probs.shape[1] < 2:
-            raise DataError(f"label probabilities must be [rows, classes] with at least 2 classes; got shape {probs.shape} for {len(checked)} ids")
+            raise DataError(
+                f"label probabilities must be [rows, classes] with at least 2 classes; got shape {probs.shape} for"
+                f" {len(checked)} ids"
+            )
         mask = np.ones(len(checked), dtype=np.bool_) if mask_N is None else np.array(mask_N, dtype=np.bool_)
         weight = np.ones(len(checked)) if weight_N is None else np.array(weight_N, dtype=np.float64)
         if mask.shape != (len(checked),) or weight.shape != (len(checked),):
-            raise DataError(f"mask and weight must have one entry a row ({len(checked)}); got {mask.shape} and {weight.shape}")
+            raise DataError(
+                f"mask and weight must have one entry a row ({len(checked)}); got {mask.shape} and {weight.shape}"
+            )
         probs[~mask] = 1.0 / probs.shape[1]
-        bad = ~(np.isfinite(probs).all(axis=1) & (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= SUM_TOLERANCE))
+        bad = ~(
+            np.isfinite(probs).all(axis=1) & (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= SUM_TOLERANCE)
+        )
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise DataError(
-                f"soft labels must be >= 0 and sum to 1; {int(bad.sum())} rows do not, the first is id {str(checked[row])!r} with {probs[row].tolist()}"
+                f"soft labels must be >= 0 and sum to 1; {int(bad.sum())} rows do not, the first is id"
+                f" {str(checked[row])!r} with {probs[row].tolist()}"
             )
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise DataError("row weights must be finite and >= 0")
@@ -63,7 +78,9 @@ class LabelSet:
         """One-hot labels; class -1 abstains."""
         classes = np.asarray(classes_N, dtype=np.int64)
         if classes.size and (classes.min() < -1 or classes.max() >= num_classes):
-            raise DataError(f"labels must be in 0..{num_classes - 1} (-1 abstains), got {int(classes.min())}..{int(classes.max())}")
+            raise DataError(
+                f"labels must be in 0..{num_classes - 1} (-1 abstains), got {int(classes.min())}..{int(classes.max())}"
+            )
         return LabelSet.of(ids, np.eye(num_classes)[np.maximum(classes, 0)], mask_N=classes >= 0, source=source)
 
     def __len__(self) -> int:
@@ -83,13 +100,22 @@ class LabelSet:
         """sha256 of ids, probabilities, mask and weights in the order of the ids. The source does not count."""
         order = np.argsort(self.ids, kind="stable")
         arrays = (self.probs_NK[order], self.mask_N[order].astype(np.float64), self.weight_N[order])
-        return content_digest([*map(str, self.ids[order]), "", str(self.num_classes), *(np.ascontiguousarray(a).tobytes().hex() for a in arrays)])
+        return content_digest(
+            [
+                *map(str, self.ids[order]),
+                "",
+                str(self.num_classes),
+                *(np.ascontiguousarray(a).tobytes().hex() for a in arrays),
+            ]
+        )
 
     def align(self, ids: Sequence[str] | Ids) -> LabelSet:
         """The labels of these ids, in this order; an id without a row is an error."""
         wanted = as_ids(ids)
         rows = positions(self.ids, wanted)
-        return LabelSet.of(wanted, self.probs_NK[rows], mask_N=self.mask_N[rows], weight_N=self.weight_N[rows], source=self.source)
+        return LabelSet.of(
+            wanted, self.probs_NK[rows], mask_N=self.mask_N[rows], weight_N=self.weight_N[rows], source=self.source
+        )
 
     @staticmethod
     def stack(sets: Sequence[LabelSet]) -> Floats:
@@ -119,4 +145,6 @@ class LabelSet:
         probs = np.stack([table[f"p{k}"].to_numpy() for k in range(num_classes)], axis=1)
         mask = table["mask"].to_numpy(zero_copy_only=False)
         source = (table.schema.metadata or {}).get(b"source", b"").decode()
-        return LabelSet.of(table["id"].to_pylist(), probs, mask_N=mask, weight_N=table["weight"].to_numpy(), source=source)
+        return LabelSet.of(
+            table["id"].to_pylist(), probs, mask_N=mask, weight_N=table["weight"].to_numpy(), source=source
+        )

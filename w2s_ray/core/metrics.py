@@ -1,7 +1,8 @@
 """How good predictions are, against gold, joined by id. A metric that is not defined is None with a reason, never NaN.
 
-Every gold row counts: a prediction that abstains is wrong for the accuracy, and the other metrics read the uniform distribution that a `LabelSet`
-holds there. Gold rows without a label are left out. Shapes: N rows, K classes, P distinct scores.
+Every gold row counts: a prediction that abstains is wrong for the accuracy, and the other metrics read the uniform
+distribution that a `LabelSet` holds there. Gold rows without a label are left out. Shapes: N rows, K classes, P
+distinct scores.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def log_loss(probs_NK: Floats, gold_N: Classes) -> Metric:
 
 
 def ece(probs_NK: Floats, gold_N: Classes, num_bins: int = NUM_BINS) -> Metric:
-    """Expected calibration error of the predicted class's confidence: sum_b n_b/n |acc(b) - conf(b)| over equal-width bins (Guo et al. 2017, eq. 3)."""
+    """Expected calibration error of the predicted class's confidence: sum_b n_b/n |acc(b) - conf(b)| over equal-width
+    bins (Guo et al. 2017, eq. 3)."""
     if not len(gold_N):
         return _no_rows()
     confidence_N = probs_NK.max(axis=1)
@@ -57,19 +59,26 @@ def ece(probs_NK: Floats, gold_N: Classes, num_bins: int = NUM_BINS) -> Metric:
 
 
 def auroc(probs_NK: Floats, gold_N: Classes) -> Metric:
-    """Area under the ROC curve: of class 1 for two classes, else the unweighted mean over classes of one against the rest."""
+    """Area under the ROC curve: of class 1 for two classes, else the unweighted mean over classes of one against the
+    rest."""
     if not len(gold_N):
         return _no_rows()
     num_classes = probs_NK.shape[1]
     absent = sorted(set(range(num_classes)) - set(np.unique(gold_N).tolist()))
     if absent:
-        return Metric(None, len(gold_N), f"AUROC needs gold rows of every class; none of the {len(gold_N)} rows has class {', '.join(map(str, absent))}")
+        return Metric(
+            None,
+            len(gold_N),
+            f"AUROC needs gold rows of every class; none of the {len(gold_N)} rows has class"
+            f" {', '.join(map(str, absent))}",
+        )
     scored = [1] if num_classes == 2 else range(num_classes)
     return Metric(float(np.mean([_area(probs_NK[:, k], gold_N == k) for k in scored])), len(gold_N))
 
 
 def _area(score_N: Floats, positive_N: Bools) -> float:
-    """P(score of a positive > score of a negative) + half of P(equal) (Hanley & McNeil 1982): the Mann-Whitney U over the number of pairs."""
+    """P(score of a positive > score of a negative) + half of P(equal) (Hanley & McNeil 1982): the Mann-Whitney U over
+    the number of pairs."""
     _, place_N, count_P = np.unique(score_N, return_inverse=True, return_counts=True)
     rank_P = np.cumsum(count_P) - (count_P - 1) / 2
     positives = int(positive_N.sum())
@@ -98,7 +107,8 @@ def correctness(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> Bool
 
 
 def score(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Any]:
-    """All metrics of `predicted` on gold's rows. `reasons` says of each None why; predictions of rows beyond gold's are not looked at. The accuracy of answers is exact match."""
+    """All metrics of `predicted` on gold's rows. `reasons` says of each None why; predictions of rows beyond gold's are
+    not looked at. The accuracy of answers is exact match."""
     predicted, gold = _join(predicted, gold)
     if isinstance(predicted, Answers) or isinstance(gold, Answers):
         return _score_answers(predicted, gold)
@@ -120,7 +130,9 @@ def _score_answers(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> d
     right_N = (predicted.hard_N == gold.hard_N).astype(np.bool_)
     exact = _over_rows(right_N)
     undefined = ("auroc", "log_loss", "ece", "positive_rate", "gold_positive_rate")
-    reasons = dict.fromkeys(undefined, "answers are texts, which have no classes") | ({} if len(gold) else {"accuracy": exact.reason})
+    reasons = dict.fromkeys(undefined, "answers are texts, which have no classes") | (
+        {} if len(gold) else {"accuracy": exact.reason}
+    )
     values: dict[str, Any] = {"accuracy": exact.value, **dict.fromkeys(undefined)}
     return {**values, "n": len(gold), "abstained": int((~predicted.mask_N).sum()), "reasons": reasons}
 
@@ -132,11 +144,14 @@ def _positive_rate(classes_N: Classes, num_classes: int) -> Metric:
     return _over_rows(classes_N == 1)
 
 
-def agreement(student: LabelSet | Answers, weak: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Mapping[str, Any]]:
-    """How often the student says what the weak teacher says, on all rows and where the teacher is right or wrong (Burns et al. 2023, § 5.1.2).
+def agreement(
+    student: LabelSet | Answers, weak: LabelSet | Answers, gold: LabelSet | Answers
+) -> dict[str, Mapping[str, Any]]:
+    """How often the student says what the weak teacher says, on all rows and where the teacher is right or wrong (Burns
+    et al. 2023, § 5.1.2).
 
-    A student that imitates agrees on both; one that outgrows its teacher agrees less where the teacher is wrong. Rows on which the teacher abstains
-    have nothing to agree with and are left out; a student that abstains does not agree.
+    A student that imitates agrees on both; one that outgrows its teacher agrees less where the teacher is wrong. Rows
+    on which the teacher abstains have nothing to agree with and are left out; a student that abstains does not agree.
     """
     answered = weak.align(scored_ids(gold))
     spoken = answered.ids[answered.mask_N]
@@ -156,6 +171,9 @@ def _join(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> tuple[Labe
     if isinstance(predicted, Answers) != isinstance(gold, Answers):
         raise DataError("one of predictions and gold is texts and the other one classes; both must be of the same task")
     if isinstance(predicted, LabelSet) and isinstance(gold, LabelSet) and predicted.num_classes != gold.num_classes:
-        raise DataError(f"predictions have {predicted.num_classes} classes and gold has {gold.num_classes}; both must be of the same task")
+        raise DataError(
+            f"predictions have {predicted.num_classes} classes and gold has {gold.num_classes}; both must be of the"
+            " same task"
+        )
     ids = scored_ids(gold)
     return predicted.align(ids), gold.align(ids)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 class ModelRef:
     """A pretrained model as the study names it.
 
-    `identity` is what counts in a fingerprint (a revision, or the digest of a folder's files); `path` is where it is and does not count.
+    `identity` is what counts in a fingerprint (a revision, or the digest of a folder's files); `path` is where it is
+    and does not count.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Plug points: a name in a YAML (`type: logconf`) finds the class that declares it.
 
-Each plug-in is a frozen pydantic model with a field `type: Literal["name"]`: the config of the implementation, which also builds it, so a name is
-declared once. Built-in ones are found by importing the modules of one folder; third parties add theirs through entry points of the same group
-(`[project.entry-points."w2s_ray.losses"]`), without a fork.
+Each plug-in is a frozen pydantic model with a field `type: Literal["name"]`: the config of the implementation, which
+also builds it, so a name is declared once. Built-in ones are found by importing the modules of one folder; third
+parties add theirs through entry points of the same group (`[project.entry-points."w2s_ray.losses"]`), without a fork.
 """
 
 from __future__ import annotations
@@ -40,22 +40,36 @@ def type_name(plugin: type[Any]) -> str:
 
 @cache
 def available(group: str) -> dict[str, type[Any]]:
-    """All plug-ins of a group by name. Two plug-ins of one name are an error: a study must not depend on which came first."""
+    """All plug-ins of a group by name. Two plug-ins of one name are an error: a study must not depend on which came
+    first."""
     found: dict[str, type[Any]] = {}
     package = importlib.import_module(GROUPS[group])
     modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
-    candidates = [value for module in modules for value in vars(module).values() if _is_plugin(value) and value.__module__ == module.__name__]
+    candidates = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if _is_plugin(value) and value.__module__ == module.__name__
+    ]
     candidates += [entry.load() for entry in entry_points(group=group)]
     for plugin in candidates:
         name = type_name(plugin)
         if found.setdefault(name, plugin) is not plugin:
-            raise ConfigError(f"two {group.split('.')[1]} are named {name!r}: {found[name].__module__} and {plugin.__module__}; uninstall or rename one")
+            raise ConfigError(
+                f"two {group.split('.')[1]} are named {name!r}: {found[name].__module__} and {plugin.__module__};"
+                " uninstall or rename one"
+            )
     return dict(sorted(found.items()))
 
 
 def _is_plugin(value: object) -> bool:
     fields = getattr(value, "model_fields", {})
-    return isinstance(value, type) and "type" in fields and bool(get_args(fields["type"].annotation)) and not value.__name__.startswith("_")
+    return (
+        isinstance(value, type)
+        and "type" in fields
+        and bool(get_args(fields["type"].annotation))
+        and not value.__name__.startswith("_")
+    )
 
 
 def find(group: str, name: str) -> type[Any]:
@@ -67,15 +81,20 @@ def find(group: str, name: str) -> type[Any]:
 
 
 def build(group: str, value: Any) -> Any:
-    """`logconf` and `{type: logconf, aux: 0.5}` become the object that the plug-in of this name declares; what is built already stays."""
+    """`logconf` and `{type: logconf, aux: 0.5}` become the object that the plug-in of this name declares; what is built
+    already stays."""
     if isinstance(value, str):
         value = {"type": value}
     if isinstance(value, dict):
         if not value.get("type"):
-            raise ConfigError(f"has no `type`, which names the {NOUNS[group]}; there are: {', '.join(available(group))}")
+            raise ConfigError(
+                f"has no `type`, which names the {NOUNS[group]}; there are: {', '.join(available(group))}"
+            )
         return find(group, str(value["type"])).model_validate(value)
     if not hasattr(type(value), "model_fields"):
-        raise ConfigError(f"{value!r} is not a {NOUNS[group]}; write its name, or {{type: NAME, …}} with its parameters")
+        raise ConfigError(
+            f"{value!r} is not a {NOUNS[group]}; write its name, or {{type: NAME, …}} with its parameters"
+        )
     return value
 
 

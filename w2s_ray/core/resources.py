@@ -1,4 +1,5 @@
-"""`Resources`: where and how a step runs. Never part of an identity; kept in the record, because placement perturbs numerics in the last digits."""
+"""`Resources`: where and how a step runs. Never part of an identity; kept in the record, because placement perturbs
+numerics in the last digits."""
 
 from __future__ import annotations
 
@@ -12,40 +13,56 @@ TOKENS_AT_ONCE = 4096  # without an estimate of what fits: enough to keep a CPU'
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one step asks for. `auto` is settled by the process that trains, from the device's memory, the model's shape and the longest row."""
+    """What one step asks for. `auto` is settled by the process that trains, from the device's memory, the model's shape
+    and the longest row."""
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory_gb: float = 0.0
-    gpu_gb: float = 0.0  # what one GPU holds; 0: what the GPU says. Given, a fit that cannot hold is refused before anything starts
+    gpu_gb: float = (
+        0.0  # what one GPU holds; 0: what the GPU says. Given, a fit that cannot hold is refused before anything starts
+    )
     workers: int | tuple[int, int] = (
-        1  # processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there is room for
+        # processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there
+        # is room for
+        1
     )
     zero: Literal["auto", 0, 1, 2, 3] = "auto"  # what DeepSpeed spreads over them
     offload: Literal["none", "optimizer", "params"] = "none"  # what it keeps in the host's memory
     retries: int = 2  # after a lost worker; an exception of the step's own is not retried
     micro_tokens: int | Literal["auto"] = "auto"  # tokens, padding included, that go through the model at once
-    fuse: bool | Literal["auto"] = "auto"  # train members of an ensemble that share this device as one stacked computation; auto: where that is faster
+    fuse: (
+        bool | Literal["auto"]
+    ) = (  # train members of an ensemble that share this device as one stacked computation; auto: where that is faster
+        "auto"
+    )
     activation_checkpointing: bool | Literal["auto"] = "auto"  # compute activations twice instead of keeping them
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int = 0  # as well; 0: by the clock alone
     checkpoints_kept: int = 2  # of a fit by several processes, while it runs
-    hang_s: float = 600.0  # a step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again
+    # a step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again
+    hang_s: float = 600.0
 
     def __post_init__(self) -> None:
         may_be_zero = ("gpus", "memory_gb", "gpu_gb", "retries", "checkpoint_every_steps")
         for name in (*may_be_zero, "cpus", "micro_tokens", "checkpoint_every_s", "checkpoints_kept", "hang_s"):
             value = getattr(self, name)
             if value != "auto" and (value < 0 or (value == 0 and name not in may_be_zero)):
-                raise ResourceError(f"{name} is {value:g}; it must be {'0 or more' if name in may_be_zero else 'above 0'}")
+                raise ResourceError(
+                    f"{name} is {value:g}; it must be {'0 or more' if name in may_be_zero else 'above 0'}"
+                )
         if not 1 <= self.fewest <= self.most:
             raise ResourceError(f"workers is {self.workers}; it must be a number above 0, or [fewest, most]")
         if self.gpu_gb and not self.gpus:
             raise ResourceError(f"gpu_gb is {self.gpu_gb:g}, but gpus is 0; set gpus: 1, or leave gpu_gb out")
         if self.offload == "params" and self.zero not in ("auto", 3):
-            raise ResourceError(f"offload is params, which needs weights that are spread; set zero: 3 or auto, not {self.zero}")
+            raise ResourceError(
+                f"offload is params, which needs weights that are spread; set zero: 3 or auto, not {self.zero}"
+            )
         if self.offload == "optimizer" and self.zero == 0:
-            raise ResourceError("offload is optimizer, which needs an optimizer that is spread; set zero: 1, 2, 3 or auto, not 0")
+            raise ResourceError(
+                "offload is optimizer, which needs an optimizer that is spread; set zero: 1, 2, 3 or auto, not 0"
+            )
 
     @property
     def fewest(self) -> int:

@@ -1,4 +1,5 @@
-"""Random streams that depend on names alone: the same (seed, purpose, …) gives the same stream everywhere, and no two purposes share one."""
+"""Random streams that depend on names alone: the same (seed, purpose, …) gives the same stream everywhere, and no two
+purposes share one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`Watch`: how a long computation says that it is alive, and asks whether its machine is about to leave. This one watches nothing."""
+"""`Watch`: how a long computation says that it is alive, and asks whether its machine is about to leave. This one
+watches nothing."""
 
 from __future__ import annotations
 

@@ -44,7 +44,11 @@ BURNS22 = (
 
 def describe() -> list[tuple[str, str, str]]:
     """(name, "source" or "format", one line) of all there is."""
-    sources = [(name, "source", line) for scheme in schemes().values() for name, line in scheme.listed() or [(scheme.form, scheme.line)]]
+    sources = [
+        (name, "source", line)
+        for scheme in schemes().values()
+        for name, line in scheme.listed() or [(scheme.form, scheme.line)]
+    ]
     return [*sources, *((name, "format", _line(name, fmt)) for name, fmt in available(GROUP).items())]
 
 
@@ -55,7 +59,8 @@ def _line(name: str, fmt: type[Format]) -> str:
 
 
 def show(task: TaskSpec | str, n: int, base: Path) -> list[dict[str, str]]:
-    """The first `n` train rows as a model will see them, each with `id`, the inputs, `label` and its `source` if it has one. Checks no more than these rows."""
+    """The first `n` train rows as a model will see them, each with `id`, the inputs, `label` and its `source` if it has
+    one. Checks no more than these rows."""
     spec = TaskSpec.model_validate({"data": task}) if isinstance(task, str) else task
     fmt = format_of(spec)
     train = open_parts(spec, fmt, base)["train"]

@@ -1,4 +1,5 @@
-"""Rows of a local file: JSON lines, CSV or Parquet. All text is UTF-8; whatever is not as it should be is refused with its line."""
+"""Rows of a local file: JSON lines, CSV or Parquet. All text is UTF-8; whatever is not as it should be is refused with
+its line."""
 
 from __future__ import annotations
 
@@ -28,12 +29,18 @@ def check_file(path: Path, name: str) -> None:
     """A file that is there and whose extension says how to read it."""
     if path.suffix not in READERS:
         allowed = ", ".join(READERS)
-        raise DataError(f"{name}: unknown file type {path.suffix!r}{closest(path.suffix, READERS)}; it must be one of {allowed}: convert the file or rename it")
+        raise DataError(
+            f"{name}: unknown file type {path.suffix!r}{closest(path.suffix, READERS)}; it must be one of {allowed}:"
+            " convert the file or rename it"
+        )
     if path.is_dir():
         raise DataError(f"{name}: {path} is a folder; name one file in it, and the test file under task.test_data")
     if not path.is_file():
         there = [p.name for p in path.parent.glob("*") if p.suffix in READERS]
-        raise DataError(f"{name}: there is no file {path}{closest(path.name, there)}; relative paths start at the folder of the study's YAML")
+        raise DataError(
+            f"{name}: there is no file {path}{closest(path.name, there)}; relative paths start at the folder of the"
+            " study's YAML"
+        )
 
 
 def read_file(path: Path) -> Iterator[Row]:
@@ -59,7 +66,9 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path.name} line {number} is not JSON ({error.msg} at column {error.colno}); {ONE_OBJECT}") from error
+            raise DataError(
+                f"{path.name} line {number} is not JSON ({error.msg} at column {error.colno}); {ONE_OBJECT}"
+            ) from error
         if not isinstance(row, dict):
             raise DataError(f"{path.name} line {number} holds a {type(row).__name__}; {ONE_OBJECT}")
         yield row
@@ -74,11 +83,16 @@ def _read_csv(path: Path) -> Iterator[Row]:
         for cells in reader:
             if len(cells) != len(header) and cells:
                 counts = f"{len(cells)} cells for {len(header)} columns"
-                raise DataError(f"{path.name} line {reader.line_num} has {counts}; quote cells that hold commas or line breaks")
+                raise DataError(
+                    f"{path.name} line {reader.line_num} has {counts}; quote cells that hold commas or line breaks"
+                )
             if cells:
                 yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise DataError(f"{path.name} line {reader.line_num} is not CSV ({error}); mend the line, or save the file as .jsonl or .parquet") from error
+        raise DataError(
+            f"{path.name} line {reader.line_num} is not CSV ({error}); mend the line, or save the file as .jsonl or"
+            " .parquet"
+        ) from error
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -90,16 +104,24 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise DataError(f"{path.name} is not a Parquet file that can be read ({_one_line(error)}); write it again") from error
+        raise DataError(
+            f"{path.name} is not a Parquet file that can be read ({_one_line(error)}); write it again"
+        ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} holds text that is not UTF-8 ({error.reason}); write it again as UTF-8") from error
+        raise DataError(
+            f"{path.name} holds text that is not UTF-8 ({error.reason}); write it again as UTF-8"
+        ) from error
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
 
 
 def _path(asked: Asked) -> Path:
@@ -119,4 +141,9 @@ def _splits(asked: Asked) -> dict[str, Rows]:
     return {"train": Rows(path.name, tuple(first), lambda: read_file(path))}
 
 
-SCHEME = Scheme("file:PATH", f"a local file of type {', '.join(READERS)}; PATH starts at the folder of the study", _identity, _splits)
+SCHEME = Scheme(
+    "file:PATH",
+    f"a local file of type {', '.join(READERS)}; PATH starts at the folder of the study",
+    _identity,
+    _splits,
+)

@@ -1,7 +1,9 @@
-"""Rows of a dataset on the Hugging Face hub, at one commit. Works from the local cache when offline; runs no code of the dataset's.
+"""Rows of a dataset on the Hugging Face hub, at one commit. Works from the local cache when offline; runs no code of
+the dataset's.
 
-`datasets` falls back to the newest cached copy of a dataset, of whatever revision, when the hub does not answer or does not know the revision. So the
-commit of what was loaded is checked, and that is why a revision must be a whole commit hash: of a branch or tag nothing could be checked.
+`datasets` falls back to the newest cached copy of a dataset, of whatever revision, when the hub does not answer or does
+not know the revision. So the commit of what was loaded is checked, and that is why a revision must be a whole commit
+hash: of a branch or tag nothing could be checked.
 """
 
 from __future__ import annotations
@@ -40,12 +42,17 @@ def parse(name: str, key: str) -> HubName:
     path, _, commit = rest.partition("@")
     parts = path.split("/")
     if len(parts) not in (2, 3) or not all(parts):
-        raise ConfigError(f"{key}: {name!r} does not name a dataset; write hub:ORG/NAME@COMMIT, or hub:ORG/NAME/CONFIG@COMMIT for one of its configurations")
+        raise ConfigError(
+            f"{key}: {name!r} does not name a dataset; write hub:ORG/NAME@COMMIT, or hub:ORG/NAME/CONFIG@COMMIT for one"
+            " of its configurations"
+        )
     repo, config = "/".join(parts[:2]), parts[2] if len(parts) == 3 else None
     if not COMMIT.fullmatch(commit):
         fault = f"has {commit!r} as its revision, which can move" if commit else "has no revision"
         where = f"https://huggingface.co/datasets/{repo}/commits/main"
-        raise ConfigError(f"{key}: {name!r} {fault}; pin it with the 40-digit commit hash that {where} lists: hub:{path}@COMMIT")
+        raise ConfigError(
+            f"{key}: {name!r} {fault}; pin it with the 40-digit commit hash that {where} lists: hub:{path}@COMMIT"
+        )
     return HubName(repo, config, commit, split or None)
 
 
@@ -62,37 +69,54 @@ def load(name: HubName, key: str) -> Mapping[str, Iterable[Row]]:
     if builder.hash != name.commit:
         raise DataError(
             f"{key}: {name} could not be loaded at that commit, and of this dataset the cache holds {builder.hash}; "
-            f"unset HF_HUB_OFFLINE and run again with a network, or pin the cached commit if that is the one you mean"
+            "unset HF_HUB_OFFLINE and run again with a network, or pin the cached commit if that is the one you mean"
         )
     splits: Mapping[str, Iterable[Row]] = builder.as_dataset()
     return splits
 
 
 def _reason(name: HubName, error: Exception) -> str:
-    """What went wrong and what to do. The exceptions' classes are too coarse (gated, absent and unknown revision are one), so their text decides."""
+    """What went wrong and what to do. The exceptions' classes are too coarse (gated, absent and unknown revision are
+    one), so their text decides."""
     import huggingface_hub.constants
 
     text = " ".join(str(error).split())
     page = f"https://huggingface.co/datasets/{name.repo}"
     if huggingface_hub.constants.HF_HUB_OFFLINE and (isinstance(error, ConnectionError) or "find cache" in text):
-        return "is not in the local cache and HF_HUB_OFFLINE is set; unset it and run once with a network, after which it works offline"
+        return (
+            "is not in the local cache and HF_HUB_OFFLINE is set; unset it and run once with a network, after which it"
+            " works offline"
+        )
     if "gated" in text:
         return f"is gated; ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
     if "Revision" in text and "exist" in text:
         return f"has no such commit; {page}/commits/main lists them"
     if "scripts are no longer supported" in text:
-        return f"is a loading script, which is not run here; pin a commit of its Parquet copy instead, listed at {page}/commits/refs%2Fconvert%2Fparquet"
+        return (
+            "is a loading script, which is not run here; pin a commit of its Parquet copy instead, listed at"
+            f" {page}/commits/refs%2Fconvert%2Fparquet"
+        )
     if "exist on the Hub" in text:
-        return f"is not on the hub or is private; check the spelling at {page}, or log in with `hf auth login` if it is yours"
+        return (
+            f"is not on the hub or is private; check the spelling at {page}, or log in with `hf auth login` if it is"
+            " yours"
+        )
     if "BuilderConfig" in text or "Config name is missing" in text:
         return f"needs one of the dataset's configurations after its name, hub:ORG/NAME/CONFIG@COMMIT ({text})"
     if _is_network_fault(error) or "check your connection" in text:
-        return f"could not be fetched ({text}); check the network, HF_ENDPOINT and any proxy, and run again: what is loaded already is kept"
-    return f"could not be read ({type(error).__name__}: {text}); load it once with datasets.load_dataset to see more, or save its rows as a file"
+        return (
+            f"could not be fetched ({text}); check the network, HF_ENDPOINT and any proxy, and run again: what is"
+            " loaded already is kept"
+        )
+    return (
+        f"could not be read ({type(error).__name__}: {text}); load it once with datasets.load_dataset to see more, or"
+        " save its rows as a file"
+    )
 
 
 def _client_error() -> type[Exception]:
-    """The root of the errors of the HTTP library that the hub's client is built on, which differs from version to version."""
+    """The root of the errors of the HTTP library that the hub's client is built on, which differs from version to
+    version."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return HfHubHTTPError.__bases__[0]
@@ -100,7 +124,9 @@ def _client_error() -> type[Exception]:
 
 def _is_network_fault(error: Exception) -> bool:
     status = getattr(getattr(error, "response", None), "status_code", 0)
-    return isinstance(error, ConnectionError | TimeoutError) or (isinstance(error, _client_error()) and (status in (0, 429) or status >= 500))
+    return isinstance(error, ConnectionError | TimeoutError) or (
+        isinstance(error, _client_error()) and (status in (0, 429) or status >= 500)
+    )
 
 
 def _name(asked: Asked) -> HubName:
@@ -111,9 +137,15 @@ def _splits(asked: Asked) -> dict[str, Rows]:
     name = _name(asked)
     splits: Mapping[str, Any] = load(name, asked.key)
     if name.split and name.split not in splits:
-        raise ConfigError(f"{asked.key}: {name} has no split {name.split!r}{closest(name.split, splits)}; there are: {', '.join(splits)}")
+        raise ConfigError(
+            f"{asked.key}: {name} has no split {name.split!r}{closest(name.split, splits)}; there are:"
+            f" {', '.join(splits)}"
+        )
     wanted = [name.split] if name.split else list(splits)
-    return {split: Rows(f"{name.repo} {split}", tuple(splits[split].column_names), splits[split].__iter__) for split in wanted}
+    return {
+        split: Rows(f"{name.repo} {split}", tuple(splits[split].column_names), splits[split].__iter__)
+        for split in wanted
+    }
 
 
 SCHEME = Scheme(

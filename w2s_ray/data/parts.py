@@ -1,4 +1,5 @@
-"""The parts of a task's rows: the train rows, which are cut into splits, and the test and pool rows where they stand apart from them."""
+"""The parts of a task's rows: the train rows, which are cut into splits, and the test and pool rows where they stand
+apart from them."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class Part:
 
 
 def open_parts(spec: TaskSpec, fmt: Format, base: Path) -> dict[str, Part]:
-    """`train`; `test` where the task names test rows or the source has a split of them; `pool` where the task names pool rows."""
+    """`train`; `test` where the task names test rows or the source has a split of them; `pool` where the task names
+    pool rows."""
     named = {name for name, data in (("test", spec.test_data), ("pool", spec.pool_data)) if data is not None}
     source = open_source(spec.data, base, num_rows=rows_needed(spec, named), seed=spec.seed)
     train = _pick_split(source, (train_split(fmt), "train"), "task.data")
@@ -44,7 +46,9 @@ def open_parts(spec: TaskSpec, fmt: Format, base: Path) -> dict[str, Part]:
     return parts
 
 
-def _open_apart(name: str, data: str, cap: int | None, wanted: Sequence[str], fmt: Format, spec: TaskSpec, base: Path) -> Part:
+def _open_apart(
+    name: str, data: str, cap: int | None, wanted: Sequence[str], fmt: Format, spec: TaskSpec, base: Path
+) -> Part:
     key = f"task.{KEYS[name]}"
     # Generated rows come from a stream of their own, else they would be the train rows.
     source = open_source(data, base, key=key, num_rows=cap or 10_000, seed=derive_seed(spec.seed, f"{name} rows"))
@@ -57,7 +61,10 @@ def _pick_split(source: Source, wanted: Sequence[str], key: str) -> str:
             return name
     if len(source.splits) == 1:
         return next(iter(source.splits))
-    raise ConfigError(f"{key}: {source.name} has no split {wanted[0]!r}; it has {', '.join(source.splits)}: name one with #SPLIT at the end")
+    raise ConfigError(
+        f"{key}: {source.name} has no split {wanted[0]!r}; it has {', '.join(source.splits)}: name one with #SPLIT at"
+        " the end"
+    )
 
 
 def _part(source: Source, split: str, fmt: Format, spec: TaskSpec) -> Part:
@@ -66,7 +73,8 @@ def _part(source: Source, split: str, fmt: Format, spec: TaskSpec) -> Part:
 
 
 def check_sources(parts: Iterable[Part]) -> None:
-    """All parts tell where their rows come from, or none does: a method that weighs sources would find them in one split and miss them in the next."""
+    """All parts tell where their rows come from, or none does: a method that weighs sources would find them in one
+    split and miss them in the next."""
     told: dict[bool, Part] = {}
     for part in parts:
         told.setdefault("source" in part.columns, part)

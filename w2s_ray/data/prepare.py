@@ -1,4 +1,5 @@
-"""`prepare`: from the `task:` of a study to the rows of its splits, with the gold labels beside them and never in them."""
+"""`prepare`: from the `task:` of a study to the rows of its splits, with the gold labels beside them and never in
+them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ MANY_CLASSES = 20
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows by split, and beside them what methods must not see: gold labels by split, and ids by split and slice (where the source has slices).
+    """Rows by split, and beside them what methods must not see: gold labels by split, and ids by split and slice (where
+    the source has slices).
 
     `facts` is what was found and done on the way, ready for JSON.
     """
@@ -87,16 +89,23 @@ def _format_named_like(data: str) -> str:
 
 
 def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
-    """The classes in the order of their index; every row's label is one of them. An answer that is generated has none, one that is chosen has its place."""
+    """The classes in the order of their index; every row's label is one of them. An answer that is generated has none,
+    one that is chosen has its place."""
     if fmt.kind == "generation":
         if spec.classes or spec.balance:
-            raise ConfigError(f"task.{'classes' if spec.classes else 'balance'}: answers that are generated have no classes; leave it out")
+            raise ConfigError(
+                f"task.{'classes' if spec.classes else 'balance'}: answers that are generated have no classes; leave"
+                " it out"
+            )
         return ()
     if fmt.kind == "choice":
         return _places(parts)
     fixed = tuple(map(class_name, spec.classes)) if spec.classes else None
     if fixed and fmt.classes and fixed != fmt.classes:
-        raise ConfigError(f"task.classes: {list(fixed)} cannot be set, because the format has the classes {list(fmt.classes)}; leave task.classes out")
+        raise ConfigError(
+            f"task.classes: {list(fixed)} cannot be set, because the format has the classes {list(fmt.classes)}; leave"
+            " task.classes out"
+        )
     if fixed and (len(set(fixed)) < len(fixed) or len(fixed) < 2 or "" in fixed):
         raise ConfigError(f"task.classes: {list(fixed)} must be two different names or more")
     classes = fixed or fmt.classes or _found(parts)
@@ -104,8 +113,8 @@ def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[
         for row in rows:
             if row.label not in classes:
                 raise DataError(
-                    f"{name} row {row.number}: label {row.label!r} is not among the classes {list(classes)}{closest(row.label, classes)}; "
-                    f"mend the row, or add it to task.classes"
+                    f"{name} row {row.number}: label {row.label!r} is not among the classes"
+                    f" {list(classes)}{closest(row.label, classes)}; mend the row, or add it to task.classes"
                 )
     return classes
 
@@ -118,7 +127,8 @@ def _places(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
             offered = len(json.loads(row.inputs[1]))
             if most and offered != most:
                 raise DataError(
-                    f"{name} row {row.number}: it has {offered} choices where rows before have {most}; give all rows as many, or use format: choices or question"
+                    f"{name} row {row.number}: it has {offered} choices where rows before have {most}; give all rows as"
+                    " many, or use format: choices or question"
                 )
             most = offered
     return tuple(map(str, range(most)))
@@ -128,21 +138,25 @@ def _found(parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
     labels = {row.label for _, rows in parts for row in rows}
     num_rows = sum(len(rows) for _, rows in parts)
     if len(labels) < 2:
-        raise DataError(f"one-class split: all {num_rows} rows have the label {sorted(labels)}; a task needs two classes or more")
+        raise DataError(
+            f"one-class split: all {num_rows} rows have the label {sorted(labels)}; a task needs two classes or more"
+        )
     if len(labels) > MANY_CLASSES and len(labels) > num_rows / 2:
         raise DataError(
             f"the label column holds {len(labels)} different values in {num_rows} rows, such as {min(labels)[:40]!r}; "
-            f"name the column with the class: columns: {{label: COLUMN}}"
+            "name the column with the class: columns: {label: COLUMN}"
         )
     numbers = all(label.lstrip("-").isdecimal() for label in labels)
     return tuple(sorted(labels, key=int) if numbers else sorted(labels))
 
 
 def _clean(parts: Mapping[str, Sequence[Row]], spec: TaskSpec) -> tuple[dict[str, list[Row]], dict[str, int]]:
-    """The rows of each part without duplicates and without those that give way to another part's; and how many were dropped."""
+    """The rows of each part without duplicates and without those that give way to another part's; and how many were
+    dropped."""
     unique = {name: split.drop_duplicates(rows) for name, rows in parts.items()}
     clean = {name: rows for name, (rows, _, _) in unique.items()}
-    # A group that the user names is kept whole whatever it takes. A format's own is not enough to overrule the test split that the dataset's authors made.
+    # A group that the user names is kept whole whatever it takes. A format's own is not enough to overrule the test
+    # split that the dataset's authors made.
     groups = bool(spec.columns.get("group"))
     for name, stay in GIVES_WAY.items():
         if name in clean:
@@ -157,30 +171,48 @@ def _clean(parts: Mapping[str, Sequence[Row]], spec: TaskSpec) -> tuple[dict[str
     return clean, dropped
 
 
-def _describe(by_split: Mapping[str, Sequence[Row]], caps: Mapping[str, int | None], classes: Sequence[str], *, grouped: bool) -> dict[str, Any]:
+def _describe(
+    by_split: Mapping[str, Sequence[Row]], caps: Mapping[str, int | None], classes: Sequence[str], *, grouped: bool
+) -> dict[str, Any]:
     counts = {name: Counter(row.label for row in rows) for name, rows in by_split.items()}
     units = {name: {row.unit for row in rows} for name, rows in by_split.items()}
     train_units = set().union(*(found for name, found in units.items() if name != "test"))
     facts: dict[str, Any] = {
         "sizes": {name: len(rows) for name, rows in by_split.items()},
-        "short": {name: {"asked": cap, "got": len(by_split[name])} for name, cap in caps.items() if cap and len(by_split.get(name, ())) < cap},
-        "class_shares": {name: {label: counts[name][label] / len(rows) for label in classes} for name, rows in by_split.items()},
+        "short": {
+            name: {"asked": cap, "got": len(by_split[name])}
+            for name, cap in caps.items()
+            if cap and len(by_split.get(name, ())) < cap
+        },
+        "class_shares": {
+            name: {label: counts[name][label] / len(rows) for label in classes} for name, rows in by_split.items()
+        },
     }
     if any(row.source for rows in by_split.values() for row in rows):
-        facts["sources"] = {name: dict(sorted(Counter(row.source for row in rows).items())) for name, rows in by_split.items()}
+        facts["sources"] = {
+            name: dict(sorted(Counter(row.source for row in rows).items())) for name, rows in by_split.items()
+        }
     if grouped:
         facts["groups"] = {name: len(found) for name, found in units.items()}
         facts["groups_also_in_test"] = len(train_units & units["test"])
     return facts
 
 
-def _build(by_split: Mapping[str, Sequence[Row]], spec: TaskSpec, fmt: Format, classes: tuple[str, ...], facts: dict[str, Any]) -> Prepared:
+def _build(
+    by_split: Mapping[str, Sequence[Row]], spec: TaskSpec, fmt: Format, classes: tuple[str, ...], facts: dict[str, Any]
+) -> Prepared:
     datasets, gold, slices = {}, {}, {}
     truncated = {}
     lengthy = 1 if fmt.kind == "choice" else len(COLUMNS[fmt.kind])  # a list of candidates is not cut
     for name, rows in by_split.items():
         ids = [row.id for row in rows]
-        texts = [tuple(cut(text, spec.max_words, spec.max_chars, fmt.keeps) if n < lengthy else text for n, text in enumerate(row.inputs)) for row in rows]
+        texts = [
+            tuple(
+                cut(text, spec.max_words, spec.max_chars, fmt.keeps) if n < lengthy else text
+                for n, text in enumerate(row.inputs)
+            )
+            for row in rows
+        ]
         truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
         inputs = {column: [text[i] for text in texts] for i, column in enumerate(COLUMNS[fmt.kind])}
         sources = [row.source for row in rows] if any(row.source for row in rows) else None

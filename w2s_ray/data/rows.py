@@ -1,4 +1,5 @@
-"""From raw rows to rows: the user's column names, the format's question and label, and the keys that decide id and split."""
+"""From raw rows to rows: the user's column names, the format's question and label, and the keys that decide id and
+split."""
 
 from __future__ import annotations
 
@@ -34,11 +35,15 @@ class Row:
 
 
 def resolve_columns(fmt: Format, named: Mapping[str, str], rows: Rows) -> Columns:
-    """The format's column -> the source's column(s). `named` is what the task says; an empty name switches a shared column off."""
+    """The format's column -> the source's column(s). `named` is what the task says; an empty name switches a shared
+    column off."""
     understood = (*fmt.columns, *SHARED)
     for column in named:
         if column not in understood:
-            raise ConfigError(f"task.columns: the format has no column {column!r}{closest(column, understood)}; it reads: {', '.join(understood)}")
+            raise ConfigError(
+                f"task.columns: the format has no column {column!r}{closest(column, understood)}; it reads:"
+                f" {', '.join(understood)}"
+            )
     wanted = {column: named.get(column, column) for column in fmt.columns}
     default_group = wanted[fmt.group] if fmt.group else ""
     wanted |= {column: named.get(column, default_group if column == "group" else "") for column in SHARED}
@@ -53,8 +58,9 @@ def _find(column: str, name: str, rows: Rows) -> str | tuple[str, ...]:
     if missing:
         there = ", ".join(rows.columns)
         raise ConfigError(
-            f"task.columns: {column!r} is to be read from {missing[0]!r}, which is not a column of {rows.name}{closest(missing[0], rows.columns)}; "
-            f"it has: {there}; write columns: {{{column}: ONE_OF_THEM}}"
+            f"task.columns: {column!r} is to be read from {missing[0]!r}, which is not a column of"
+            f" {rows.name}{closest(missing[0], rows.columns)}; it has: {there}; write columns: {{{column}:"
+            " ONE_OF_THEM}"
         )
     return parts
 
@@ -85,7 +91,16 @@ def _row(number: int, raw: RawRow, fmt: Format, columns: Columns, seed: int) -> 
     if isinstance(fmt, SharesPassages) and fmt.group and columns.get("group") == columns[fmt.group]:
         shared["group"] = fmt.passage(cells)
     unit = f"group {content_id(shared['group'])}" if "group" in shared else f"row {content}"
-    return Row(number, shared.get("id", content), content, unit, example.inputs, example.label, shared.get("slice", ""), shared.get("source", ""))
+    return Row(
+        number,
+        shared.get("id", content),
+        content,
+        unit,
+        example.inputs,
+        example.label,
+        shared.get("slice", ""),
+        shared.get("source", ""),
+    )
 
 
 def _cell(raw: RawRow, name: str | tuple[str, ...]) -> object:

@@ -23,7 +23,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Asked:
-    """A source's name without its scheme, and where it stands. The number of rows and the seed are for schemes that make their rows."""
+    """A source's name without its scheme, and where it stands. The number of rows and the seed are for schemes that
+    make their rows."""
 
     rest: str
     base: Path  # where relative paths start
@@ -40,9 +41,13 @@ class Scheme:
     line: str  # what it is, for listings
     identity: Callable[[Asked], str]  # what the rows are, whatever the place: it decides what is reused
     splits: Callable[[Asked], Mapping[str, Rows]]
-    columns: Callable[[Asked], Mapping[str, str]] = lambda asked: {}  # a format's column -> the rows' own, where they differ
+    columns: Callable[[Asked], Mapping[str, str]] = (
+        lambda asked: {}
+    )  # a format's column -> the rows' own, where they differ
     format: Callable[[Asked], str | None] = lambda asked: None  # the format that the rows are made for
-    listed: Callable[[], Sequence[tuple[str, str]]] = tuple  # names that can be listed, each with a line; else the form stands for all
+    listed: Callable[[], Sequence[tuple[str, str]]] = (
+        tuple  # names that can be listed, each with a line; else the form stands for all
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Where rows come from, by name: `world:TASK` is generated, `file:PATH` is read, `hub:ORG/NAME@COMMIT` is fetched.
 
-A source is a few splits of raw rows (dicts) and the identity of their content, which does not hold the place that they were read from.
+A source is a few splits of raw rows (dicts) and the identity of their content, which does not hold the place that they
+were read from.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from w2s_ray.data.scheme import Asked, Scheme, Source
 GROUP = "w2s_ray.sources"  # entry points of other packages, each a Scheme
 
 # Found by name, so that a scheme may lie above this room: the built-in world does.
-BUILT_IN = {"world": "w2s_ray.world.source:SCHEME", "file": "w2s_ray.data.files:SCHEME", "hub": "w2s_ray.data.hub:SCHEME"}
+BUILT_IN = {
+    "world": "w2s_ray.world.source:SCHEME",
+    "file": "w2s_ray.data.files:SCHEME",
+    "hub": "w2s_ray.data.hub:SCHEME",
+}
 
 
 @cache

@@ -1,7 +1,10 @@
-"""What dead drivers and killed attempts left in a store, and its removal. What a living driver may hold is never in the list.
+"""What dead drivers and killed attempts left in a store, and its removal. What a living driver may hold is never in the
+list.
 
-An attempt's folder does not say whose it is, so while any driver lives on the store only what is certainly dead is listed: leases and signs of life of dead drivers. The listing comes
-first and the look for the living second: what a driver makes that starts in between has names that the listing does not know. Checkpoints of fits that were not finished stay; the next run goes on from them.
+An attempt's folder does not say whose it is, so while any driver lives on the store only what is certainly dead is
+listed: leases and signs of life of dead drivers. The listing comes first and the look for the living second: what a
+driver makes that starts in between has names that the listing does not know. Checkpoints of fits that were not finished
+stay; the next run goes on from them.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ class Found:
 
 
 def find(store: Store, *, stale_s: float = STALE_S) -> Found:
-    """Look, and change nothing. Takes `stale_s` where a driver of another machine has to be watched for a sign of life."""
+    """Look, and change nothing. Takes `stale_s` where a driver of another machine has to be watched for a sign of
+    life."""
     sizes = {
         path.partition(f"{store.root.lstrip('/')}/")[2]: int(facts["size"] or 0) * (facts["type"] == "file")
         for path, facts in store.fs.find(store.root, detail=True, withdirs=True).items()

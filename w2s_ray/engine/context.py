@@ -1,8 +1,9 @@
 """`Context`: the seam between methods and whatever runs their steps.
 
-`submit` names a step, its parameters and its inputs (other handles), and returns a handle at once. A key that the store has is done. One that it has
-not is launched when its inputs are done and its lease is ours; a key that another driver has leased is waited for. One thread (the scheduler) makes
-all these decisions, so that there is nothing to lock but the table of nodes.
+`submit` names a step, its parameters and its inputs (other handles), and returns a handle at once. A key that the store
+has is done. One that it has not is launched when its inputs are done and its lease is ours; a key that another driver
+has leased is waited for. One thread (the scheduler) makes all these decisions, so that there is nothing to lock but the
+table of nodes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from w2s_ray.core.errors import GONE, DamagedArtifact, InputError, Interrupted, OutOfMemory, Planned, ResourceError, StepFailed, StoreError, W2SError
+from w2s_ray.core.errors import (
+    GONE,
+    DamagedArtifact,
+    InputError,
+    Interrupted,
+    OutOfMemory,
+    Planned,
+    ResourceError,
+    StepFailed,
+    StoreError,
+    W2SError,
+)
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.events import Events
 from w2s_ray.engine.executor import Executor, InlineExecutor
@@ -71,13 +83,17 @@ class Context:
         self, step: Step, params: Params, inputs: HandleInputs | None = None, *,
         resources: Resources | None = None, hints: Mapping[str, Any] | None = None, riders: Iterable[RiderSpec] = (),
     ) -> Handle:  # fmt: skip
-        """The handle of a step's result. `hints` of several submissions of one key are joined; they are no part of the identity."""
+        """The handle of a step's result. `hints` of several submissions of one key are joined; they are no part of the
+        identity."""
         with self._lock:
             node, new = self._node(step, params, dict(inputs or {}), resources or Resources(), None)
             node.hints |= {name: hint for name, hint in (hints or {}).items() if hint}
             handle = Handle(self, node)
             # The riders are there before anything can be launched, so that one call makes them all.
-            wanted = [self._node(spec.step, spec.params, {**spec.inputs, spec.via: handle}, node.resources, node) for spec in riders]
+            wanted = [
+                self._node(spec.step, spec.params, {**spec.inputs, spec.via: handle}, node.resources, node)
+                for spec in riders
+            ]
             fresh = [rider for rider, is_new in wanted if is_new]
             node.riders |= {rider.key: rider for rider in fresh}
         there = [self._reuse(each) for each in ([node] if new else []) + fresh]
@@ -88,7 +104,9 @@ class Context:
     def ride(self, owner: Handle, spec: RiderSpec) -> Handle:
         """A result that only the owner's step can make, asked for after the owner."""
         with self._lock:
-            rider, new = self._node(spec.step, spec.params, {**spec.inputs, spec.via: owner}, owner.node.resources, owner.node)
+            rider, new = self._node(
+                spec.step, spec.params, {**spec.inputs, spec.via: owner}, owner.node.resources, owner.node
+            )
             if new:
                 owner.node.riders[rider.key] = rider
         if new and not self._reuse(rider):
@@ -96,11 +114,14 @@ class Context:
         return Handle(self, rider)
 
     def adopt(self, key: Key, maker: Handle | None = None) -> Handle:
-        """A handle for what is in the store already and has no step of its own: put there by `maker` on its way, or by the driver."""
+        """A handle for what is in the store already and has no step of its own: put there by `maker` on its way, or by
+        the driver."""
         step = Step(key.step, 0, "", lambda params, inputs: key.slug)
         with self._lock:
             new = key not in self._nodes
-            node = self._nodes.setdefault(key, Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None))
+            node = self._nodes.setdefault(
+                key, Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None)
+            )
         if new and not self._reuse(node):
             if maker is None:
                 raise StoreError(f"{key} is not in the store {self.store.url}")
@@ -125,7 +146,9 @@ class Context:
         finally:
             self.leases.release(key)
 
-    def _node(self, step: Step, params: Params, inputs: dict[str, Any], resources: Resources, owner: Node | None) -> tuple[Node, bool]:
+    def _node(
+        self, step: Step, params: Params, inputs: dict[str, Any], resources: Resources, owner: Node | None
+    ) -> tuple[Node, bool]:
         """The node of a key, and whether it is new to this run."""
         key = step.key(params, keys_of(inputs))
         with self._lock:
@@ -135,14 +158,16 @@ class Context:
             return node, True
 
     def _reuse(self, node: Node) -> bool:
-        """Any thread: whether there is nothing to do, because the store has it already (or cannot be asked: then its handle has the error)."""
+        """Any thread: whether there is nothing to do, because the store has it already (or cannot be asked: then its
+        handle has the error)."""
         try:
             record = self.store.record(node.key)
         except DamagedArtifact:
             self._tell("damaged", node.key, "its record cannot be read: set aside, to be made again")
             self.store.set_aside(node.key)
             return False
-        except Exception as error:  # noqa: BLE001  (a store's client has errors of its own; those who wait must hear of it)
+        # a store's client has errors of its own; those who wait must hear of it
+        except Exception as error:  # noqa: BLE001
             self._fail(node, (), error)
             return True
         if record is not None:
@@ -233,16 +258,20 @@ class Context:
         return missing
 
     def _adopt_failure(self, node: Node, riders: tuple[Node, ...]) -> bool:
-        """Whether the driver that we waited for failed at it; then its failure is ours too, and nothing is tried twice in one go."""
+        """Whether the driver that we waited for failed at it; then its failure is ours too, and nothing is tried twice
+        in one go."""
         failure = self.store.failure(node.key) if node.holder is not None else None
         if node.holder is None or failure is None or failure.driver != node.holder.driver:
             return False
-        self._fail(node, riders, StepFailed(node.step.name, str(node.key), failure.error, failure.traceback, failure.log))
+        self._fail(
+            node, riders, StepFailed(node.step.name, str(node.key), failure.error, failure.traceback, failure.log)
+        )
         return True
 
     def _launch(self, node: Node, riders: tuple[Node, ...]) -> None:
         call = Call(
-            self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params, keys_of(node.inputs), node.resources,
+            self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params,
+            keys_of(node.inputs), node.resources,
             self.leases.holder.driver, dict(node.hints),
             tuple(Rider(r.key, r.step.name, r.step.version, r.params, keys_of(r.inputs)) for r in riders),
         )  # fmt: skip
@@ -252,7 +281,9 @@ class Context:
             self._executor = self._make_executor()
         executor = self._inline if node.step.inline or self._executor is None else self._executor
         future = executor.launch(call, lambda: self._tell("running", node.key, ""))
-        future.add_done_callback(lambda done: self._events.post(lambda: self._finish(node, None if done.cancelled() else done.exception())))
+        future.add_done_callback(
+            lambda done: self._events.post(lambda: self._finish(node, None if done.cancelled() else done.exception()))
+        )
 
     def _finish(self, node: Node, error: BaseException | None) -> None:
         """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
@@ -288,11 +319,14 @@ class Context:
         return None
 
     def _recorded(self, node: Node, error: BaseException) -> BaseException:
-        """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a worker that died."""
+        """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a
+        worker that died."""
         if isinstance(error, (StepFailed, Interrupted, InputError, ResourceError)):
             return error
         text = "".join(traceback.format_exception(error))
-        self.store.fail(node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text))
+        self.store.fail(
+            node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text)
+        )
         if isinstance(error, OutOfMemory):
             return error  # its message says all
         if isinstance(error, W2SError):
@@ -325,7 +359,10 @@ class Context:
         """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""
         with self._lock:
             nodes = list(self._nodes.values())
-        return [Submission(n.key, n.params, key_names(keys_of(n.inputs)), n.future.done() and n.future.exception() is None) for n in nodes]
+        return [
+            Submission(n.key, n.params, key_names(keys_of(n.inputs)), n.future.done() and n.future.exception() is None)
+            for n in nodes
+        ]
 
     # --- damage ---
 
@@ -345,13 +382,18 @@ class Context:
         done.result()
 
     def _repair_now(self, key: Key, attempt: str) -> None:
-        """Set a damaged attempt aside and start to make it again. Several who met the same damage are served by one repair."""
+        """Set a damaged attempt aside and start to make it again. Several who met the same damage are served by one
+        repair."""
         node = self._nodes.get(key)
         if node is not None and not node.future.done():
             return  # it is being made again
         self._set_aside(key, attempt)
         if node is None or (node.owner is None and node.maker is None and not node.step.entry):
-            raise StepFailed(key.step, str(key), "its files were damaged; it was set aside: run the same command again to have it made anew")
+            raise StepFailed(
+                key.step,
+                str(key),
+                "its files were damaged; it was set aside: run the same command again to have it made anew",
+            )
         node.future = Future()
         if self._reuse(node):
             return  # another driver was faster
@@ -365,7 +407,12 @@ class Context:
             self._fail(
                 node,
                 (),
-                StepFailed(key.step, str(key), f"it was damaged or gone {self._repairs[key]} times, each time it was made; check the disk of the store"),
+                StepFailed(
+                    key.step,
+                    str(key),
+                    f"it was damaged or gone {self._repairs[key]} times, each time it was made; check the disk of the"
+                    " store",
+                ),
             )
             return
         maker = node.maker or node.owner or node
@@ -406,12 +453,14 @@ class Context:
         """Whatever happens to who listens (a closed terminal) is no matter of the steps'."""
         try:
             self._listen(what, key, detail)
-        except BaseException as error:  # noqa: BLE001  (rich ends the thread where its terminal is gone; this is the scheduler's)
+        # rich ends the thread where its terminal is gone; this is the scheduler's
+        except BaseException as error:  # noqa: BLE001
             self._listen = _silent
             logger.warning("progress is no longer shown: %s: %s", type(error).__name__, error)
 
     def _abort(self, error: BaseException | None) -> None:
-        """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why, instead of waiting for ever."""
+        """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why,
+        instead of waiting for ever."""
         for node in list(self._nodes.values()):
             if not node.future.done():
                 self._fail(node, (), error)
@@ -422,7 +471,8 @@ class Context:
         self._events.post(lambda: self._abort(None))
 
     def close(self) -> None:
-        """End the executors and give the leases back. Steps in flight are ended after `interrupt`, awaited otherwise."""
+        """End the executors and give the leases back. Steps in flight are ended after `interrupt`, awaited
+        otherwise."""
         now = self._stopped.is_set()
         self._inline.close(now)
         if self._executor is not None:

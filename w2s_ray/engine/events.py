@@ -1,4 +1,5 @@
-"""One thread that does one thing after another: events in the order in which they were posted, and timers when they are due."""
+"""One thread that does one thing after another: events in the order in which they were posted, and timers when they are
+due."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ Event = Callable[[], None]
 
 
 class Events:
-    """The thread, its queue and its timers. What an event raises is given to `broken`, since nobody else would hear of it."""
+    """The thread, its queue and its timers. What an event raises is given to `broken`, since nobody else would hear of
+    it."""
 
     def __init__(self, name: str, broken: Callable[[BaseException], None]) -> None:
         self._broken = broken
@@ -48,5 +50,6 @@ class Events:
                     return
                 try:
                     event()
-                except BaseException as error:  # noqa: BLE001  (those who wait must hear of it, and the thread must not end before them)
+                # those who wait must hear of it, and the thread must not end before them
+                except BaseException as error:  # noqa: BLE001
                     self._broken(error)

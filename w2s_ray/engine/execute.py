@@ -1,4 +1,5 @@
-"""One execution of a step, wherever it runs: open the inputs, call the function, publish the riders, publish the result."""
+"""One execution of a step, wherever it runs: open the inputs, call the function, publish the riders, publish the
+result."""
 
 from __future__ import annotations
 
@@ -14,7 +15,16 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
-from w2s_ray.core.errors import DamagedArtifact, InputError, OutOfMemory, PeerLost, ResourceError, StepFailed, StoreError, W2SError
+from w2s_ray.core.errors import (
+    DamagedArtifact,
+    InputError,
+    OutOfMemory,
+    PeerLost,
+    ResourceError,
+    StepFailed,
+    StoreError,
+    W2SError,
+)
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
@@ -27,7 +37,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Work:
-    """What a step's function gets: parameters, inputs, a folder for its files, and a place for what its next attempt should find."""
+    """What a step's function gets: parameters, inputs, a folder for its files, and a place for what its next attempt
+    should find."""
 
     call: Call
     store: Store
@@ -65,7 +76,13 @@ class Work:
         return self.store.open(key)
 
     def put(
-        self, key: Key, params: JSON, inputs: dict[str, Key | tuple[Key, ...]], version: int, save: Callable[[Path], None], value: JSON | None = None
+        self,
+        key: Key,
+        params: JSON,
+        inputs: dict[str, Key | tuple[Key, ...]],
+        version: int,
+        save: Callable[[Path], None],
+        value: JSON | None = None,
     ) -> None:
         """Publish a result of its own key that this step makes on its way."""
         if not self.leads or self.store.there(key):
@@ -75,7 +92,8 @@ class Work:
         files = self.store.upload(key, self.attempt, folder)
         record = Record(
             key.full, key.step, version, params, key_names(inputs), self.attempt, files, value or {},
-            perf_counter() - self._started, self.resources.as_dict(), self.call.key.full, peak_memory_mb=peak_memory_mb(),
+            perf_counter() - self._started, self.resources.as_dict(), self.call.key.full,
+            peak_memory_mb=peak_memory_mb(),
         )  # fmt: skip
         self.store.commit(key, record)
 
@@ -85,14 +103,17 @@ class Work:
 
 
 def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, watch: Watch | None = None) -> None:
-    """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for that record.
+    """Run a call to its record. An error is recorded and raised as StepFailed; `log` gives the worker's last lines for
+    that record.
 
     Processes that run one call together all execute it; only the one that `leads` publishes.
     """
     run = _Execution.of(call, leads, watch or Watch())
     try:
         try:
-            if call.resources.sharded or not run.done():  # of processes that compute together one would see it, and another not: `run_gang` looks for them
+            if (
+                call.resources.sharded or not run.done()
+            ):  # of processes that compute together one would see it, and another not: `run_gang` looks for them
                 run.publish(call.function()(run.begin()))
         finally:
             run.clean()
@@ -101,7 +122,8 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
 
 
 def is_done(call: Call) -> bool:
-    """Whether all that a call is to make is there: a driver that was frozen, and whose lease was taken over meanwhile, launches what others have made."""
+    """Whether all that a call is to make is there: a driver that was frozen, and whose lease was taken over meanwhile,
+    launches what others have made."""
     return _Execution.of(call, True, Watch()).done()
 
 
@@ -117,7 +139,8 @@ def execute_hand(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
 
 
 def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
-    """Run calls that may be computed together, each to its own record or error. Their step has a function of several works for that, which returns a value or an error for each."""
+    """Run calls that may be computed together, each to its own record or error. Their step has a function of several
+    works for that, which returns a value or an error for each."""
     runs = [_Execution.of(call, True, Watch()) for call in calls]
     errors: dict[int, BaseException] = {}
     works: dict[int, Work] = {}
@@ -161,7 +184,8 @@ class _Execution:
 
     @staticmethod
     def of(call: Call, leads: bool, watch: Watch) -> _Execution:
-        # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken from memory.
+        # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken
+        # from memory.
         return _Execution(call, replace(open_store(call.store), _records={}), new_attempt(), leads, watch)
 
     @cached_property
@@ -176,10 +200,13 @@ class _Execution:
     def begin(self) -> Work:
         call, store = self.call, self.store
         inputs: dict[str, Artifact | tuple[Artifact, ...]] = {
-            name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key) for name, key in call.inputs.items()
+            name: store.open(key) if isinstance(key, Key) else tuple(store.open(k) for k in key)
+            for name, key in call.inputs.items()
         }
         folder = store.attempt_folder(call.key, self.attempt)
-        self.work = Work(call, store, inputs, folder, WorkPlace(store, call.key), self.attempt, self.fresh, self.leads, self.watch)
+        self.work = Work(
+            call, store, inputs, folder, WorkPlace(store, call.key), self.attempt, self.fresh, self.leads, self.watch
+        )
         return self.work
 
     def publish(self, value: JSON) -> None:
@@ -209,12 +236,19 @@ class _Execution:
             return error  # the user's to mend: its message is enough, and the next run tries anyway
         text = "".join(traceback.format_exception(error))
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            error = StoreError(f"{error.strerror} at {error.filename or self.store.url}; free space there, or give another store with --store")
-        failure = Failure(self.call.key.full, self.attempt, self.call.driver, f"{type(error).__name__}: {error}", text, log())
+            error = StoreError(
+                f"{error.strerror} at {error.filename or self.store.url}; free space there, or give another store with"
+                " --store"
+            )
+        failure = Failure(
+            self.call.key.full, self.attempt, self.call.driver, f"{type(error).__name__}: {error}", text, log()
+        )
         with suppress(OSError):  # a full disk must not hide the error that filled it
             self.store.fail(self.call.key, failure)
         if isinstance(error, W2SError):
-            return StepFailed(self.call.step, str(self.call.key), str(error), str(error))  # made for people: its message says all
+            return StepFailed(
+                self.call.step, str(self.call.key), str(error), str(error)
+            )  # made for people: its message says all
         return StepFailed(self.call.step, str(self.call.key), failure.error, text, failure.log)
 
 
@@ -223,8 +257,16 @@ def new_attempt() -> str:
     return f"a{uuid4().hex[:12]}"
 
 
-def put_content(store: Store, key: Key, version: int, params: dict[str, Any], save: Callable[[Path], None], value: JSON | None = None) -> None:
-    """Publish something that its maker holds already and whose key is its content's digest (labels made by a combiner)."""
+def put_content(
+    store: Store,
+    key: Key,
+    version: int,
+    params: dict[str, Any],
+    save: Callable[[Path], None],
+    value: JSON | None = None,
+) -> None:
+    """Publish something that its maker holds already and whose key is its content's digest (labels made by a
+    combiner)."""
     if store.there(key):
         return
     attempt = new_attempt()

@@ -17,7 +17,8 @@ GATHER_S = 0.05  # how long calls that may be computed together wait for one mor
 
 
 class Executor(Protocol):
-    """Runs calls. A future ends without an exception when the call's record is in the store, and with StepFailed, DamagedArtifact or Interrupted otherwise."""
+    """Runs calls. A future ends without an exception when the call's record is in the store, and with StepFailed,
+    DamagedArtifact or Interrupted otherwise."""
 
     def launch(self, call: Call, started: Started) -> Future[None]:
         """Start a call, now or when its resources are free, and say when; ResourceError when they never can be."""
@@ -27,7 +28,8 @@ class Executor(Protocol):
 
 
 class InlineExecutor:
-    """One call at a time, in a thread of the driver's process: for `--local`, tests and debugging, and for steps that hold no model."""
+    """One call at a time, in a thread of the driver's process: for `--local`, tests and debugging, and for steps that
+    hold no model."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="w2s-inline")
@@ -56,7 +58,11 @@ class InlineExecutor:
         if self._gathered.get(group):
             time.sleep(GATHER_S)
         with self._lock:
-            waiting = [(call, started, future) for call, started, future in self._gathered.pop(group, []) if future.set_running_or_notify_cancel()]
+            waiting = [
+                (call, started, future)
+                for call, started, future in self._gathered.pop(group, [])
+                if future.set_running_or_notify_cancel()
+            ]
         errors: list[BaseException | None]
         try:
             for _, started, _ in waiting:

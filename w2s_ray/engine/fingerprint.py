@@ -35,7 +35,10 @@ def canonical(value: Any, where: str = "params") -> Any:
             if not isinstance(key, str):
                 raise IdentityError(f"{where} has the key {key!r}; keys must be strings")
         return {key: canonical(value[key], f"{where}.{key}") for key in sorted(value)}
-    raise IdentityError(f"{where} is a {type(value).__name__} ({value!r:.80}), which has no stable identity; pass plain numbers, strings, lists and dicts")
+    raise IdentityError(
+        f"{where} is a {type(value).__name__} ({value!r:.80}), which has no stable identity; pass plain numbers,"
+        " strings, lists and dicts"
+    )
 
 
 def digest(value: Any) -> str:

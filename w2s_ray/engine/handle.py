@@ -95,7 +95,9 @@ class Handle:
                 return self.context.store.open(self.key)
             except DamagedArtifact as damaged:
                 self.context.repair(damaged)
-        raise StepFailed(self.node.step.name, str(self.key), "its files are damaged each time they are made; check the disk")
+        raise StepFailed(
+            self.node.step.name, str(self.key), "its files are damaged each time they are made; check the disk"
+        )
 
 
 def needs(node: Node, other: Node) -> bool:

@@ -1,8 +1,9 @@
 """Leases: of several drivers on one store, one computes a key and the others wait for it.
 
-A lease is the file `leases/<digest>.<generation>`, made by exclusive create and never renamed; who finds its holder dead makes the next generation.
-Each driver has one heartbeat, a counter that others judge by their own monotonic clock, so that no two machines' clocks are compared.
-A lease saves work; it does not guard results: those are guarded by the exclusive create of the record.
+A lease is the file `leases/<digest>.<generation>`, made by exclusive create and never renamed; who finds its holder
+dead makes the next generation. Each driver has one heartbeat, a counter that others judge by their own monotonic clock,
+so that no two machines' clocks are compared. A lease saves work; it does not guard results: those are guarded by the
+exclusive create of the record.
 """
 
 from __future__ import annotations
@@ -49,13 +50,19 @@ class Holder:
 
     @staticmethod
     def loads(data: bytes) -> Holder:
-        """Of a lease that cannot be read (a power cut leaves an empty one): a holder that nobody has heard of, who counts as dead after the usual time."""
+        """Of a lease that cannot be read (a power cut leaves an empty one): a holder that nobody has heard of, who
+        counts as dead after the usual time."""
         try:
             found = json.loads(data)
             holder = Holder(found["driver"], found["machine"], found["pid"], found["started"])
         except (ValueError, TypeError, KeyError, RecursionError):
             holder = None
-        if holder is None or not re.fullmatch(r"[0-9a-f]{32}", str(holder.driver)) or type(holder.pid) is not int or holder.pid < 1:
+        if (
+            holder is None
+            or not re.fullmatch(r"[0-9a-f]{32}", str(holder.driver))
+            or type(holder.pid) is not int
+            or holder.pid < 1
+        ):
             return Holder(f"unreadable-{hashlib.sha256(data).hexdigest()[:32]}", "unknown", 0, "")
         return holder
 
@@ -77,7 +84,9 @@ class Leases:
     heartbeat_s: float = HEARTBEAT_S
     stale_s: float = STALE_S
     _held: dict[Key, int] = field(default_factory=dict)
-    _seen: dict[str, tuple[bytes | None, float]] = field(default_factory=dict)  # driver -> (its counter, when it last changed here)
+    _seen: dict[str, tuple[bytes | None, float]] = field(
+        default_factory=dict
+    )  # driver -> (its counter, when it last changed here)
     _stop: threading.Event = field(default_factory=threading.Event)
     _beating: threading.Thread | None = None
 
@@ -157,7 +166,8 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in ticks since boot: tells it from a later one with the same id. Empty when there is none."""
+    """When a process started, in ticks since boot: tells it from a later one with the same id. Empty when there is
+    none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             state, *rest = file.read().rpartition(b")")[2].split()

@@ -1,8 +1,10 @@
 """`steps.lock`: what each step's code was when its version was last looked at.
 
-A step's hash covers the module of its function and every module of the package that this one imports, directly or not, from the rooms that compute
-(core, config, ops, backends, blocks, data, eval, world, study), also by a name in a string; of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash has moved, either the meaning of the result changed, and
-`Step.version` must be raised, or it did not; both are said by `python -m w2s_ray.engine.lock --write`. The tests fail until one of them is.
+A step's hash covers the module of its function and every module of the package that this one imports, directly or not,
+from the rooms that compute (core, config, ops, backends, blocks, data, eval, world, study), also by a name in a string;
+of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash
+has moved, either the meaning of the result changed, and `Step.version` must be raised, or it did not; both are said by
+`python -m w2s_ray.engine.lock --write`. The tests fail until one of them is.
 """
 
 from __future__ import annotations
@@ -35,14 +37,21 @@ Locked = dict[str, dict[str, int | str]]
 
 def all_steps() -> list[Step]:
     """Every step of the package."""
-    modules = [importlib.import_module(f"{room}.{m.name}") for room in STEP_ROOMS for m in pkgutil.iter_modules(importlib.import_module(room).__path__)]
+    modules = [
+        importlib.import_module(f"{room}.{m.name}")
+        for room in STEP_ROOMS
+        for m in pkgutil.iter_modules(importlib.import_module(room).__path__)
+    ]
     found = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Step)}
     return sorted(found.values(), key=lambda step: step.name)
 
 
 def current() -> Locked:
     """name -> version and hash. A step that rides on others has no code of its own."""
-    return {s.name: {"version": s.version, "source": source_hash(s.entry.partition(":")[0]) if s.entry else ""} for s in all_steps()}
+    return {
+        s.name: {"version": s.version, "source": source_hash(s.entry.partition(":")[0]) if s.entry else ""}
+        for s in all_steps()
+    }
 
 
 def source_hash(module: str) -> str:
@@ -58,9 +67,11 @@ def drift(locked: Locked, now: Locked) -> list[str]:
     gone = [f"{name} is in the lock and not in the code" for name in locked if name not in now]
     new = [f"{name} is not in the lock" for name in now if name not in locked]
     moved = [
-        f"{name}: its code changed and its version is still {entry['version']}"
-        if entry["version"] == locked[name]["version"]
-        else f"{name}: its version is {entry['version']}, {locked[name]['version']} in the lock"
+        (
+            f"{name}: its code changed and its version is still {entry['version']}"
+            if entry["version"] == locked[name]["version"]
+            else f"{name}: its version is {entry['version']}, {locked[name]['version']} in the lock"
+        )
         for name, entry in now.items()
         if name in locked and entry != locked[name]
     ]
@@ -112,15 +123,24 @@ def _normal_source(module: str) -> str:
     """The syntax tree without docstrings, so that words may change."""
     tree = ast.parse(_path(module).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:]
     return ast.dump(tree)
 
 
 def main() -> int:
     """Check the lock, or write it."""
-    parser = argparse.ArgumentParser(prog="python -m w2s_ray.engine.lock", description="Check steps.lock against the code.")
-    parser.add_argument("--write", action="store_true", help="accept the code as it is: after raising Step.version where the meaning of a result changed")
+    parser = argparse.ArgumentParser(
+        prog="python -m w2s_ray.engine.lock", description="Check steps.lock against the code."
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="accept the code as it is: after raising Step.version where the meaning of a result changed",
+    )
     now = current()
     if parser.parse_args().write:
         LOCK.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -129,7 +149,10 @@ def main() -> int:
     for fault in faults:
         sys.stderr.write(f"steps.lock: {fault}\n")
     if faults:
-        sys.stderr.write("If results mean something else now, raise the step's version; then, in either case: python -m w2s_ray.engine.lock --write\n")
+        sys.stderr.write(
+            "If results mean something else now, raise the step's version; then, in either case: python -m"
+            " w2s_ray.engine.lock --write\n"
+        )
     return 1 if faults else 0
 
 

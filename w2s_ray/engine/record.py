@@ -1,7 +1,7 @@
 """Records: the one JSON file whose existence says that an artifact is whole, and the one that says why there is none.
 
-Whatever bytes are found in a store, `loads` returns what was written or raises ValueError: a record begins with the checksum of the rest of it, its fields have
-their types, and the names in it stay inside the artifact's folder.
+Whatever bytes are found in a store, `loads` returns what was written or raises ValueError: a record begins with the
+checksum of the rest of it, its fields have their types, and the names in it stay inside the artifact's folder.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ def _opened(data: bytes, kind: type[T]) -> T:
 
 @cache
 def _reader(kind: Any) -> TypeAdapter[Any]:
-    kind.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)  # how pydantic is told of a dataclass
+    kind.__pydantic_config__ = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False
+    )  # how pydantic is told of a dataclass
     return TypeAdapter(kind)
 
 

@@ -1,4 +1,5 @@
-"""`Step`: a pure function of parameters and artifacts, with a name and a version; `Call`: one execution of it, in strings and keys alone.
+"""`Step`: a pure function of parameters and artifacts, with a name and a version; `Call`: one execution of it, in
+strings and keys alone.
 
 A step's function takes a `Work` (see `execute.py`) and returns a small JSON value that goes into the record.
 """
@@ -15,7 +16,10 @@ from w2s_ray.engine.fingerprint import Inputs, Key, Params, make_key
 
 JSON = dict[str, Any]
 
-TOGETHER, GROUP = "together", "group"  # hints: the function that computes several calls at once, and what those have in common
+TOGETHER, GROUP = (
+    "together",
+    "group",
+)  # hints: the function that computes several calls at once, and what those have in common
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Rider:
 
 @dataclass(frozen=True)
 class Call:
-    """What a worker gets. `hints` say how and where, and are no part of the identity: folders of local models, whether to keep weights."""
+    """What a worker gets. `hints` say how and where, and are no part of the identity: folders of local models, whether
+    to keep weights."""
 
     store: str
     key: Key

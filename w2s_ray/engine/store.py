@@ -6,7 +6,8 @@
     <root>/<step>/<slug>-<hash12>/work/…          what an unfinished step keeps for its next attempt
     <root>/leases/…, <root>/drivers/…             see lease.py
 
-Nothing is ever renamed into place, so one protocol serves a disk, an object store and memory. The promise: exactly-once results, at-least-once compute.
+Nothing is ever renamed into place, so one protocol serves a disk, an object store and memory. The promise: exactly-once
+results, at-least-once compute.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ class Store:
         if record.key != key.full:
             if not record.key.startswith(f"{key.path}"):
                 raise DamagedArtifact(key.full)  # another artifact's, that was copied here
-            raise StoreError(f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store")
+            raise StoreError(
+                f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store"
+            )
         self._records[key] = record
         return record
 
@@ -74,7 +77,8 @@ class Store:
         return self.record(key) is not None
 
     def there(self, key: Key) -> bool:
-        """`has`, for who is about to make it: a record that cannot be read is set aside, so that another can take its place."""
+        """`has`, for who is about to make it: a record that cannot be read is set aside, so that another can take its
+        place."""
         try:
             return self.has(key)
         except DamagedArtifact:
@@ -99,7 +103,8 @@ class Store:
         self.write(f"{key.path}/failure.json", failure.dumps())
 
     def failure(self, key: Key) -> Failure | None:
-        """Why the last attempt failed, if it did; one that cannot be read tells nothing, and the step is tried again."""
+        """Why the last attempt failed, if it did; one that cannot be read tells nothing, and the step is tried
+        again."""
         data = self.read(f"{key.path}/failure.json")
         try:
             return None if data is None else Failure.loads(data)
@@ -142,7 +147,8 @@ class Store:
         return files
 
     def open(self, key: Key) -> Artifact:
-        """The artifact with its files at hand; each file's checksum is verified once a process. Who opens it knows that it was there: one that is not was set aside."""
+        """The artifact with its files at hand; each file's checksum is verified once a process. Who opens it knows that
+        it was there: one that is not was set aside."""
         record = self.record(key)
         if record is None:
             raise DamagedArtifact(key.full, GONE)
@@ -170,7 +176,9 @@ class Store:
         part = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             self.fs.get_file(remote, str(part))
-            if _is_whole(part, facts):  # nothing takes its place before that; the check that follows reports what is missing
+            if _is_whole(
+                part, facts
+            ):  # nothing takes its place before that; the check that follows reports what is missing
                 os.replace(part, path)
         except FileNotFoundError:
             return
@@ -243,12 +251,14 @@ class Store:
         return None
 
     def probe(self) -> None:
-        """Check that the store can be written, exclusively created in, read and removed from; raises StoreError with the reason."""
+        """Check that the store can be written, exclusively created in, read and removed from; raises StoreError with
+        the reason."""
         name = f"drivers/probe-{uuid4().hex}"
         try:
             if not self.create(name, b"x") or self.create(name, b"y"):
                 raise StoreError(
-                    f"the store {self.url} does not support exclusive create, so two drivers could overwrite each other; use a local path, s3:// or gs://"
+                    f"the store {self.url} does not support exclusive create, so two drivers could overwrite each"
+                    " other; use a local path, s3:// or gs://"
                 )
             if self.read(name) != b"x":
                 raise StoreError(f"the store {self.url} does not give back what was written")
@@ -256,19 +266,27 @@ class Store:
         except StoreError:
             raise
         except Exception as error:  # each cloud's client has errors of its own: no credentials, no bucket, no network
-            raise StoreError(f"the store {self.url} cannot be used: {error}; give another one with --store, or free space and permissions there") from error
+            raise StoreError(
+                f"the store {self.url} cannot be used: {error}; give another one with --store, or free space and"
+                " permissions there"
+            ) from error
 
 
 @dataclass(frozen=True)
 class WorkPlace:
-    """What an unfinished step keeps for its next attempt: whole files by name, in the step's work directory. On a disk a file is moved, not copied."""
+    """What an unfinished step keeps for its next attempt: whole files by name, in the step's work directory. On a disk
+    a file is moved, not copied."""
 
     store: Store
     key: Key
 
     @property
     def _folder(self) -> Path:
-        return Path(self.store.root) / self.key.path / "work" if self.store.local else cache_folder() / "work" / self.key.digest
+        return (
+            Path(self.store.root) / self.key.path / "work"
+            if self.store.local
+            else cache_folder() / "work" / self.key.digest
+        )
 
     @property
     def scratch(self) -> Path:
@@ -337,7 +355,10 @@ def cache_folder() -> Path:
 def open_store(url: str) -> Store:
     """The store at a URL or an absolute path."""
     if "://" not in url and not os.path.isabs(url):
-        raise ConfigError(f"store: {url!r} is not absolute; workers run in other folders, so give an absolute path or a URL such as s3://bucket/folder")
+        raise ConfigError(
+            f"store: {url!r} is not absolute; workers run in other folders, so give an absolute path or a URL such as"
+            " s3://bucket/folder"
+        )
     import fsspec  # here, so that importing a method stays fast
     from fsspec.implementations.local import LocalFileSystem
 
@@ -346,6 +367,7 @@ def open_store(url: str) -> Store:
         fs, root = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
         raise ConfigError(
-            f"store: {url!r} cannot be opened ({error}); give an absolute path, s3://… (pip install 'w2s_ray[s3]') or gs://… (w2s_ray[gcs])"
+            f"store: {url!r} cannot be opened ({error}); give an absolute path, s3://… (pip install 'w2s_ray[s3]') or"
+            " gs://… (w2s_ray[gcs])"
         ) from error
     return Store(url, fs, str(root).rstrip("/"), isinstance(fs, LocalFileSystem))

@@ -1,1 +1,2 @@
-"""What came out of a study: gold labels (firewalled), metrics, gap recovery, intervals, summaries. Nothing here is read by a method."""
+"""What came out of a study: gold labels (firewalled), metrics, gap recovery, intervals, summaries. Nothing here is read
+by a method."""

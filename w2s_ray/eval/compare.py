@@ -1,14 +1,17 @@
-"""Methods against a baseline, paired: the same task, models, seeds and test rows for both, so that what these have in common drops out.
+"""Methods against a baseline, paired: the same task, models, seeds and test rows for both, so that what these have in
+common drops out.
 
-Intervals are those of `intervals`, of the difference of two arms: a replicate's drawn seeds and rows are one draw for both. A row over several tasks and
-pairs of models also draws tasks, each drawn one with seeds and rows of its own; within a task all pairs of models meet the same drawn seeds and rows,
-for they share teachers, ceilings and test rows. Every task counts the same, and within a task every cell.
-Measured on synthetic studies of 150 rows and 3 seeds where tasks differ most, the nominal 95 % are 71 %, 83 %, 89 % and 95 % for 2, 3, 5 and 10 tasks.
+Intervals are those of `intervals`, of the difference of two arms: a replicate's drawn seeds and rows are one draw for
+both. A row over several tasks and pairs of models also draws tasks, each drawn one with seeds and rows of its own;
+within a task all pairs of models meet the same drawn seeds and rows, for they share teachers, ceilings and test rows.
+Every task counts the same, and within a task every cell. Measured on synthetic studies of 150 rows and 3 seeds where
+tasks differ most, the nominal 95 % are 71 %, 83 %, 89 % and 95 % for 2, 3, 5 and 10 tasks.
 
-The p-values flip the signs of the seeds' differences (of an overall row: of each seed's part in the mean, for the cells of a seed share models).
-They speak of other training seeds on these tasks and test rows.
+The p-values flip the signs of the seeds' differences (of an overall row: of each seed's part in the mean, for the cells
+of a seed share models). They speak of other training seeds on these tasks and test rows.
 
-All differences are in the study's metric, that of the cells' measures. Shapes: R replicates, S seeds, P pairs of models, T drawn tasks.
+All differences are in the study's metric, that of the cells' measures. Shapes: R replicates, S seeds, P pairs of
+models, T drawn tasks.
 """
 
 from __future__ import annotations
@@ -50,9 +53,15 @@ class Match:
 
 
 def compare(
-    cells: Sequence[CellScore], pairings: Sequence[Pairing], *, min_errors: float = MIN_ERRORS, replicates: int = REPLICATES, seed: int = 0
+    cells: Sequence[CellScore],
+    pairings: Sequence[Pairing],
+    *,
+    min_errors: float = MIN_ERRORS,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> dict[str, Any] | None:
-    """`pairs`: a row a pairing. `overall`: a row a method that has several. `skipped`: pairings without a common seed. None without pairings."""
+    """`pairs`: a row a pairing. `overall`: a row a method that has several. `skipped`: pairings without a common seed.
+    None without pairings."""
     if not pairings:
         return None
     scored: dict[tuple[str, ...], dict[int, CellScore]] = defaultdict(dict)
@@ -66,7 +75,9 @@ def compare(
         if pairing.baseline is None:
             skipped.append(names | {"reason": pairing.reason})
             continue
-        matches, left_out = _match(pairing, scored[pairing.method, *setting], scored[pairing.baseline, *setting], min_errors)
+        matches, left_out = _match(
+            pairing, scored[pairing.method, *setting], scored[pairing.baseline, *setting], min_errors
+        )
         if not matches:
             skipped.append(names | {"reason": f"No seed is scored for both {pairing.method} and {pairing.baseline}."})
             continue
@@ -79,12 +90,19 @@ def compare(
     return {"num_tests": len(tested), "pairs": pairs, "overall": overall, "skipped": skipped}
 
 
-def _match(pairing: Pairing, method: Mapping[int, CellScore], baseline: Mapping[int, CellScore], min_errors: float) -> tuple[list[Match], list[dict[str, Any]]]:
+def _match(
+    pairing: Pairing, method: Mapping[int, CellScore], baseline: Mapping[int, CellScore], min_errors: float
+) -> tuple[list[Match], list[dict[str, Any]]]:
     """The seeds that both have, and those that count for neither, with the reason."""
     matches, left_out = [], []
     for seed in sorted(method.keys() | baseline.keys()):
         if seed not in method or seed not in baseline:
-            left_out.append({"seed": seed, "reason": f"{pairing.baseline if seed in method else pairing.method} has no score for it."})
+            left_out.append(
+                {
+                    "seed": seed,
+                    "reason": f"{pairing.baseline if seed in method else pairing.method} has no score for it.",
+                }
+            )
             continue
         match = _matched(method[seed], baseline[seed], min_errors)
         if match is None:
@@ -106,7 +124,11 @@ def _matched(cell: CellScore, baseline: CellScore, min_errors: float) -> Match |
 
 def _overall(method: str, baseline: str, groups: list[list[Match]], replicates: int, seed: int) -> dict[str, Any]:
     matches = [match for group in groups for match in group]
-    counts = {"num_tasks": len({match.cell.task for match in matches}), "num_groups": len(groups), "num_cells": len(matches)}
+    counts = {
+        "num_tasks": len({match.cell.task for match in matches}),
+        "num_groups": len(groups),
+        "num_cells": len(matches),
+    }
     return {"method": method, "baseline": baseline, **counts, **_entry(matches, replicates, seed)}
 
 
@@ -123,7 +145,11 @@ def _entry(matches: list[Match], replicates: int, seed: int) -> dict[str, Any]:
     pgrs = [match.pgr_difference for match in matches if match.pgr_difference is not None]
     return {
         "num_seeds": len(part_of),
-        "difference": {"mean": float(np.mean([np.mean([match.difference for match in task]) for task in tasks.values()])), "low": low, "high": high},
+        "difference": {
+            "mean": float(np.mean([np.mean([match.difference for match in task]) for task in tasks.values()])),
+            "low": low,
+            "high": high,
+        },
         "wins": sum(lead > 0 for lead in leads),
         "losses": sum(lead < 0 for lead in leads),
         "ties": sum(lead == 0 for lead in leads),
@@ -157,11 +183,21 @@ def _drawn_means(matches: Sequence[Match], replicates: int, seed: int) -> Floats
         found = of_seed[number]
         rows = next(iter(found.values())).ids
         if not all(np.array_equal(rows, match.ids) for match in found.values()):
-            raise DataError(f"seed {number} of {matches[0].cell.method} on {matches[0].cell.task} has different test rows for different models")
+            raise DataError(
+                f"seed {number} of {matches[0].cell.method} on {matches[0].cell.task} has different test rows for"
+                " different models"
+            )
         ids.append(rows)
-        arms.append([*(found[pair].method if pair in found else None for pair in pairs), *(found[pair].baseline if pair in found else None for pair in pairs)])
+        arms.append(
+            [
+                *(found[pair].method if pair in found else None for pair in pairs),
+                *(found[pair].baseline if pair in found else None for pair in pairs),
+            ]
+        )
     method_RSP, baseline_RSP = np.split(resample(ids, arms, replicates=replicates, seed=seed), 2, axis=2)
     difference_RSP = method_RSP - baseline_RSP
     number_R = (~np.isnan(difference_RSP)).sum(axis=(1, 2))
-    mean_R: Floats = np.divide(np.nansum(difference_RSP, axis=(1, 2)), number_R, out=np.full(len(number_R), np.nan), where=number_R > 0)
+    mean_R: Floats = np.divide(
+        np.nansum(difference_RSP, axis=(1, 2)), number_R, out=np.full(len(number_R), np.nan), where=number_R > 0
+    )
     return mean_R

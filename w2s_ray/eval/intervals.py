@@ -1,20 +1,23 @@
 """Percentile intervals over seeds and test rows, by a two-way bootstrap.
 
-A replicate draws seeds with replacement and test rows with replacement. Floor, student and ceiling always meet the same drawn rows. Seeds usually
-share their test rows (rows and seeds are crossed): the rows are then drawn once a replicate, so that what the seeds owe to these particular rows stays
-in the interval (the pigeonhole bootstrap: Owen 2007, Ann. Appl. Stat. 1(2)). Where the seeds' row ids differ, rows are nested in seeds and each
-drawn seed draws its own.
+A replicate draws seeds with replacement and test rows with replacement. Floor, student and ceiling always meet the same
+drawn rows. Seeds usually share their test rows (rows and seeds are crossed): the rows are then drawn once a replicate,
+so that what the seeds owe to these particular rows stays in the interval (the pigeonhole bootstrap: Owen 2007, Ann.
+Appl. Stat. 1(2)). Where the seeds' row ids differ, rows are nested in seeds and each drawn seed draws its own.
 
-What to expect of it: noise of seed x row enters more than once, which errs on the wide side (Owen 2007); resampling S seeds shows only
-(S - 1) / S of their variance, which errs on the narrow side; and with one seed the interval speaks of test rows alone. Measured on synthetic studies of
-400 rows, the nominal 95 % of the median's interval are 94-100 % where the noise of rows matters, and 74 %, 89 %, 96 % and 97 % for 2, 3, 5 and 10 seeds
-where that of seeds dominates: below five seeds, read it as a lower bound.
+What to expect of it: noise of seed x row enters more than once, which errs on the wide side (Owen 2007); resampling S
+seeds shows only (S - 1) / S of their variance, which errs on the narrow side; and with one seed the interval speaks of
+test rows alone. Measured on synthetic studies of 400 rows, the nominal 95 % of the median's interval are 94-100 % where
+the noise of rows matters, and 74 %, 89 %, 96 % and 97 % for 2, 3, 5 and 10 seeds where that of seeds dominates: below
+five seeds, read it as a lower bound.
 
-Replicates of PGR: the PGR of every drawn seed, then their median and their mean. A drawn seed whose gap is not positive in a replicate has no PGR there
-and is left out of it; a replicate with no seed left is dropped. The share left out is reported: where a seed passes `gap.measure_gap`'s rule of two
-standard errors it is below about 2.5 %. Quantiles, unlike standard errors, are not moved by the few huge ratios that small gaps make.
+Replicates of PGR: the PGR of every drawn seed, then their median and their mean. A drawn seed whose gap is not positive
+in a replicate has no PGR there and is left out of it; a replicate with no seed left is dropped. The share left out is
+reported: where a seed passes `gap.measure_gap`'s rule of two standard errors it is below about 2.5 %. Quantiles, unlike
+standard errors, are not moved by the few huge ratios that small gaps make.
 
-An arm that is not there, and drawn rows that have no ROC-AUC for they are all of one class, are NaN in a replicate and left out in the same way.
+An arm that is not there, and drawn rows that have no ROC-AUC for they are all of one class, are NaN in a replicate and
+left out in the same way.
 
 Shapes: R replicates, S seeds, N test rows, A arms (floor, student, ceiling).
 """
@@ -48,7 +51,8 @@ class Interval(NamedTuple):
 
 
 class PgrIntervals(NamedTuple):
-    """Of the median and of the mean over seeds; None when no replicate has a gap. `undefined` is the share of drawn seeds without one."""
+    """Of the median and of the mean over seeds; None when no replicate has a gap. `undefined` is the share of drawn
+    seeds without one."""
 
     median: Interval | None
     mean: Interval | None
@@ -56,9 +60,11 @@ class PgrIntervals(NamedTuple):
 
 
 def resample(ids: Sequence[Ids], arms: Sequence[Arms], *, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """value_RSA from each seed's test ids [N] and its arms on these rows: of drawn seeds on drawn rows. All seeds have as many arms; one that is None is NaN.
+    """value_RSA from each seed's test ids [N] and its arms on these rows: of drawn seeds on drawn rows. All seeds have
+    as many arms; one that is None is NaN.
 
-    The order of the rows does not matter, and equal `seed`s give equal draws, so that methods are compared on common random numbers.
+    The order of the rows does not matter, and equal `seed`s give equal draws, so that methods are compared on common
+    random numbers.
     """
     sorted_ids, sorted_arms = _in_order_of_ids(ids, arms)
     num_seeds, num_arms = len(ids), len(arms[0])
@@ -76,10 +82,20 @@ def resample(ids: Sequence[Ids], arms: Sequence[Arms], *, replicates: int = REPL
 
 def _in_order_of_ids(ids: Sequence[Ids], arms: Sequence[Arms]) -> tuple[list[Ids], list[Arms]]:
     rows = [[len(arm) for arm in of_seed if arm is not None] for of_seed in arms]
-    if not ids or len(ids) != len(arms) or any(not len(i) or set(of_seed) - {len(i)} for i, of_seed in zip(ids, rows, strict=False)):
-        raise DataError(f"an interval needs at least one seed, and as many ids as scored rows for each; got ids {[len(i) for i in ids]} and rows {rows}")
+    if (
+        not ids
+        or len(ids) != len(arms)
+        or any(not len(i) or set(of_seed) - {len(i)} for i, of_seed in zip(ids, rows, strict=False))
+    ):
+        raise DataError(
+            "an interval needs at least one seed, and as many ids as scored rows for each; got ids"
+            f" {[len(i) for i in ids]} and rows {rows}"
+        )
     orders = [np.argsort(i, kind="stable") for i in ids]
-    sorted_arms: list[Arms] = [[arm if arm is None else arm.ordered(order) for arm in of_seed] for of_seed, order in zip(arms, orders, strict=True)]
+    sorted_arms: list[Arms] = [
+        [arm if arm is None else arm.ordered(order) for arm in of_seed]
+        for of_seed, order in zip(arms, orders, strict=True)
+    ]
     return [i[order] for i, order in zip(ids, orders, strict=True)], sorted_arms
 
 
@@ -105,7 +121,10 @@ def mean_interval(value_RS: Floats, level: float = LEVEL) -> Interval:
     known_RS = ~np.isnan(value_RS)
     number_R = known_RS.sum(axis=1)
     if not number_R.any():
-        raise DataError(f"none of {len(value_RS)} draws of the test rows has a value: all are of one class; use metric: accuracy, or more test rows")
+        raise DataError(
+            f"none of {len(value_RS)} draws of the test rows has a value: all are of one class; use metric: accuracy,"
+            " or more test rows"
+        )
     sum_R = np.where(known_RS, value_RS, 0.0).sum(axis=1)
     return _percentile(sum_R[number_R > 0] / number_R[number_R > 0], level)
 

@@ -1,12 +1,16 @@
-"""How good one arm is on the test rows, in the study's metric: a value, the value on drawn rows, and how sure its lead over another arm is.
+"""How good one arm is on the test rows, in the study's metric: a value, the value on drawn rows, and how sure its lead
+over another arm is.
 
-The gap, intervals, comparisons and ladders are written in these alone; that a study is in ROC-AUC and not in accuracy shows nowhere else.
+The gap, intervals, comparisons and ladders are written in these alone; that a study is in ROC-AUC and not in accuracy
+shows nowhere else.
 
-ROC-AUC is P(score of a positive > score of a negative) + half of P(equal) (Hanley & McNeil 1982, doi 10.1148/radiology.143.1.7063747): of class 1 for two
-classes, else the unweighted mean over classes of one against the rest. Drawn rows are given as counts: a pair of rows that were drawn a and b times
-is there a·b times, so that one order of the scores serves all draws.
+ROC-AUC is P(score of a positive > score of a negative) + half of P(equal) (Hanley & McNeil 1982, doi
+10.1148/radiology.143.1.7063747): of class 1 for two classes, else the unweighted mean over classes of one against the
+rest. Drawn rows are given as counts: a pair of rows that were drawn a and b times is there a·b times, so that one order
+of the scores serves all draws.
 
-Shapes: N test rows, R replicates, K classes, P rows of a class, Q rows of the others, C classes that are held against the rest.
+Shapes: N test rows, R replicates, K classes, P rows of a class, Q rows of the others, C classes that are held against
+the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ class Measure(Protocol):
         ...
 
     def paired_error(self, other: Self) -> float | None:
-        """Standard error of that difference. Paired, because both meet the same easy and hard rows; None where there are too few rows to know."""
+        """Standard error of that difference. Paired, because both meet the same easy and hard rows; None where there
+        are too few rows to know."""
         ...
 
     def resampled(self, counts_RN: Floats) -> Floats:
@@ -116,12 +121,17 @@ class RocAuc:
     probs_NK: Floats
     gold_N: Classes
 
-    too_few = "A class with a single test row shows no standard error of ROC-AUC; give the test set more rows of every class."
+    too_few = (
+        "A class with a single test row shows no standard error of ROC-AUC; give the test set more rows of every class."
+    )
 
     def __post_init__(self) -> None:
         found = auroc(self.probs_NK, self.gold_N)
         if found.value is None:
-            raise DataError(f"metric: auroc is not defined on the test rows: {found.reason}; use metric: accuracy, or more test rows")
+            raise DataError(
+                f"metric: auroc is not defined on the test rows: {found.reason}; use metric: accuracy, or more test"
+                " rows"
+            )
 
     def __len__(self) -> int:
         return len(self.gold_N)
@@ -139,17 +149,19 @@ class RocAuc:
         return self._value - other._value
 
     def paired_error(self, other: RocAuc) -> float | None:
-        """DeLong, DeLong & Clarke-Pearson 1988 (doi 10.2307/2531595): the contrast of two areas on the same rows, their components by one sort (Sun & Xu 2014, doi
-        10.1109/LSP.2014.2337313).
+        """DeLong, DeLong & Clarke-Pearson 1988 (doi 10.2307/2531595): the contrast of two areas on the same rows, their
+        components by one sort (Sun & Xu 2014, doi 10.1109/LSP.2014.2337313).
 
-        The variance of a difference of two areas is that of the difference of their components, so no covariance is written out. For more classes a row
-        has a component in each area, and they are added by row before they are squared: the covariance of the areas is then in it. The bootstrap agrees.
+        The variance of a difference of two areas is that of the difference of their components, so no covariance is
+        written out. For more classes a row has a component in each area, and they are added by row before they are
+        squared: the covariance of the areas is then in it. The bootstrap agrees.
         """
         one_N, other_N = self._influence(), other._influence()
         return None if one_N is None or other_N is None else float(np.sqrt(((one_N - other_N) ** 2).sum()))
 
     def _influence(self) -> Floats | None:
-        """What each row adds to the deviation of the value: the components' deviations, scaled so that their squares sum to the variance."""
+        """What each row adds to the deviation of the value: the components' deviations, scaled so that their squares
+        sum to the variance."""
         contests = _contests(self.probs_NK, self.gold_N)
         if any(min(len(contest.own_P), len(contest.others_Q)) < 2 for contest in contests):
             return None
@@ -159,7 +171,8 @@ class RocAuc:
         return influence_N / len(contests)
 
     def resampled(self, counts_RN: Floats) -> Floats:
-        """For more than two classes the mean is over those of which rows were drawn; NaN where all drawn rows are of one class."""
+        """For more than two classes the mean is over those of which rows were drawn; NaN where all drawn rows are of
+        one class."""
         area_RC = np.stack([contest.areas(counts_RN) for contest in self._contests], axis=1)
         there_RC = ~np.isnan(area_RC)
         number_R = there_RC.sum(axis=1)
@@ -188,7 +201,8 @@ def _contests(probs_NK: Floats, gold_N: Classes) -> list[_Contest]:
 
 @dataclass(frozen=True, eq=False)
 class _Contest:
-    """The rows of a class against the others, both in the order of their scores. Ranks count the others: those below a row's score, and those up to it."""
+    """The rows of a class against the others, both in the order of their scores. Ranks count the others: those below a
+    row's score, and those up to it."""
 
     own_P: Rows
     others_Q: Rows
@@ -207,13 +221,16 @@ class _Contest:
         num_own, num_others = len(self.own_P), len(self.others_Q)
         won_P = (self.below_P + self.upto_P) / (2 * num_others)
         # Own rows above a row of the others: those whose `below` counts it, and half of those that only `upto` counts.
-        above_Q, from_Q = (num_own - np.searchsorted(rank_P, np.arange(num_others), "right") for rank_P in (self.below_P, self.upto_P))
+        above_Q, from_Q = (
+            num_own - np.searchsorted(rank_P, np.arange(num_others), "right") for rank_P in (self.below_P, self.upto_P)
+        )
         won_Q = (above_Q + from_Q) / (2 * num_own)
         influence_N[self.own_P] += (won_P - won_P.mean()) / np.sqrt(num_own * (num_own - 1))
         influence_N[self.others_Q] += (won_Q - won_Q.mean()) / np.sqrt(num_others * (num_others - 1))
 
     def areas(self, counts_RN: Floats) -> Floats:
-        """area_R of the drawn rows; NaN where none of one side was drawn. Sums of whole and half numbers, so without rounding up to the division."""
+        """area_R of the drawn rows; NaN where none of one side was drawn. Sums of whole and half numbers, so without
+        rounding up to the division."""
         own_RP = np.take(counts_RN, self.own_P, axis=1)
         others_RQ = np.zeros((len(counts_RN), len(self.others_Q) + 1))
         np.cumsum(np.take(counts_RN, self.others_Q, axis=1), axis=1, out=others_RQ[:, 1:])
@@ -240,9 +257,13 @@ def _roc_auc(hard_N: npt.NDArray[Any], probs_NK: Floats | None, gold_N: npt.NDAr
     return RocAuc(probs_NK, gold_N)
 
 
-MEASURES: dict[str, Callable[[npt.NDArray[Any], Floats | None, npt.NDArray[Any]], Measure]] = {"accuracy": _accuracy, "auroc": _roc_auc}
+MEASURES: dict[str, Callable[[npt.NDArray[Any], Floats | None, npt.NDArray[Any]], Measure]] = {
+    "accuracy": _accuracy,
+    "auroc": _roc_auc,
+}
 
 
 def measured(metric: str, hard_N: npt.NDArray[Any], probs_NK: Floats | None, gold_N: npt.NDArray[Any]) -> Measure:
-    """An arm in the study's metric, from what it says of each row (a class or a text, -1 or "" where it abstains) and the gold."""
+    """An arm in the study's metric, from what it says of each row (a class or a text, -1 or "" where it abstains) and
+    the gold."""
     return MEASURES[metric](hard_N, probs_NK, gold_N)

@@ -1,4 +1,5 @@
-"""The scorer: one cell's floor, student and ceiling against gold, and all cells' table. Two steps, so that a study that is run again scores nothing."""
+"""The scorer: one cell's floor, student and ceiling against gold, and all cells' table. Two steps, so that a study that
+is run again scores nothing."""
 
 from __future__ import annotations
 
@@ -36,14 +37,17 @@ def _student_slug(params: Params, inputs: Inputs) -> str:
 
 
 SCORE = Step("score", 2, "w2s_ray.eval.score:run_score", _student_slug, inline=True)
-COLLECT = Step("collect", 3, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True)
+COLLECT = Step(
+    "collect", 3, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True
+)
 
 
 _NO_AGREEMENT = {rows: {"agreement": None, "n": 0, "reason": NO_FLOOR} for rows in ("all", "weak_right", "weak_wrong")}
 
 
 def run_score(work: Work) -> JSON:
-    """Metrics of the arms on the test rows, of the weak labels on the pool, and the gap. Without the input `floor` there is none."""
+    """Metrics of the arms on the test rows, of the weak labels on the pool, and the gap. Without the input `floor`
+    there is none."""
     gold, pool_gold = _labels(work, "gold_test"), _labels(work, "gold_pool")
     arms = {arm: _labels(work, arm) for arm in ARMS if arm in work.inputs}
     right = {arm: correctness(predicted, gold) for arm, predicted in arms.items()}
@@ -67,7 +71,8 @@ def run_score(work: Work) -> JSON:
 
 
 def run_collect(work: Work) -> JSON:
-    """The summary over seeds, methods against the baseline, pairs of models, and every prediction of every cell in one file."""
+    """The summary over seeds, methods against the baseline, pairs of models, and every prediction of every cell in one
+    file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -82,11 +87,16 @@ def run_collect(work: Work) -> JSON:
     gap_se = work.params["gap_se"]
     summary = summarise(cells, min_errors=gap_se)
     pairings = [Pairing(**pairing) for pairing in work.params["pairings"]]
-    return {"summary": summary, "comparisons": compare(cells, pairings, min_errors=gap_se), "sweep": sweep(cells, summary)}
+    return {
+        "summary": summary,
+        "comparisons": compare(cells, pairings, min_errors=gap_se),
+        "sweep": sweep(cells, summary),
+    }
 
 
 def metric_param(metric: str) -> dict[str, str]:
-    """The parameter of both steps. Accuracy is left out, so that what was scored before there was a choice keeps its key."""
+    """The parameter of both steps. Accuracy is left out, so that what was scored before there was a choice keeps its
+    key."""
     return {} if metric == "accuracy" else {"metric": metric}
 
 
@@ -95,7 +105,12 @@ def metric_of(params: Mapping[str, Any]) -> str:
 
 
 def _measured(params: Mapping[str, Any], predicted: Labels, gold: Labels) -> Measure:
-    return measured(metric_of(params), predicted.hard_N, predicted.probs_NK if isinstance(predicted, LabelSet) else None, gold.hard_N)
+    return measured(
+        metric_of(params),
+        predicted.hard_N,
+        predicted.probs_NK if isinstance(predicted, LabelSet) else None,
+        gold.hard_N,
+    )
 
 
 def _labels(work: Work, name: str) -> Labels:
@@ -107,7 +122,10 @@ def _labels(work: Work, name: str) -> Labels:
 def _on_slice(ids: Ids, members: set[str], right: dict[str, Any]) -> dict[str, Any]:
     """Accuracy of each arm on the rows of one kind, whatever the study's metric: a kind may hold one class alone."""
     chosen = np.array([str(i) in members for i in ids], dtype=bool)
-    return {"n": int(chosen.sum()), **{arm: float(right[arm][chosen].mean()) if arm in right and chosen.any() else None for arm in ARMS}}
+    return {
+        "n": int(chosen.sum()),
+        **{arm: float(right[arm][chosen].mean()) if arm in right and chosen.any() else None for arm in ARMS},
+    }
 
 
 def _write_predictions(path: Path, gold: Labels, arms: dict[str, Labels], pool_gold: Labels, labels: Labels) -> None:
@@ -123,7 +141,11 @@ def _columns(split: str, gold: Labels, said: dict[str, Labels]) -> dict[str, Any
     """Gold, and what each said of whom it is known: class (-1 where one abstains) and probabilities, or the text."""
     ids = scored_ids(gold)
     truth = gold.align(ids)
-    columns: dict[str, Any] = {"split": [split] * len(ids), "id": ids.tolist(), "gold" if isinstance(truth, LabelSet) else "gold_text": truth.hard_N}
+    columns: dict[str, Any] = {
+        "split": [split] * len(ids),
+        "id": ids.tolist(),
+        "gold" if isinstance(truth, LabelSet) else "gold_text": truth.hard_N,
+    }
     for who, labels in said.items():
         aligned = labels.align(ids)
         if isinstance(aligned, LabelSet):
@@ -138,11 +160,20 @@ def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
     table = table.filter(pc.equal(table["split"], "test"))
     what = "class" if "student_class" in table.column_names else "text"
     gold_N = table["gold" if what == "class" else "gold_text"].to_numpy()
-    arms = [measured(metric, table[f"{arm}_{what}"].to_numpy(), _probs(table, arm), gold_N) if f"{arm}_{what}" in table.column_names else None for arm in ARMS]
+    arms = [
+        (
+            measured(metric, table[f"{arm}_{what}"].to_numpy(), _probs(table, arm), gold_N)
+            if f"{arm}_{what}" in table.column_names
+            else None
+        )
+        for arm in ARMS
+    ]
     ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
     floor, student, ceiling = arms
     assert student is not None and ceiling is not None, "every score has them"
-    return CellScore(names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, floor, student, ceiling)
+    return CellScore(
+        names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, floor, student, ceiling
+    )
 
 
 def _probs(table: Any, arm: str) -> Floats | None:
@@ -161,4 +192,13 @@ def _named(names: dict[str, Any], table: Any, pa: Any) -> Any:
 
 def cell_names(cells: Sequence[Any]) -> list[dict[str, Any]]:
     """What the table calls each cell."""
-    return [{"method": c.method_label, "task": c.task_label, "weak": c.config.models.weak, "strong": c.config.models.strong, "seed": c.seed} for c in cells]
+    return [
+        {
+            "method": c.method_label,
+            "task": c.task_label,
+            "weak": c.config.models.weak,
+            "strong": c.config.models.strong,
+            "seed": c.seed,
+        }
+        for c in cells
+    ]

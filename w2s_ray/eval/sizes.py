@@ -1,6 +1,8 @@
-"""How good an ensemble's labels are against its number of members: the first one, two, three … of them, combined as the method did.
+"""How good an ensemble's labels are against its number of members: the first one, two, three … of them, combined as the
+method did.
 
-The number that a study uses is never chosen by these numbers, which look at the pool's gold. Shapes: N rows, M members, K classes.
+The number that a study uses is never chosen by these numbers, which look at the pool's gold. Shapes: N rows, M members,
+K classes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact
 
-SIZES = Step("ensemble-sizes", 1, "w2s_ray.eval.sizes:run", lambda params, inputs: str(params["combine"]["type"]), inline=True)
+SIZES = Step(
+    "ensemble-sizes", 1, "w2s_ray.eval.sizes:run", lambda params, inputs: str(params["combine"]["type"]), inline=True
+)
 KEPT = ("accuracy", "log_loss", "ece", "auroc")
 
 
@@ -36,18 +40,25 @@ def curve(combiner: Combiner, votes: Sequence[LabelSet], known: Known | None, go
     for members in range(1, len(votes) + 1):
         first = Known(known.votes[:members], known.truth) if known else None
         scored = score(combiner.combine(votes[:members], first), gold)
-        entries.append({"members": members, **{name: scored[name] for name in KEPT}, "disagreement": disagreement(votes[:members])})
+        entries.append(
+            {"members": members, **{name: scored[name] for name in KEPT}, "disagreement": disagreement(votes[:members])}
+        )
     return entries
 
 
 def disagreement(votes: Sequence[LabelSet]) -> float | None:
-    """Share of rows on which two members name different classes, over all pairs (Kuncheva & Whitaker 2003, doi 10.1023/A:1022859003006); None for one member."""
+    """Share of rows on which two members name different classes, over all pairs (Kuncheva & Whitaker 2003, doi
+    10.1023/A:1022859003006); None for one member."""
     hard_NM = np.stack([vote.align(votes[0].ids).hard_N for vote in votes], axis=1)
     shares = []
     for one in range(len(votes)):
         both_NM = (hard_NM[:, [one]] >= 0) & (hard_NM[:, one + 1 :] >= 0)
         differ_NM = hard_NM[:, [one]] != hard_NM[:, one + 1 :]
-        shares += [float(differ_N[both_N].mean()) for differ_N, both_N in zip(differ_NM.T, both_NM.T, strict=True) if both_N.any()]
+        shares += [
+            float(differ_N[both_N].mean())
+            for differ_N, both_N in zip(differ_NM.T, both_NM.T, strict=True)
+            if both_N.any()
+        ]
     return float(np.mean(shares)) if shares else None
 
 

@@ -1,7 +1,8 @@
 """From scored cells to the rows of the final table: one row a (method, task, weak, strong), over seeds, with intervals.
 
-Values (accuracies, or what the study's metric is) are over all scored seeds. PGR is over the seeds that have a gap; the others are listed under `excluded`
-with the reason, so that a reader sees how many seeds a number rests on. Seeds that failed have no score and are not known here.
+Values (accuracies, or what the study's metric is) are over all scored seeds. PGR is over the seeds that have a gap; the
+others are listed under `excluded` with the reason, so that a reader sees how many seeds a number rests on. Seeds that
+failed have no score and are not known here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ Group = tuple[str, str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class CellScore:
-    """One method, task, pair of models and seed: its floor (where there is one), student and ceiling on the test rows, in the study's metric."""
+    """One method, task, pair of models and seed: its floor (where there is one), student and ceiling on the test rows,
+    in the study's metric."""
 
     method: str
     task: str
@@ -42,7 +44,10 @@ class CellScore:
     def __post_init__(self) -> None:
         rows = {name: len(arm) for name, arm in zip(ARMS, self.arms, strict=True) if arm is not None}
         if not len(self.ids) or set(rows.values()) != {len(self.ids)}:
-            raise DataError(f"cell {self.where}: floor, student and ceiling need one entry for each of the {len(self.ids)} test ids; got {rows}")
+            raise DataError(
+                f"cell {self.where}: floor, student and ceiling need one entry for each of the {len(self.ids)} test"
+                f" ids; got {rows}"
+            )
 
     @property
     def arms(self) -> tuple[Measure | None, Measure, Measure]:
@@ -59,12 +64,18 @@ class CellScore:
         return f"{self.method} on {self.task}, {self.weak} -> {self.strong}, seed {self.seed}"
 
 
-def summarise(cells: Sequence[CellScore], *, min_errors: float = MIN_ERRORS, replicates: int = REPLICATES, seed: int = 0) -> list[dict[str, Any]]:
-    """One row a group, in the order in which the groups first appear; a row does not depend on the order of its cells."""
+def summarise(
+    cells: Sequence[CellScore], *, min_errors: float = MIN_ERRORS, replicates: int = REPLICATES, seed: int = 0
+) -> list[dict[str, Any]]:
+    """One row a group, in the order in which the groups first appear; a row does not depend on the order of its
+    cells."""
     groups: dict[Group, list[CellScore]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
-    return [_summary_row(sorted(group, key=lambda cell: cell.seed), min_errors, replicates, seed) for group in groups.values()]
+    return [
+        _summary_row(sorted(group, key=lambda cell: cell.seed), min_errors, replicates, seed)
+        for group in groups.values()
+    ]
 
 
 def _summary_row(cells: list[CellScore], min_errors: float, replicates: int, seed: int) -> dict[str, Any]:
@@ -80,7 +91,11 @@ def _summary_row(cells: list[CellScore], min_errors: float, replicates: int, see
         "pgr": _pgr(pgrs, valid_RSA),
         **{arm: _mean([getattr(gap, arm) for gap in gaps], value_RSA[:, :, a]) for a, arm in enumerate(ARMS)},
         "num_test": min(gap.num_test for gap in gaps),
-        "excluded": [{"seed": cell.seed, "reason": gap.reason} for cell, gap in zip(cells, gaps, strict=True) if gap.status != "ok"],
+        "excluded": [
+            {"seed": cell.seed, "reason": gap.reason}
+            for cell, gap in zip(cells, gaps, strict=True)
+            if gap.status != "ok"
+        ],
     }
 
 
@@ -125,4 +140,6 @@ def _refuse_twins(cells: list[CellScore]) -> None:
     """A seed counted twice would make the interval too narrow."""
     for one, other in pairwise(cells):
         if one.seed == other.seed:
-            raise DataError(f"cell {one.where} stands twice; give the two methods different names (`name:`) or drop one")
+            raise DataError(
+                f"cell {one.where} stands twice; give the two methods different names (`name:`) or drop one"
+            )

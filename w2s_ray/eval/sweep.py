@@ -13,7 +13,8 @@ from w2s_ray.eval.summary import ARMS, CellScore
 
 
 def sweep(cells: Sequence[CellScore], summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One entry a (method, task), with the summary's numbers of each pair; nothing where the study has a single pair of models."""
+    """One entry a (method, task), with the summary's numbers of each pair; nothing where the study has a single pair of
+    models."""
     if len({(cell.weak, cell.strong) for cell in cells}) < 2:
         return []
     runs: dict[tuple[str, str], list[CellScore]] = defaultdict(list)
@@ -22,21 +23,32 @@ def sweep(cells: Sequence[CellScore], summary: Sequence[Mapping[str, Any]]) -> l
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in summary:
         pairs[row["method"], row["task"]].append(_pair(row))
-    return [{"method": method, "task": task, **openai_median(found), "pairs": pairs[method, task]} for (method, task), found in runs.items()]
+    return [
+        {"method": method, "task": task, **openai_median(found), "pairs": pairs[method, task]}
+        for (method, task), found in runs.items()
+    ]
 
 
 def _pair(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = {"num_seeds": row["num_seeds"], "num_gap": row["num_seeds"] - len(row["excluded"])}
-    return {"weak": row["weak"], "strong": row["strong"], **counts, **{arm: row[arm] and row[arm]["mean"] for arm in ARMS}, "pgr": row["pgr"]["median"]}
+    return {
+        "weak": row["weak"],
+        "strong": row["strong"],
+        **counts,
+        **{arm: row[arm] and row[arm]["mean"] for arm in ARMS},
+        "pgr": row["pgr"]["median"],
+    }
 
 
 def openai_median(cells: Sequence[CellScore]) -> dict[str, Any]:
-    """The median PGR of one method and task as OpenAI's notebook aggregates it (openai/weak-to-strong, notebooks/Plotting.ipynb).
+    """The median PGR of one method and task as OpenAI's notebook aggregates it (openai/weak-to-strong,
+    notebooks/Plotting.ipynb).
 
-    Every run's student is held against the means over seeds of its weak and of its strong model's gold runs; pairs of a model with itself and pairs whose
-    ceiling is not above the weak model are dropped; the median is over runs. There each model has one accuracy, for all are trained on the same gold rows;
-    here the weak one's is the floor and the strong one's the ceiling, in the study's metric. A gold run that several pairs share counts once. Runs whose
-    weak labels came without a model that has a floor are not in it.
+    Every run's student is held against the means over seeds of its weak and of its strong model's gold runs; pairs of a
+    model with itself and pairs whose ceiling is not above the weak model are dropped; the median is over runs. There
+    each model has one accuracy, for all are trained on the same gold rows; here the weak one's is the floor and the
+    strong one's the ceiling, in the study's metric. A gold run that several pairs share counts once. Runs whose weak
+    labels came without a model that has a floor are not in it.
     """
     floors: dict[str, dict[int, float]] = defaultdict(dict)
     ceilings: dict[str, dict[int, float]] = defaultdict(dict)
@@ -44,7 +56,10 @@ def openai_median(cells: Sequence[CellScore]) -> dict[str, Any]:
     for cell, value in with_floor:
         floors[cell.weak][cell.seed] = value
         ceilings[cell.strong][cell.seed] = cell.ceiling.value()
-    floor, ceiling = ({model: float(np.mean(list(of_seed.values()))) for model, of_seed in models.items()} for models in (floors, ceilings))
+    floor, ceiling = (
+        {model: float(np.mean(list(of_seed.values()))) for model, of_seed in models.items()}
+        for models in (floors, ceilings)
+    )
     pairs = [cell for cell, _ in with_floor if cell.weak != cell.strong]
     pgrs = [recovered(floor[cell.weak], cell.student.value(), ceiling[cell.strong]) for cell in pairs]
     valid = [pgr for pgr in pgrs if pgr is not None]

@@ -1,4 +1,5 @@
-"""Bagging: weak teachers that saw different rows label the pool together (Breiman 1996; Sang et al. 2024, arXiv 2402.00667, ensembles by data sampling)."""
+"""Bagging: weak teachers that saw different rows label the pool together (Breiman 1996; Sang et al. 2024, arXiv
+2402.00667, ensembles by data sampling)."""
 
 from __future__ import annotations
 
@@ -22,14 +23,20 @@ class Bagging(MethodParams):
     trains_teachers: ClassVar[bool] = True
     refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["bagging"] = "bagging"
-    members: int = Field(8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one")
-    sample: Literal["bootstrap"] | Annotated[float, Field(gt=0, le=1)] = Field("bootstrap", description="with replacement, or a share of the rows without")
+    members: int = Field(
+        8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one"
+    )
+    sample: Literal["bootstrap"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "bootstrap", description="with replacement, or a share of the rows without"
+    )
     combine: Combine = Field(default_factory=Mean)
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         truth = ctx.labels(task.labels)
         drawn = [ctx.put(resample(truth, self.sample, ctx.seed, n)) for n in range(self.members)]
-        teachers = ctx.train_many([Member(task.weak, task.labelled, labels) for labels in drawn], predict_on=ctx.votes_on(task, self.combine))
+        teachers = ctx.train_many(
+            [Member(task.weak, task.labelled, labels) for labels in drawn], predict_on=ctx.votes_on(task, self.combine)
+        )
         labels, ensemble = ctx.combine(self.combine, teachers, task)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
         return Outcome(student=student, labels=labels, ensemble=ensemble)

@@ -1,7 +1,8 @@
-"""AdaBoost: weak teachers in turn, each trained with more weight on the rows that the one before it got wrong (Zhu et al. 2009; Sang et al. 2024, arXiv 2402.00667).
+"""AdaBoost: weak teachers in turn, each trained with more weight on the rows that the one before it got wrong (Zhu et
+al. 2009; Sang et al. 2024, arXiv 2402.00667).
 
-Sang et al. measure errors on held-out rows, where a member that knows its own rows by heart still errs, and let members vote with their probabilities; both are
-the default. `error_on: labelled` and `vote: hard` are SAMME as published.
+Sang et al. measure errors on held-out rows, where a member that knows its own rows by heart still errs, and let members
+vote with their probabilities; both are the default. `error_on: labelled` and `vote: hard` are SAMME as published.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Boosting(MethodParams):
     refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
     type: Literal["boosting"] = "boosting"
     members: int = Field(4, ge=1, description="how many teachers")
-    error_on: Literal["heldout", "labelled"] = Field("heldout", description="where a member's error is measured: the held-out rows, or its own, weighted")
+    error_on: Literal["heldout", "labelled"] = Field(
+        "heldout", description="where a member's error is measured: the held-out rows, or its own, weighted"
+    )
     vote: Literal["soft", "hard"] = Field("soft", description="members give probabilities, or name a class")
 
     @property
@@ -43,7 +46,11 @@ class Boosting(MethodParams):
             member = Member(task.weak, task.labelled, ctx.put(reweighted(truth, weight_N)))
             (teacher,) = ctx.train_many([member], predict_on=[task.labelled, task.pool, checked], first=place)
             said = ctx.labels(ctx.predict(teacher, task.labelled)).align(truth.ids)
-            error = weighted_error(ctx.labels(ctx.predict(teacher, checked)), ctx.labels(checked_labels), weight_N if self.error_on == "labelled" else None)
+            error = weighted_error(
+                ctx.labels(ctx.predict(teacher, checked)),
+                ctx.labels(checked_labels),
+                weight_N if self.error_on == "labelled" else None,
+            )
             teachers.append(teacher)
             strengths.append(strength(error, task.num_classes))
             weight_N = next_weights(weight_N, said.hard_N != truth.hard_N, strengths[-1])

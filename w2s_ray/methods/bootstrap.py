@@ -1,4 +1,5 @@
-"""Bootstrapping: each student labels the pool for the next, larger one (Burns et al. 2023, arXiv 2312.09390, § 4.3.1)."""
+"""Bootstrapping: each student labels the pool for the next, larger one (Burns et al. 2023, arXiv 2312.09390, §
+4.3.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ class Bootstrap(MethodParams):
     """Students of growing size in turn, each taught by the one before it."""
 
     type: Literal["bootstrap"] = "bootstrap"
-    ladder: tuple[str, ...] = Field(min_length=1, description="models between the weak and the strong one, the smallest first, finetuned as the strong one is")
+    ladder: tuple[str, ...] = Field(
+        min_length=1,
+        description="models between the weak and the strong one, the smallest first, finetuned as the strong one is",
+    )
 
     @property
     def other_students(self) -> tuple[str, ...]:

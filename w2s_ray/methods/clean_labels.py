@@ -1,5 +1,5 @@
-"""Label cleaning: a simple model of the weak labels on the strong model's frozen features replaces them, or says which to leave out (EleutherAI/w2s, `w2s/probe.py`, `w2s/sft.py`:
-`--probe_relabel`, `--probe_filter`)."""
+"""Label cleaning: a simple model of the weak labels on the strong model's frozen features replaces them, or says which
+to leave out (EleutherAI/w2s, `w2s/probe.py`, `w2s/sft.py`: `--probe_relabel`, `--probe_filter`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class CleanLabels(MethodParams):
             cleaned = self.by.relabel(ctx.features(features), labels)
         else:
             kept_N = np.isin(labels.ids, self.by.keep(ctx.features(features), labels, self.contamination))
-            cleaned = LabelSet.of(labels.ids, labels.probs_NK, mask_N=labels.mask_N, weight_N=np.where(kept_N, labels.weight_N, 0.0))
+            cleaned = LabelSet.of(
+                labels.ids, labels.probs_NK, mask_N=labels.mask_N, weight_N=np.where(kept_N, labels.weight_N, 0.0)
+            )
         taught = ctx.put(cleaned)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, taught, predict_on=[task.pool])
         return Outcome(student=student, labels=taught, diagnostics={"left out": float((cleaned.weight_N == 0).mean())})

@@ -1,4 +1,5 @@
-"""An oracle: the student learns only from those weak labels that are right. What a perfect filter would be worth (the upper bound of every method that drops labels)."""
+"""An oracle: the student learns only from those weak labels that are right. What a perfect filter would be worth (the
+upper bound of every method that drops labels)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ class GoldFilter(MethodParams):
         return True
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:
-        weak = ctx.said(ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool))
+        weak = ctx.said(
+            ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)
+        )
         right_N = weak.hard_N == ctx.said(task.gold.pool).align(weak.ids).hard_N
         labels = ctx.put(replace(weak, weight_N=np.where(right_N, weak.weight_N, 0.0)))
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])

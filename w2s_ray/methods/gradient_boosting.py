@@ -1,6 +1,8 @@
-"""Gradient boosting: weak teachers in turn, each trained on what is still missing, y - p (Friedman 2001; Sang et al. 2024, arXiv 2402.00667, the residual variant).
+"""Gradient boosting: weak teachers in turn, each trained on what is still missing, y - p (Friedman 2001; Sang et al.
+2024, arXiv 2402.00667, the residual variant).
 
-Sang et al. fit the residual with a squared error; here it is encoded as soft labels, whose cross-entropy has the same minimum (blocks/boost.py).
+Sang et al. fit the residual with a squared error; here it is encoded as soft labels, whose cross-entropy has the same
+minimum (blocks/boost.py).
 """
 
 from __future__ import annotations

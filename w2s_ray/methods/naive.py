@@ -1,4 +1,5 @@
-"""Naive weak-to-strong finetuning, and with another `loss:` the confidence methods (Burns et al. 2023, arXiv 2312.09390, § 3 and § 4.3)."""
+"""Naive weak-to-strong finetuning, and with another `loss:` the confidence methods (Burns et al. 2023, arXiv
+2312.09390, § 3 and § 4.3)."""
 
 from __future__ import annotations
 

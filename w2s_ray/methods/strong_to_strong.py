@@ -1,4 +1,5 @@
-"""Strong-to-strong iterations: the student labels the pool anew for a fresh copy of itself (EleutherAI/w2s, `run.py`: `s2s_iters`)."""
+"""Strong-to-strong iterations: the student labels the pool anew for a fresh copy of itself (EleutherAI/w2s, `run.py`:
+`s2s_iters`)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,12 @@ def embed(work: Work) -> JSON:
     from w2s_ray.backends.devices.device import use_threads
 
     use_threads(work.resources)
-    recipe = Recipe(pooling=work.params["pooling"], precision=work.params["precision"], layer=work.params["layer"], prompt=work.params.get("prompt", PLAIN))
+    recipe = Recipe(
+        pooling=work.params["pooling"],
+        precision=work.params["precision"],
+        layer=work.params["layer"],
+        prompt=work.params.get("prompt", PLAIN),
+    )
     path, data, cache = model_path(work), Dataset.load(work.input("data").path), cache_folder() / "tokens"
     if work.resources.sharded:
         from w2s_ray.backends.devices.gang import lost_peers

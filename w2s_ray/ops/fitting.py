@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.labels import LabelSet
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from w2s_ray.backends.fit.fitted import Fitted
     from w2s_ray.backends.fit.job import Job
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -48,11 +49,15 @@ def label_sets(work: Work, name: str = "labels") -> list[LabelSet | Answers]:
 def supervision(work: Work, name: str = "labels") -> list[str]:
     """Who supervised: `gold`, or the keys of the labels."""
     labels = work.inputs[name]
-    return ["gold" if one.key.step == "gold" else one.key.full for one in ((labels,) if isinstance(labels, Artifact) else labels)]
+    return [
+        "gold" if one.key.step == "gold" else one.key.full
+        for one in ((labels,) if isinstance(labels, Artifact) else labels)
+    ]
 
 
-def caught(make: Callable[[], T]) -> T | Exception:
+def caught(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
+    """What a function returns, or raises."""
     try:
-        return make()
+        return make(*args, **kwargs)
     except Exception as error:  # noqa: BLE001  (one member's; the others go on, and the engine records it)
         return error

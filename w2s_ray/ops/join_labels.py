@@ -1,4 +1,5 @@
-"""The step that joins labels from a file to rows by id: what a teacher does that is `labels:file:PATH#COLUMN` instead of a model."""
+"""The step that joins labels from a file to rows by id: what a teacher does that is `labels:file:PATH#COLUMN` instead
+of a model."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from w2s_ray.data.label_files import COLUMN, EXTERNAL, labels_of, read_labels
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.step import JSON, Step
 
-JOINED = Step("external-labels", 2, "w2s_ray.ops.join_labels:run", lambda params, inputs: str(params["column"])[:40], inline=True)
+JOINED = Step(
+    "external-labels", 2, "w2s_ray.ops.join_labels:run", lambda params, inputs: str(params["column"])[:40], inline=True
+)
 
 
 def is_external(model: ModelRef) -> bool:
@@ -54,7 +57,8 @@ def run(work: Work) -> JSON:
     missing = [i for i in data.ids.tolist() if i not in said]
     if missing:
         raise DataError(
-            f"{path.name} has labels for {len(data) - len(missing)} of {len(data)} {data.split} rows; id {missing[0]!r} has none: add them, or give a null label where one abstains"
+            f"{path.name} has labels for {len(data) - len(missing)} of {len(data)} {data.split} rows; id {missing[0]!r}"
+            " has none: add them, or give a null label where one abstains"
         )
     labels_of(data, [said[i] for i in data.ids.tolist()], column).save(work.out)
     return {"rows": len(data)}

@@ -79,20 +79,27 @@ def identify(name: str, base: Path) -> ModelRef:
         repo, _, revision = name.removeprefix("hub:").partition("@")
         if not re.fullmatch(r"[0-9a-f]{40}", revision):
             raise ModelError(
-                f"models: {name!r} is not pinned to a commit, so its weights may change under the study; write hub:{repo}@COMMIT with the 40 digits of the model's page"
+                f"models: {name!r} is not pinned to a commit, so its weights may change under the study; write"
+                f" hub:{repo}@COMMIT with the 40 digits of the model's page"
             )
         return ModelRef(name, f"{repo}@{revision}", name)
     folder = folder_of(name, base)
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER, {_forms()}, hub:ORG/NAME@REVISION, or untrained: before any of them but the last"
+            f"models: {name!r} is not a model folder ({folder} has no config.json); give a folder, package:NAME/FOLDER,"
+            f" {_forms()}, hub:ORG/NAME@REVISION, or untrained: before any of them but the last"
         )
     if not list(folder.glob("*.safetensors")):
         raise ModelError(
-            f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with save_pretrained(safe_serialization=True)"
+            f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with"
+            " save_pretrained(safe_serialization=True)"
         )
     # A package lies elsewhere on another machine, so its name travels and not its place.
-    return ModelRef(name, f"folder-{folder_digest(folder)[:8]}@{folder_digest(folder)}", name if name.startswith(PACKAGE) else str(folder))
+    return ModelRef(
+        name,
+        f"folder-{folder_digest(folder)[:8]}@{folder_digest(folder)}",
+        name if name.startswith(PACKAGE) else str(folder),
+    )
 
 
 def _forms() -> str:
@@ -100,7 +107,8 @@ def _forms() -> str:
 
 
 def locate(path: str) -> str:
-    """On the worker: the folder (or hub name) to load from. An untrained model is made in the cache at its first use."""
+    """On the worker: the folder (or hub name) to load from. An untrained model is made in the cache at its first
+    use."""
     if path.startswith("hub:"):
         return path
     if not path.startswith(UNTRAINED):
@@ -130,15 +138,19 @@ def folder_of(name: str, base: Path) -> Path:
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
-            f"models: {name!r} needs the Python package {package!r}, which is not installed here; pip install the distribution that holds it, or name another model"
+            f"models: {name!r} needs the Python package {package!r}, which is not installed here; pip install the"
+            " distribution that holds it, or name another model"
         )
     return Path(next(iter(spec.submodule_search_locations)), inside)
 
 
 def folder_digest(folder: Path) -> str:
-    """sha256 over names and contents; remembered by size and time of change, for large folders are read at every start otherwise."""
+    """sha256 over names and contents; remembered by size and time of change, for large folders are read at every start
+    otherwise."""
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
-    stamp = hashlib.sha256("\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files).encode()).hexdigest()
+    stamp = hashlib.sha256(
+        "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files).encode()
+    ).hexdigest()
     known = cache_folder() / "digests" / stamp
     if known.is_file():
         return known.read_text(encoding="ascii")

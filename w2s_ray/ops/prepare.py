@@ -1,6 +1,7 @@
 """The step that turns a source into splits: data sets without gold, and gold labels apart from them.
 
-Its parts are stored under the digests of their contents, so that what is downstream depends on the rows alone and not on how a file was read.
+Its parts are stored under the digests of their contents, so that what is downstream depends on the rows alone and not
+on how a file was read.
 """
 
 from __future__ import annotations
@@ -62,7 +63,14 @@ def run(work: Work) -> JSON:
     (work.out / SLICES).write_text(json.dumps(prepared.slices), encoding="utf-8")
     for split, data in prepared.splits.items():
         key = dataset_key(data)
-        work.put(key, {"digest": data.digest}, {}, CONTENT_VERSION, data.save, {"rows": len(data), "kind": data.kind, "classes": list(data.classes)})
+        work.put(
+            key,
+            {"digest": data.digest},
+            {},
+            CONTENT_VERSION,
+            data.save,
+            {"rows": len(data), "kind": data.kind, "classes": list(data.classes)},
+        )
         value["splits"][split] = key.full
     for split, gold in prepared.gold.items():
         key = labels_key(gold, "gold")

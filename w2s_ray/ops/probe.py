@@ -25,7 +25,8 @@ PROBE = Step("probe", 2, "w2s_ray.ops.probe:probe", _slug)
 
 
 def probe(work: Work) -> JSON:
-    """Fit a logistic regression on frozen features, predict the riders' rows from theirs. It is cheap enough to be fitted again for a late rider."""
+    """Fit a logistic regression on frozen features, predict the riders' rows from theirs. It is cheap enough to be
+    fitted again for a late rider."""
     (outcome,) = probe_many([work])
     if isinstance(outcome, Exception):
         raise outcome
@@ -37,8 +38,12 @@ def probe_many(works: Sequence[Work]) -> list[JSON | Exception]:
     from w2s_ray.backends.fit.probes import fit_probes
 
     features = Features.load(works[0].input("features").path)
-    fitted = fit_probes(features, [class_labels(work) for work in works], [Recipe.model_validate(work.params["recipe"]) for work in works])
-    return [caught(lambda work=work, probe=probe: _finish(work, probe)) for work, probe in zip(works, fitted, strict=True)]  # type: ignore[misc]  # mypy does not infer such a lambda
+    fitted = fit_probes(
+        features,
+        [class_labels(work) for work in works],
+        [Recipe.model_validate(work.params["recipe"]) for work in works],
+    )
+    return [caught(_finish, work, probe) for work, probe in zip(works, fitted, strict=True)]
 
 
 def class_labels(work: Work) -> list[LabelSet]:

@@ -1,5 +1,5 @@
-"""The `read` step: a pretrained model goes on with its pretraining on a task's texts, without their labels (Burns et al. 2023, arXiv 2312.09390, § 5.2.2: generative
-supervision)."""
+"""The `read` step: a pretrained model goes on with its pretraining on a task's texts, without their labels (Burns et
+al. 2023, arXiv 2312.09390, § 5.2.2: generative supervision)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from w2s_ray.ops.models import model_path
 
 # Fields of a recipe that decide what is learned from texts; the others are about labels.
 FIELDS = (
-    "adapt", "lora", "lr", "epochs", "batch", "schedule", "warmup", "betas", "eps", "weight_decay", "clip", "precision", "dropout", "bucket", "order", "seed",
+    "adapt", "lora", "lr", "epochs", "batch", "schedule", "warmup", "betas", "eps", "weight_decay", "clip",
+    "precision", "dropout", "bucket", "order", "seed",
 )  # fmt: skip
 
 
@@ -47,11 +48,19 @@ def _run(work: Work) -> JSON:
     use_threads(work.resources)
     recipe = Recipe.model_validate(work.params["recipe"])
     if recipe.adapt == "probe" or (recipe.adapt == "lora" and work.resources.sharded):
-        how = "adapt: probe changes no weight" if recipe.adapt == "probe" else "adapters that are spread over processes cannot be merged into the model"
-        raise ConfigError(f"train: {how}, so the model cannot read the task's texts first; use adapt: full, or lora in one process")
+        how = (
+            "adapt: probe changes no weight"
+            if recipe.adapt == "probe"
+            else "adapters that are spread over processes cannot be merged into the model"
+        )
+        raise ConfigError(
+            f"train: {how}, so the model cannot read the task's texts first; use adapt: full, or lora in one process"
+        )
     given = work.inputs["data"]
     data = texts_of([Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)])
-    job = Job(data, (), model_path(work), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch)
+    job = Job(
+        data, (), model_path(work), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch
+    )
     fitted = fit_job(job)
     began = time.monotonic()
     fitted.save_whole(work.out)
@@ -64,6 +73,10 @@ def texts_of(parts: list[Dataset]) -> Dataset:
     texts: dict[str, None] = {}
     for part in parts:
         columns = [part.inputs[name] for name in (("prompt",) if "prompt" in part.inputs else part.inputs)]
-        rows = ["\n".join(row) for row in zip(*columns, strict=True)] if part.kind == "pair" else [text for column in columns for text in column]
+        rows = (
+            ["\n".join(row) for row in zip(*columns, strict=True)]
+            if part.kind == "pair"
+            else [text for column in columns for text in column]
+        )
         texts |= dict.fromkeys(rows)
     return Dataset.of("texts", "read", "generation", (), [content_id(text) for text in texts], prompt=list(texts))

@@ -1,4 +1,5 @@
-"""The numbers of a model by its name, so that a plan can be made before anything is loaded: from its `config.json`, or for published models from a table."""
+"""The numbers of a model by its name, so that a plan can be made before anything is loaded: from its `config.json`, or
+for published models from a table."""
 
 from __future__ import annotations
 
@@ -53,9 +54,18 @@ def shape_of_name(name: str, base: Path) -> Shape | None:
     if bare.startswith(EXTERNAL):
         return None
     if not bare.startswith("hub:"):
-        return Shape.of(json.loads((folder_of(bare, base) / "config.json").read_text(encoding="utf-8")), num_parameters(bare, base))
+        return Shape.of(
+            json.loads((folder_of(bare, base) / "config.json").read_text(encoding="utf-8")), num_parameters(bare, base)
+        )
     kind, numbers = _PUBLISHED.get(bare.removeprefix("hub:").partition("@")[0].removesuffix("-Instruct"), ("", ()))
     if not numbers:
         return None
-    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size")
+    names = (
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "intermediate_size",
+        "vocab_size",
+    )
     return Shape.of({"model_type": kind, **dict(zip(names, numbers, strict=True))})

@@ -23,11 +23,17 @@ class Learner:
 
     def with_recipe(self, **changes: Any) -> Learner:
         """The same learner with other fields in its recipe; a change of None leaves the field."""
-        return replace(self, recipe=self.recipe.model_copy(update={name: value for name, value in changes.items() if value is not None}))
+        return replace(
+            self,
+            recipe=self.recipe.model_copy(update={name: value for name, value in changes.items() if value is not None}),
+        )
 
     def as_probe(self, **changes: Any) -> Learner:
         """A linear probe on the model's frozen features, by cross-entropy."""
-        return replace(self, recipe=self.recipe.model_copy(update={"adapt": "probe", "loss": Recipe().loss, "check": None, **changes}))
+        return replace(
+            self,
+            recipe=self.recipe.model_copy(update={"adapt": "probe", "loss": Recipe().loss, "check": None, **changes}),
+        )
 
     def started_from(self, other: Learner) -> Learner:
         """With the other's weights and one's own recipe."""
@@ -53,7 +59,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Gold that no method sees, given to those that say so (`MethodParams.oracle`): upper bounds, marked in every table."""
+    """Gold that no method sees, given to those that say so (`MethodParams.oracle`): upper bounds, marked in every
+    table."""
 
     pool: Handle
     test: Handle
@@ -61,7 +68,8 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Task:
-    """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach of a method, but for an oracle."""
+    """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach
+    of a method, but for an oracle."""
 
     weak: Learner
     strong: Learner
@@ -73,8 +81,12 @@ class Task:
     heldout: Handle | None = None
     heldout_labels: Handle | None = None
     pool_heldout: Handle | None = None  # rows of the pool that no student trains on
-    models: Mapping[str, ModelRef] = field(default_factory=dict)  # those that the method names, beside the weak and the strong one
-    recipes: Mapping[tuple[str, str], Recipe] = field(default_factory=dict)  # (role, name) of those; default: the role's own
+    models: Mapping[str, ModelRef] = field(
+        default_factory=dict
+    )  # those that the method names, beside the weak and the strong one
+    recipes: Mapping[tuple[str, str], Recipe] = field(
+        default_factory=dict
+    )  # (role, name) of those; default: the role's own
     oracle: Oracle | None = None
 
     @property
@@ -89,12 +101,15 @@ class Task:
 
     def strong_like(self, name: str) -> Learner:
         """Another model, finetuned as the strong one is."""
-        return replace(self.strong, model=self.models[name], recipe=self.recipes.get(("strong", name), self.strong.recipe))
+        return replace(
+            self.strong, model=self.models[name], recipe=self.recipes.get(("strong", name), self.strong.recipe)
+        )
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What several members say of the pool, and how that became labels: the scorer repeats it for each number of members."""
+    """What several members say of the pool, and how that became labels: the scorer repeats it for each number of
+    members."""
 
     votes: tuple[Handle, ...]
     combine: Mapping[str, Any]  # the combiner's config

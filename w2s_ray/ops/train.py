@@ -1,6 +1,7 @@
 """The `train` step: one fit, with the predictions that ride on it.
 
-Its identity is the model, the recipe, the rows and the labels. Whether weights are kept, and what is predicted on the way, is not.
+Its identity is the model, the recipe, the rows and the labels. Whether weights are kept, and what is predicted on the
+way, is not.
 """
 
 from __future__ import annotations
@@ -25,25 +26,41 @@ if TYPE_CHECKING:
     from w2s_ray.backends.fit.job import Job
 
 # Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
-UNUSED = {"full": {"lora", "l2"}, "lora": {"l2"}, "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"}}
+UNUSED = {
+    "full": {"lora", "l2"},
+    "lora": {"l2"},
+    "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"},
+}
 # Fields that came later count where they are used, so that what was made before them keeps its key.
 LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN, "answer_tokens": 16, "order": "each", "check": None}
 
 
 def recipe_identity(recipe: Recipe) -> dict[str, Any]:
     """The fields that count."""
-    unused = {name for name, default in LATER.items() if getattr(recipe, name) == default and not (name == "layer" and recipe.adapt == "probe")}
+    unused = {
+        name
+        for name, default in LATER.items()
+        if getattr(recipe, name) == default and not (name == "layer" and recipe.adapt == "probe")
+    }
     fields = recipe.model_dump(mode="json", exclude=UNUSED[recipe.adapt] | unused)
-    return fields | ({"seed": recipe.seed} if recipe.features < 1 else {})  # a probe is solved, so nothing else of it is random
+    return fields | (
+        {"seed": recipe.seed} if recipe.features < 1 else {}
+    )  # a probe is solved, so nothing else of it is random
 
 
-# What fits that are computed together have in common, beside the data set; which of its rows count, labels, seeds and schedules are each one's own.
+# What fits that are computed together have in common, beside the data set; which of its rows count, labels, seeds and
+# schedules are each one's own.
 COMMON = ("adapt", "lora", "precision", "pooling", "layer")
 
 
 def group_of(model: str, recipe: Recipe, resources: Resources, rows: str, teachers: int) -> str | None:
     """Fits of one group may be stacked; None for one that must be alone."""
-    plain = recipe.adapt != "probe" and getattr(recipe.loss, "type", "") == "xent" and not recipe.dropout and recipe.lora.dropout == 0
+    plain = (
+        recipe.adapt != "probe"
+        and getattr(recipe.loss, "type", "") == "xent"
+        and not recipe.dropout
+        and recipe.lora.dropout == 0
+    )
     plain = plain and recipe.check is None
     if not plain or resources.sharded or resources.fuse is False or resources.activation_checkpointing is True:
         return None
@@ -81,7 +98,8 @@ def _run(work: Work) -> JSON:
 
 
 def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
-    """Several fits of one group, by one process; each is finished when it is fitted. What only has to be loaded is not a fit."""
+    """Several fits of one group, by one process; each is finished when it is fitted. What only has to be loaded is not
+    a fit."""
     from w2s_ray.backends.devices.device import use_threads
     from w2s_ray.backends.fit.stacked import fit_many
 
@@ -89,7 +107,7 @@ def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
     fits = [_wants_fit(work) for work in works]
     fitted = fit_many([_job(work) for work, fit in zip(works, fits, strict=True) if fit])
     for work, fit in zip(works, fits, strict=True):
-        yield caught(lambda work=work, fit=fit: _finish_next(work, fitted) if fit else _run(work))  # type: ignore[misc]  # mypy does not infer such a lambda
+        yield caught(_finish_next, work, fitted) if fit else caught(_run, work)
 
 
 def _finish_next(work: Work, fitted: Iterator[Fitted | Exception]) -> JSON:
@@ -115,10 +133,23 @@ def _job(work: Work) -> Job:
 
     recipe = Recipe.model_validate(work.params["recipe"])
     data = Dataset.load(work.input("data").path)
-    check = (Dataset.load(work.input("check").path), label_sets(work, "check_labels")) if "check" in work.inputs else None
+    check = (
+        (Dataset.load(work.input("check").path), label_sets(work, "check_labels")) if "check" in work.inputs else None
+    )
     path, cache = model_path(work), cache_folder() / "tokens"
     head = FittedProbe.load(work.input("head").path).probe if "head" in work.inputs else None
-    return Job(data, label_sets(work), path, recipe, work.resources, work.place, cache, watch=work.watch, check=check, head=head)
+    return Job(
+        data,
+        label_sets(work),
+        path,
+        recipe,
+        work.resources,
+        work.place,
+        cache,
+        watch=work.watch,
+        check=check,
+        head=head,
+    )
 
 
 def _finish(work: Work, fitted: Fitted) -> JSON:
@@ -139,7 +170,12 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
     _write_log(work.out, fitted)
     seconds["save"] = time.monotonic() - began
     stopped = {"stopped_by": supervision(work, "check_labels")} if "check" in work.inputs else {}
-    return {"kept": _kept(work), "supervision": supervision(work), **stopped, "facts": fitted.facts | work.hints.get("launch", {})}
+    return {
+        "kept": _kept(work),
+        "supervision": supervision(work),
+        **stopped,
+        "facts": fitted.facts | work.hints.get("launch", {}),
+    }
 
 
 def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:

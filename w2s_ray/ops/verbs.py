@@ -36,7 +36,8 @@ SEEDS = 2**31  # members' seeds stay readable in slugs and YAMLs
 
 @dataclass(frozen=True)
 class Verbs:
-    """The verbs of one cell. `seed` trains every model of the cell; `always_on` are the rows that every trained model predicts (the test inputs)."""
+    """The verbs of one cell. `seed` trains every model of the cell; `always_on` are the rows that every trained model
+    predicts (the test inputs)."""
 
     context: Context
     seed: int
@@ -55,44 +56,64 @@ class Verbs:
     ) -> Trained:
         """Finetune on rows and labels (several label sets: several teachers).
 
-        What `predict_on` names is predicted while the model is at hand. Weights are kept when nothing is named, for then a later verb must want them.
-        `check`: rows and labels by which the recipe's `check` stops early. `head`: a probe on the model's own features that the head starts as.
+        What `predict_on` names is predicted while the model is at hand. Weights are kept when nothing is named, for
+        then a later verb must want them. `check`: rows and labels by which the recipe's `check` stops early. `head`: a
+        probe on the model's own features that the head starts as.
         """
         more = {} if check is None else {"check": check[0], "check_labels": check[1]}
         more |= {} if head is None else {"head": head.handle}
         return self._train(learner.with_recipe(seed=self.seed), data, labels, predict_on, keep_weights, more=more)
 
     def read(self, learner: Learner, rows: Sequence[Handle]) -> Learner:
-        """The learner after its model has read the texts of rows, without labels: finetuned to predict each next word."""
+        """The learner after its model has read the texts of rows, without labels: finetuned to predict each next
+        word."""
         recipe = learner.recipe.model_copy(update={"seed": self.seed})
         inputs: dict[str, Any] = {"data": tuple(rows)} | ({} if learner.base is None else {"base": learner.base})
         params = {"model": learner.model.identity, "recipe": reading_identity(recipe)}
-        return replace(learner, base=self.context.submit(READ, params, inputs, resources=learner.resources, hints={"model_path": learner.model.path}))
+        return replace(
+            learner,
+            base=self.context.submit(
+                READ, params, inputs, resources=learner.resources, hints={"model_path": learner.model.path}
+            ),
+        )
 
     def train_many(self, members: Sequence[Member], *, predict_on: Sequence[Handle], first: int = 0) -> list[Trained]:
-        """An ensemble's members at once, from place `first` on. Each has a seed of its own that depends on its place alone, so a larger ensemble begins with the
-        members of a smaller one, and methods that train the same members share them."""
+        """An ensemble's members at once, from place `first` on. Each has a seed of its own that depends on its place
+        alone, so a larger ensemble begins with the members of a smaller one, and methods that train the same members
+        share them."""
         many = len(members) > 1
         trained = [
-            self._train(m.learner.with_recipe(seed=member_seed(self.seed, n)), m.data, m.labels, predict_on, keep_weights=False, one_of_many=many)
+            self._train(
+                m.learner.with_recipe(seed=member_seed(self.seed, n)),
+                m.data,
+                m.labels,
+                predict_on,
+                keep_weights=False,
+                one_of_many=many,
+            )
             for n, m in enumerate(members, start=first)
         ]
         places: dict[Key, int] = {}
         for n, one in enumerate(trained):
             if (twin := places.setdefault(one.handle.key, n)) != n:
                 raise ConfigError(
-                    f"members {twin + 1} and {n + 1} of the ensemble are the same fit ({one.handle.key}), so they would count one opinion twice; let them differ in rows (sample), features, layers or models"
+                    f"members {twin + 1} and {n + 1} of the ensemble are the same fit ({one.handle.key}), so they would"
+                    " count one opinion twice; let them differ in rows (sample), features, layers or models"
                 )
         return trained
 
     def heldout(self, task: Task) -> tuple[Handle, Handle]:
         """Rows of the labelled half that no model trains on, and their labels."""
         if task.heldout is None or task.heldout_labels is None:
-            raise ConfigError("task.heldout is 0, but the method needs held-out rows of the labelled half; set it to a share above 0, such as 0.1")
+            raise ConfigError(
+                "task.heldout is 0, but the method needs held-out rows of the labelled half; set it to a share above 0,"
+                " such as 0.1"
+            )
         return task.heldout, task.heldout_labels
 
     def votes_on(self, task: Task, combiner: Combiner) -> list[Handle]:
-        """The rows that members must predict for a combiner: the pool, and the held-out ones where it learns from them."""
+        """The rows that members must predict for a combiner: the pool, and the held-out ones where it learns from
+        them."""
         return [task.pool, *([self.heldout(task)[0]] if combiner.learns else [])]
 
     def combine(self, combiner: Combiner, members: Sequence[Trained], task: Task) -> tuple[Handle, Ensemble]:
@@ -104,7 +125,9 @@ class Verbs:
         rows, truth = self.heldout(task)
         seen = tuple(self.predict(member, rows) for member in members)
         known = Known([self.labels(vote) for vote in seen], self.labels(truth))
-        return self.put(combiner.combine([self.labels(vote) for vote in votes], known)), Ensemble(votes, config, seen, truth)
+        return self.put(combiner.combine([self.labels(vote) for vote in votes], known)), Ensemble(
+            votes, config, seen, truth
+        )
 
     def _train(
         self,
@@ -121,23 +144,35 @@ class Verbs:
         probe = learner.recipe.adapt == "probe"
         if probe and getattr(learner.recipe.loss, "type", "") != "xent":
             raise ConfigError(
-                f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for cross-entropy: leave the loss out, or use adapt: full or lora"
+                f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for"
+                " cross-entropy: leave the loss out, or use adapt: full or lora"
             )
         if probe and learner.recipe.check is not None:
             raise ConfigError(
-                "check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use adapt: full or lora, or leave check out"
+                "check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use"
+                " adapt: full or lora, or leave check out"
             )
         if probe and "head" in more:
-            raise ConfigError("hands_on is head with adapt: probe; a probe is solved, so it starts from nothing: use adapt: full or lora, or hands_on: labels")
+            raise ConfigError(
+                "hands_on is head with adapt: probe; a probe is solved, so it starts from nothing: use adapt: full or"
+                " lora, or hands_on: labels"
+            )
         taught = labels if isinstance(labels, Handle) else tuple(labels)
         base = {} if learner.base is None else {"base": learner.base}
-        inputs = {"features": self.embed(learner, data), "labels": taught} if probe else {"data": data, "labels": taught, **base, **more}
+        inputs = (
+            {"features": self.embed(learner, data), "labels": taught}
+            if probe
+            else {"data": data, "labels": taught, **base, **more}
+        )
         handle = self.context.submit(
             PROBE if probe else TRAIN,
             {"model": learner.model.identity, "recipe": recipe_identity(learner.recipe)},
             inputs,
             resources=one_process(learner.resources) if probe else learner.resources,
-            hints={"model_path": learner.model.path, "keep_weights": not predict_on if keep_weights is None else keep_weights}
+            hints={
+                "model_path": learner.model.path,
+                "keep_weights": not predict_on if keep_weights is None else keep_weights,
+            }
             | (_many(learner, inputs) if one_of_many else {}),
             riders=[self._prediction(learner, rows) for rows in dict.fromkeys((*predict_on, *self.always_on))],
         )
@@ -156,15 +191,30 @@ class Verbs:
         if isinstance(model, Trained) and recipe.adapt != "probe":
             return self.context.ride(model.handle, RiderSpec(EMBED_TRAINED, {"layer": wanted}, {"data": data}))
         base = model if isinstance(model, Learner) else model.learner  # a probe leaves the features as they were
-        params = {"model": base.model.identity, "layer": wanted, "pooling": recipe.pooling, "precision": recipe.precision}
+        params = {
+            "model": base.model.identity,
+            "layer": wanted,
+            "pooling": recipe.pooling,
+            "precision": recipe.precision,
+        }
         params |= {} if recipe.prompt == PLAIN else {"prompt": recipe.prompt}
         inputs = {"data": data} | ({} if base.base is None else {"base": base.base})
-        return self.context.submit(EMBED, params, inputs, resources=base.resources, hints={"model_path": base.model.path})
+        return self.context.submit(
+            EMBED, params, inputs, resources=base.resources, hints={"model_path": base.model.path}
+        )
 
     def put(self, labels: LabelSet | Answers) -> Handle:
-        """Labels that a block made here, for a verb to use. Their identity is their content, so the block's code needs none."""
+        """Labels that a block made here, for a verb to use. Their identity is their content, so the block's code needs
+        none."""
         key = labels_key(labels)
-        put_content(self.context.store, key, CONTENT_VERSION, {"digest": labels.digest}, labels.save, {"rows": len(labels), "source": labels.source})
+        put_content(
+            self.context.store,
+            key,
+            CONTENT_VERSION,
+            {"digest": labels.digest},
+            labels.save,
+            {"rows": len(labels), "source": labels.source},
+        )
         return self.context.adopt(key)
 
     def labels(self, handle: Handle) -> LabelSet:
@@ -172,7 +222,10 @@ class Verbs:
         found = self.said(handle)
         if isinstance(found, LabelSet):
             return found
-        raise ConfigError("the labels are generated texts where class probabilities are wanted; use a task whose answers are chosen (task.format: choice)")
+        raise ConfigError(
+            "the labels are generated texts where class probabilities are wanted; use a task whose answers are chosen"
+            " (task.format: choice)"
+        )
 
     def said(self, handle: Handle) -> LabelSet | Answers:
         """Look into labels or predictions of whatever kind."""
@@ -203,10 +256,19 @@ class Verbs:
 def _many(learner: Learner, inputs: dict[str, Any]) -> dict[str, Any]:
     """How one of many may run: as a trial of Ray Tune, and with others of its kind as one computation."""
     if learner.recipe.adapt == "probe":
-        group, together = None if learner.resources.fuse is False else inputs["features"].key.digest, "w2s_ray.ops.probe:probe_many"
+        group, together = (
+            None if learner.resources.fuse is False else inputs["features"].key.digest,
+            "w2s_ray.ops.probe:probe_many",
+        )
     else:
         teachers = 1 if isinstance(inputs["labels"], Handle) else len(inputs["labels"])
-        group = None if learner.base else group_of(learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers)
+        group = (
+            None
+            if learner.base
+            else group_of(
+                learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers
+            )
+        )
         together = "w2s_ray.ops.train:run_many"
     return {"one_of_many": True} | ({GROUP: group, TOGETHER: together} if group else {})
 

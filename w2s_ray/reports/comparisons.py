@@ -15,18 +15,41 @@ def comparisons_section(results: Results) -> str:
     if found is None:
         return ""
     scale = scale_of(results)
-    rows = [*(_paired(results, row, scale) for row in found.pairs), *(_overall(results, row, scale) for row in found.overall)]
-    numbers = (f"{scale.differences} [95 %]", "better, worse, equal", "seeds", "p", "p (Holm)", "difference in gap recovered")
+    rows = [
+        *(_paired(results, row, scale) for row in found.pairs),
+        *(_overall(results, row, scale) for row in found.overall),
+    ]
+    numbers = (
+        f"{scale.differences} [95 %]",
+        "better, worse, equal",
+        "seeds",
+        "p",
+        "p (Holm)",
+        "difference in gap recovered",
+    )
     header = ("method", "against", "task", "weak → strong", *numbers)
     shown = table(header, rows, numbers_from=4) if rows else "No method could be compared."
     lines = [*_notes(found, scale), *_left_out(found)]
-    return "\n\n".join(["## Methods compared", shown, "\n".join(f"- {line(text)}" for text in lines)] if lines else ["## Methods compared", shown])
+    return "\n\n".join(
+        ["## Methods compared", shown, "\n".join(f"- {line(text)}" for text in lines)]
+        if lines
+        else ["## Methods compared", shown]
+    )
 
 
 def _paired(results: Results, row: PairedRow, scale: Scale) -> tuple[str, ...]:
-    marks = [f" {GOLD_MARK}" * results.saw_gold((name, row.task, row.weak, row.strong)) for name in (row.method, row.baseline)]
+    marks = [
+        f" {GOLD_MARK}" * results.saw_gold((name, row.task, row.weak, row.strong))
+        for name in (row.method, row.baseline)
+    ]
     counted = str(row.num_seeds) if not row.left_out else f"{row.num_seeds} of {row.num_seeds + len(row.left_out)}"
-    return (row.method + marks[0], row.baseline + marks[1], row.task, f"{row.weak} → {row.strong}", *_numbers(row, counted, scale))
+    return (
+        row.method + marks[0],
+        row.baseline + marks[1],
+        row.task,
+        f"{row.weak} → {row.strong}",
+        *_numbers(row, counted, scale),
+    )
 
 
 def _overall(results: Results, row: OverallRow, scale: Scale) -> tuple[str, ...]:
@@ -48,7 +71,14 @@ def _mark(results: Results, method: str) -> str:
 
 def _numbers(row: Comparison, seeds: str, scale: Scale) -> tuple[str, ...]:
     won = f"{row.wins}, {row.losses}, {row.ties}"
-    return (scale.lead_with_interval(row.difference), won, seeds, probability(row.p), probability(row.p_holm), ratio_difference(row.pgr_difference.median))
+    return (
+        scale.lead_with_interval(row.difference),
+        won,
+        seeds,
+        probability(row.p),
+        probability(row.p_holm),
+        ratio_difference(row.pgr_difference.median),
+    )
 
 
 def _notes(found: Comparisons, scale: Scale) -> list[str]:
@@ -57,26 +87,39 @@ def _notes(found: Comparisons, scale: Scale) -> list[str]:
     seeds = max(row.num_seeds for row in [*found.pairs, *found.overall])
     tests = "1 comparison" if found.num_tests == 1 else f"{found.num_tests} comparisons"
     notes = [
-        f"The student's test {scale.name} minus that of the method it stands against, with the same seeds and on the same test rows. "
-        "Interval: bootstrap over seeds and test rows, the same draws for both. Better, worse, equal: seeds. Last column: the median difference of the gap recovered, where both have one.",
-        "p: two-sided sign-flip test over seeds (exact up to 12), which speaks of other seeds on these test rows. "
-        f"S seeds allow no p below 2 / 2^S: with {seeds}, {probability(min(1.0, 2.0 ** (1 - seeds)))}. "
-        f"The table makes {tests}; p (Holm) is adjusted for {'it' if found.num_tests == 1 else 'all of them'} (Holm 1979).",
+        (
+            f"The student's test {scale.name} minus that of the method it stands against, with the same seeds and on"
+            " the same test rows. Interval: bootstrap over seeds and test rows, the same draws for both. Better,"
+            " worse, equal: seeds. Last column: the median difference of the gap recovered, where both have one."
+        ),
+        (
+            "p: two-sided sign-flip test over seeds (exact up to 12), which speaks of other seeds on these test rows."
+            f" S seeds allow no p below 2 / 2^S: with {seeds}, {probability(min(1.0, 2.0 ** (1 - seeds)))}. The table"
+            f" makes {tests}; p (Holm) is adjusted for {'it' if found.num_tests == 1 else 'all of them'} (Holm 1979)."
+        ),
     ]
     if found.overall:
         notes.append(
-            "Rows `all` draw tasks too, each of which counts the same; there better, worse and equal count cells, and p flips all cells of a seed together."
+            "Rows `all` draw tasks too, each of which counts the same; there better, worse and equal count cells, and p"
+            " flips all cells of a seed together."
         )
     return notes
 
 
 def _left_out(found: Comparisons) -> list[str]:
-    seeds = [f"Left out: {row.method}, {row.task}, {row.weak} → {row.strong}, seed {out.seed}. {out.reason}" for row in found.pairs for out in row.left_out]
-    return seeds + [f"Not compared: {row.method}, {row.task}, {row.weak} → {row.strong}. {row.reason}" for row in found.skipped]
+    seeds = [
+        f"Left out: {row.method}, {row.task}, {row.weak} → {row.strong}, seed {out.seed}. {out.reason}"
+        for row in found.pairs
+        for out in row.left_out
+    ]
+    return seeds + [
+        f"Not compared: {row.method}, {row.task}, {row.weak} → {row.strong}. {row.reason}" for row in found.skipped
+    ]
 
 
 def in_brief(results: Results) -> list[str]:
-    """A line a method, where that is few lines: `Accuracy, logconf − naive: -3.8 points [-5.2, -1.9], better in 0 of 3 cells.`"""
+    """A line a method, where that is few lines: `Accuracy, logconf − naive: -3.8 points [-5.2, -1.9], better in 0 of 3
+    cells.`"""
     if results.comparisons is None:
         return []
     rows: list[PairedRow] | list[OverallRow] = results.comparisons.overall or results.comparisons.pairs
@@ -86,4 +129,7 @@ def in_brief(results: Results) -> list[str]:
 def _brief(results: Results, row: PairedRow | OverallRow, scale: Scale) -> str:
     cells = row.wins + row.losses + row.ties
     difference = scale.lead_with_interval(row.difference, scale.unit)
-    return f"{scale.name[0].upper()}{scale.name[1:]}, {row.method}{_mark(results, row.method)} − {row.baseline}{_mark(results, row.baseline)}: {difference}, better in {row.wins} of {cells} cells."
+    return (
+        f"{scale.name[0].upper()}{scale.name[1:]}, {row.method}{_mark(results, row.method)} −"
+        f" {row.baseline}{_mark(results, row.baseline)}: {difference}, better in {row.wins} of {cells} cells."
+    )

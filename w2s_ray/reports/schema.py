@@ -41,7 +41,10 @@ class Size(_Open):
     log_loss: float | None = Field(None, description="of the gold class, in nats")
     ece: float | None = Field(None, ge=0, le=1, description="expected calibration error")
     disagreement: float | None = Field(
-        None, ge=0, le=1, description="share of rows on which two members name different classes, over all pairs; null for one member"
+        None,
+        ge=0,
+        le=1,
+        description="share of rows on which two members name different classes, over all pairs; null for one member",
     )
 
 
@@ -58,20 +61,36 @@ class Cell(_Names):
 
     seed: int = Field(description="training seed")
     status: Literal["ok", "no_gap", "no_floor", "failed"] = Field(
-        description="`no_gap`: the ceiling does not clearly exceed the floor; `no_floor`: the weak labels have none of the test rows; `failed`: a step failed"
+        description=(
+            "`no_gap`: the ceiling does not clearly exceed the floor; `no_floor`: the weak labels have none of the test"
+            " rows; `failed`: a step failed"
+        )
     )
-    floor: float | None = Field(None, ge=0, le=1, description="the weak teacher on the test rows, in `metric`; null if the status is `no_floor`")
+    floor: float | None = Field(
+        None, ge=0, le=1, description="the weak teacher on the test rows, in `metric`; null if the status is `no_floor`"
+    )
     student: float | None = Field(None, ge=0, le=1, description="the student on the test rows, in `metric`")
-    ceiling: float | None = Field(None, ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`")
+    ceiling: float | None = Field(
+        None, ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`"
+    )
     pgr: float | None = Field(None, description="(student - floor) / (ceiling - floor); null unless the status is `ok`")
     num_test: int = Field(0, ge=0, description="test rows behind these values")
     keys: dict[str, Any] = Field(default_factory=dict, description="role -> key of the artifact in the store")
     reason: str = Field("", description="why the status is not `ok`, as a sentence")
-    gold_supervised: bool = Field(False, description="the student saw gold labels of rows that a weak-to-strong student would not")
+    gold_supervised: bool = Field(
+        False, description="the student saw gold labels of rows that a weak-to-strong student would not"
+    )
 
-    stages: list[Stage] = Field(default_factory=list, description="of a method that trains students in turn: each of them, the last one the student")
+    stages: list[Stage] = Field(
+        default_factory=list,
+        description="of a method that trains students in turn: each of them, the last one the student",
+    )
     sizes: list[Size] = Field(
-        default_factory=list, description="of an ensemble: its labels for each number of members; looks at the pool's gold, so nothing is chosen by it"
+        default_factory=list,
+        description=(
+            "of an ensemble: its labels for each number of members; looks at the pool's gold, so nothing is chosen"
+            " by it"
+        ),
     )
 
     @model_validator(mode="after")
@@ -82,7 +101,10 @@ class Cell(_Names):
         if self.status in ("ok", "no_gap") and None in scores.values():
             raise ValueError(f"a cell with status {self.status!r} has floor, student and ceiling; got {scores}")
         if (self.pgr is None) == (self.status == "ok"):
-            raise ValueError(f"pgr is a number when the status is 'ok' and null otherwise; got pgr {self.pgr} with status {self.status!r}")
+            raise ValueError(
+                f"pgr is a number when the status is 'ok' and null otherwise; got pgr {self.pgr} with status"
+                f" {self.status!r}"
+            )
         return self
 
 
@@ -91,9 +113,13 @@ class Pgr(_Open):
 
     median: float | None = Field(description="median over seeds")
     mean: float | None = Field(description="mean over seeds")
-    low: float | None = Field(description="lower end of the median's 95 % interval (bootstrap over seeds and test rows)")
+    low: float | None = Field(
+        description="lower end of the median's 95 % interval (bootstrap over seeds and test rows)"
+    )
     high: float | None = Field(description="upper end of it")
-    undefined: float | None = Field(None, ge=0, le=1, description="share of the interval's draws without a positive gap, which it leaves out")
+    undefined: float | None = Field(
+        None, ge=0, le=1, description="share of the interval's draws without a positive gap, which it leaves out"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Pgr:
@@ -129,18 +155,35 @@ class SummaryRow(_Names):
     num_seeds: int = Field(ge=0, description="scored seeds, with or without a gap")
     pgr: Pgr = Field(description="gap recovered, over the seeds that have a gap")
     student: MeanScore = Field(description="the student on the test rows, in `metric`")
-    floor: MeanScore | None = Field(None, description="the weak teacher on the test rows, in `metric`; null where no seed has a floor")
-    ceiling: MeanScore | None = Field(None, description="the strong model trained on gold on the test rows, in `metric`")
+    floor: MeanScore | None = Field(
+        None, description="the weak teacher on the test rows, in `metric`; null where no seed has a floor"
+    )
+    ceiling: MeanScore | None = Field(
+        None, description="the strong model trained on gold on the test rows, in `metric`"
+    )
     num_test: int | None = Field(None, ge=0, description="test rows of a seed (the fewest, where seeds differ)")
     excluded: list[Excluded] = Field(default_factory=list, description="scored seeds without a gap or without a floor")
-    placements: list[str] = Field(default_factory=list, description="the different placements (devices, workers) of these seeds' fits; they perturb numerics")
+    placements: list[str] = Field(
+        default_factory=list,
+        description="the different placements (devices, workers) of these seeds' fits; they perturb numerics",
+    )
 
 
 class Difference(_Open):
     """Of two students, in the study's metric."""
 
-    mean: float = Field(ge=-1, le=1, description="the method's student minus the baseline's on the test rows, mean over seeds (overall: over tasks)")
-    low: float = Field(ge=-1, le=1, description="lower end of its 95 % interval: bootstrap over seeds and test rows (overall: and tasks), the same for both")
+    mean: float = Field(
+        ge=-1,
+        le=1,
+        description="the method's student minus the baseline's on the test rows, mean over seeds (overall: over tasks)",
+    )
+    low: float = Field(
+        ge=-1,
+        le=1,
+        description=(
+            "lower end of its 95 % interval: bootstrap over seeds and test rows (overall: and tasks), the same for both"
+        ),
+    )
     high: float = Field(ge=-1, le=1, description="upper end of it")
 
     @model_validator(mode="after")
@@ -152,7 +195,9 @@ class Difference(_Open):
 class PgrDifference(_Open):
     """Of two gaps recovered."""
 
-    median: float | None = Field(description="median over cells of the method's gap recovered minus the baseline's with the same seed")
+    median: float | None = Field(
+        description="median over cells of the method's gap recovered minus the baseline's with the same seed"
+    )
     num_cells: int = Field(ge=0, description="cells where both have a gap")
 
 
@@ -197,7 +242,9 @@ class Skipped(_Names):
 class Comparisons(_Open):
     """Each method against the baseline."""
 
-    num_tests: int = Field(ge=0, description="comparisons that the p-values are adjusted for: all of `pairs` and `overall`")
+    num_tests: int = Field(
+        ge=0, description="comparisons that the p-values are adjusted for: all of `pairs` and `overall`"
+    )
     pairs: list[PairedRow] = Field(description="one entry a method, task and pair of models")
     overall: list[OverallRow] = Field(description="one entry a method that has several of them")
     skipped: list[Skipped] = Field(description="methods without a comparison on a task and pair of models")
@@ -210,9 +257,15 @@ class SweepPair(_Open):
     strong: str = Field(description="the student's and the ceiling's model")
     num_seeds: int = Field(ge=1, description="scored seeds")
     num_gap: int = Field(ge=0, description="those that have a gap")
-    floor: float | None = Field(ge=0, le=1, description="the weak teacher on the test rows, in `metric`, mean over seeds; null where no seed has a floor")
+    floor: float | None = Field(
+        ge=0,
+        le=1,
+        description="the weak teacher on the test rows, in `metric`, mean over seeds; null where no seed has a floor",
+    )
     student: float = Field(ge=0, le=1, description="the student on the test rows, in `metric`, mean over seeds")
-    ceiling: float = Field(ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`, mean over seeds")
+    ceiling: float = Field(
+        ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`, mean over seeds"
+    )
     pgr: float | None = Field(description="gap recovered, median over the seeds that have a gap")
 
 
@@ -222,7 +275,10 @@ class Sweep(_Open):
     method: str = Field(min_length=1, description="name of the method in the study")
     task: str = Field(description="name of the task")
     median_pgr_openai: float | None = Field(
-        description="median over runs of the gap recovered against seed-means of floor and ceiling; pairs of a model with itself, without a gap or without a floor dropped"
+        description=(
+            "median over runs of the gap recovered against seed-means of floor and ceiling; pairs of a model with"
+            " itself, without a gap or without a floor dropped"
+        )
     )
     num_runs_openai: int = Field(ge=0, description="runs behind it")
     pairs: list[SweepPair] = Field(description="one entry a pair of models")
@@ -252,18 +308,36 @@ class Results(_Open):
     config_digest: str = Field(min_length=1, description="digest of the resolved config")
     cells: list[Cell] = Field(description="one entry a method, task, pair of models and seed")
     summary: list[SummaryRow] = Field(description="one entry a method, task and pair of models")
-    comparisons: Comparisons | None = Field(None, description="each method against the baseline; there where the study has several methods")
-    sweep: list[Sweep] = Field(default_factory=list, description="one entry a method and task; there where the study has several pairs of models")
+    comparisons: Comparisons | None = Field(
+        None, description="each method against the baseline; there where the study has several methods"
+    )
+    sweep: list[Sweep] = Field(
+        default_factory=list,
+        description="one entry a method and task; there where the study has several pairs of models",
+    )
     steps: Steps = Field(description="counts of steps")
     seconds: float = Field(ge=0, description="wall-clock time of the run")
-    commit: str | None = Field(None, description="git commit of the folder with the study's YAML, marked `-dirty` where files differ from it")
+    commit: str | None = Field(
+        None, description="git commit of the folder with the study's YAML, marked `-dirty` where files differ from it"
+    )
     gap_se: float | None = Field(
-        None, ge=0, description="PGR is stated where the ceiling exceeds the floor by more than so many standard errors (paired by row)"
+        None,
+        ge=0,
+        description=(
+            "PGR is stated where the ceiling exceeds the floor by more than so many standard errors (paired by row)"
+        ),
     )
     metric: Literal["accuracy", "auroc"] = Field(
-        "accuracy", description="what floor, student, ceiling, the gap recovered and the comparisons are in; `auroc`: the area under the ROC curve"
+        "accuracy",
+        description=(
+            "what floor, student, ceiling, the gap recovered and the comparisons are in; `auroc`: the area under the"
+            " ROC curve"
+        ),
     )
-    ceiling_rows: str | None = Field(None, description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)")
+    ceiling_rows: str | None = Field(
+        None,
+        description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)",
+    )
 
     tuned: Tuned | None = Field(None, description="the search that the values come from")
 
@@ -294,8 +368,14 @@ def parse(results: Mapping[str, Any]) -> Results:
     try:
         return Results.model_validate(dict(results))
     except ValidationError as error:
-        faults = [f"  {'.'.join(map(str, fault['loc'])) or 'results'}: {fault['msg']}{_given(fault['input'])}" for fault in error.errors()]
-        raise DataError("the results do not fit schema 1 of results.json; run the study again with this version, or mend:\n" + "\n".join(faults)) from error
+        faults = [
+            f"  {'.'.join(map(str, fault['loc'])) or 'results'}: {fault['msg']}{_given(fault['input'])}"
+            for fault in error.errors()
+        ]
+        raise DataError(
+            "the results do not fit schema 1 of results.json; run the study again with this version, or mend:\n"
+            + "\n".join(faults)
+        ) from error
 
 
 def _given(value: object) -> str:
@@ -304,7 +384,10 @@ def _given(value: object) -> str:
 
 def schema_table() -> str:
     """The schema as a Markdown table, for the documentation."""
-    rows = [f"| `{key}` | {kind} | {'yes' if required else 'no'} | {text} |" for key, kind, required, text in _fields(Results, "")]
+    rows = [
+        f"| `{key}` | {kind} | {'yes' if required else 'no'} | {text} |"
+        for key, kind, required, text in _fields(Results, "")
+    ]
     return "\n".join(["| key | value | required | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
 
@@ -315,7 +398,9 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, boo
         yield key, _kind(field.annotation), field.is_required(), field.description or ""
         nested = _nested(field.annotation)
         if nested is not None:
-            yield from _fields(nested, f"{key}[]." if getattr(field.annotation, "__origin__", None) is list else f"{key}.")
+            yield from _fields(
+                nested, f"{key}[]." if getattr(field.annotation, "__origin__", None) is list else f"{key}."
+            )
 
 
 def _nested(annotation: Any) -> type[BaseModel] | None:

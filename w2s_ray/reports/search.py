@@ -51,7 +51,8 @@ class Searched:
 
     @cached_property
     def front(self) -> list[FrozenTrial]:
-        """The best trial; with several objectives those that no other is better than in all, the best by the first objective first. Of equals the first tried."""
+        """The best trial; with several objectives those that no other is better than in all, the best by the first
+        objective first. Of equals the first tried."""
         if len(self.spec.objective) == 1:
             return [min(self.complete, key=lambda trial: (-self._gain(trial, 0), trial.number))]
         objectives = range(len(self.spec.objective))
@@ -59,7 +60,10 @@ class Searched:
         front = [
             trial
             for trial in self.complete
-            if not any(other != gains[trial.number] and all(a >= b for a, b in zip(other, gains[trial.number], strict=True)) for other in gains.values())
+            if not any(
+                other != gains[trial.number] and all(a >= b for a, b in zip(other, gains[trial.number], strict=True))
+                for other in gains.values()
+            )
         ]
         return sorted(front, key=lambda trial: (-self._gain(trial, 0), trial.number))
 
@@ -115,9 +119,14 @@ def write_search(folder: Path, found: Searched, recipes: Mapping[int, dict[str, 
 
 def _recipe(found: Searched, number: int, recipe: dict[str, Any]) -> str:
     trial = next(trial for trial in found.front if trial.number == number)
-    values = ", ".join(f"{objective.label} {value:.4g}" for objective, value in zip(found.spec.objective, trial.values, strict=True))
+    values = ", ".join(
+        f"{objective.label} {value:.4g}" for objective, value in zip(found.spec.objective, trial.values, strict=True)
+    )
     stamp = {"name": f"{recipe['name']}-tuned", "tuned": {"search": found.key, "select_on": found.select_on}}
-    return f"# Trial {number} of {len(found.trials)}: {values}; {SELECTED[found.select_on]}.\n{as_yaml(_plain({**recipe, **stamp}))}"
+    return (
+        f"# Trial {number} of {len(found.trials)}: {values};"
+        f" {SELECTED[found.select_on]}.\n{as_yaml(_plain({**recipe, **stamp}))}"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -130,9 +139,15 @@ def trial_rows(found: Searched) -> list[dict[str, Any]]:
     rows = []
     for trial in found.trials:
         point = found.point(trial)
-        seconds = (trial.datetime_complete - trial.datetime_start).total_seconds() if trial.datetime_complete and trial.datetime_start else None
+        seconds = (
+            (trial.datetime_complete - trial.datetime_start).total_seconds()
+            if trial.datetime_complete and trial.datetime_start
+            else None
+        )
         values = trial.values or (
-            [trial.intermediate_values[max(trial.intermediate_values)]] if trial.intermediate_values else [None] * len(found.spec.objective)
+            [trial.intermediate_values[max(trial.intermediate_values)]]
+            if trial.intermediate_values
+            else [None] * len(found.spec.objective)
         )
         rows.append(
             {"trial": trial.number, "state": trial.state.name.lower(), "best": trial.number in front}
@@ -172,19 +187,30 @@ def page(found: Searched, folder: Path) -> str:
     head = [
         "# Search",
         f"Points were {SELECTED[found.select_on]}.",
-        f"{len(found.trials)} trials ({states}), {found.wanted} asked for, suggested by {made['sampler']} of Optuna {made['optuna']}; `{found.key}`.",
+        (
+            f"{len(found.trials)} trials ({states}), {found.wanted} asked for, suggested by {made['sampler']} of Optuna"
+            f" {made['optuna']}; `{found.key}`."
+        ),
         "## Best" if len(spec.objective) == 1 else "## Pareto front",
     ]
     header = ["trial", *(objective.label for objective in spec.objective), *spec.space]
-    lines = [[str(t.number), *(f"{v:.4g}" for v in t.values), *(_shown(found.point(t).get(key)) for key in spec.space)] for t in found.front]
+    lines = [
+        [str(t.number), *(f"{v:.4g}" for v in t.values), *(_shown(found.point(t).get(key)) for key in spec.space)]
+        for t in found.front
+    ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines))
     pictures = "\n\n".join(f"![{name.removesuffix('.svg')}]({name})" for name in PICTURES if (folder / name).is_file())
-    files = f"`{BEST_FILE}` is the study at the best point: `w2s run` takes it, and so does `extends:`. All trials are in `{CSV_FILE}` and `{PARQUET_FILE}`."
+    files = (
+        f"`{BEST_FILE}` is the study at the best point: `w2s run` takes it, and so does `extends:`. All trials are in"
+        f" `{CSV_FILE}` and `{PARQUET_FILE}`."
+    )
     return "\n\n".join([*head, table, files, pictures]) + "\n"
 
 
 def _shown(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(_cell(value)).replace("|", "\\|")
+    return (
+        "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(_cell(value)).replace("|", "\\|")
+    )
 
 
 # --- pictures ---
@@ -222,7 +248,9 @@ def _history(path: Path, found: Searched) -> None:
         axes.legend(fontsize="x-small")
     if len(objectives) == 2:
         panels[-1].plot([t.values[0] for t in found.complete], [t.values[1] for t in found.complete], ".", alpha=0.5)
-        panels[-1].plot([t.values[0] for t in found.front], [t.values[1] for t in found.front], "o-", label="Pareto front")
+        panels[-1].plot(
+            [t.values[0] for t in found.front], [t.values[1] for t in found.front], "o-", label="Pareto front"
+        )
         panels[-1].set_xlabel(objectives[0].label)
         panels[-1].set_ylabel(objectives[1].label)
         panels[-1].legend(fontsize="x-small")
@@ -230,7 +258,8 @@ def _history(path: Path, found: Searched) -> None:
 
 
 def _importance(path: Path, found: Searched) -> None:
-    """How much of the objective's variation each field explains, by Optuna's default evaluator; none where the trials say nothing of it."""
+    """How much of the objective's variation each field explains, by Optuna's default evaluator; none where the trials
+    say nothing of it."""
     drawn = []
     for n, objective in enumerate(found.spec.objective):
         values = [trial.values[n] for trial in found.complete]
@@ -251,7 +280,9 @@ def _shares(found: Searched, objective: int) -> dict[str, float]:
     import optuna
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it says that small targets are what it looks for, as they are here
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # it says that small targets are what it looks for, as they are here
         return optuna.importance.get_param_importances(found.study, target=lambda trial: -found._gain(trial, objective))
 
 
@@ -262,7 +293,9 @@ def _slices(path: Path, found: Searched) -> None:
     if not keys:
         return
     figure = _figure(len(keys), len(spec.objective))
-    for row, (n, objective) in zip(figure.subplots(len(spec.objective), len(keys), squeeze=False), enumerate(spec.objective), strict=True):
+    for row, (n, objective) in zip(
+        figure.subplots(len(spec.objective), len(keys), squeeze=False), enumerate(spec.objective), strict=True
+    ):
         for axes, key in zip(row, keys, strict=True):
             points = [(trial.params[key], trial.values[n]) for trial in found.complete if key in trial.params]
             if spec.space[key].choice is not None:

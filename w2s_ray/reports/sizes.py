@@ -1,4 +1,5 @@
-"""Ensembles against their number of members: the labels' quality for every prefix of the members, as rows, as CSV and as a picture."""
+"""Ensembles against their number of members: the labels' quality for every prefix of the members, as rows, as CSV and
+as a picture."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ def size_rows(results: Results) -> list[dict[str, Any]]:
         curves = [cell.sizes for cell in cells if cell.sizes]
         for entries in zip(*curves, strict=False):
             names = dict(zip(("method", "task", "weak", "strong"), group, strict=True))
-            rows.append(names | {"seeds": len(curves), "members": entries[0].members} | {name: _mean(entries, name) for name in COLUMNS[6:]})
+            rows.append(
+                names
+                | {"seeds": len(curves), "members": entries[0].members}
+                | {name: _mean(entries, name) for name in COLUMNS[6:]}
+            )
     return rows
 
 
@@ -51,11 +56,19 @@ def _draw(path: Path, rows: list[dict[str, Any]]) -> None:
     FigureCanvasSVG(figure)
     for axes, (name, title) in zip(
         figure.subplots(1, 3),
-        [("accuracy", "accuracy of the labels"), ("ece", "calibration error"), ("disagreement", "disagreement of two members")],
+        [
+            ("accuracy", "accuracy of the labels"),
+            ("ece", "calibration error"),
+            ("disagreement", "disagreement of two members"),
+        ],
         strict=True,
     ):
         for group in dict.fromkeys(tuple(row[key] for key in COLUMNS[:4]) for row in rows):
-            points = [(row["members"], row[name]) for row in rows if tuple(row[key] for key in COLUMNS[:4]) == group and row[name] is not None]
+            points = [
+                (row["members"], row[name])
+                for row in rows
+                if tuple(row[key] for key in COLUMNS[:4]) == group and row[name] is not None
+            ]
             axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", label=f"{group[0]}, {group[1]}")
         axes.set_title(title, fontsize="medium")
         axes.set_xlabel("members")

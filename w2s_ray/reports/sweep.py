@@ -1,4 +1,5 @@
-"""A ladder of models: gap recovered for each weak and each strong model, as a section of the page, as CSV and as heat maps."""
+"""A ladder of models: gap recovered for each weak and each strong model, as a section of the page, as CSV and as heat
+maps."""
 
 from __future__ import annotations
 
@@ -10,7 +11,20 @@ from w2s_ray.reports.schema import Results, Sweep, SweepPair
 from w2s_ray.reports.table import line, table
 from w2s_ray.reports.wording import GOLD_MARK, NOTHING, Scale, no_ratio, ratio, scale_of
 
-COLUMNS = ("method", "task", "weak", "strong", "seeds", "gap_seeds", "floor", "student", "ceiling", "pgr", "oracle", "median_pgr_openai")
+COLUMNS = (
+    "method",
+    "task",
+    "weak",
+    "strong",
+    "seeds",
+    "gap_seeds",
+    "floor",
+    "student",
+    "ceiling",
+    "pgr",
+    "oracle",
+    "median_pgr_openai",
+)
 CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
 MOST_MAPS, MAPS_A_ROW = 24, 4
 MOST_LETTERS = 24  # of a name in a picture
@@ -23,24 +37,37 @@ def sweep_section(results: Results) -> str:
     drawn = "" if len(results.sweep) <= MOST_MAPS else f", the first {MOST_MAPS} maps"
     scale = scale_of(results)
     note = (
-        f"Gap recovered, the median over seeds, with the student's mean test {scale.name}. The median over runs is that of OpenAI's notebook: each run against the "
-        f"means over seeds of floor and ceiling, without the rule for `no gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
+        f"Gap recovered, the median over seeds, with the student's mean test {scale.name}. The median over runs is that"
+        " of OpenAI's notebook: each run against the means over seeds of floor and ceiling, without the rule for `no"
+        f" gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
     )
-    return "\n\n".join(["## Weak and strong models", note, *(_ladder(results, entry, scale) for entry in results.sweep)])
+    return "\n\n".join(
+        ["## Weak and strong models", note, *(_ladder(results, entry, scale) for entry in results.sweep)]
+    )
 
 
 def _ladder(results: Results, entry: Sweep, scale: Scale) -> str:
     weak, strong, pairs = _axes(entry)
     rows = [(w, *(_shown(pairs.get((w, s)), scale) for s in strong)) for w in weak]
     runs = "1 run" if entry.num_runs_openai == 1 else f"{entry.num_runs_openai} runs"
-    median = f"Median over {runs}: {ratio(entry.median_pgr_openai)}." if entry.num_runs_openai else "No run has a ceiling above its floor."
+    median = (
+        f"Median over {runs}: {ratio(entry.median_pgr_openai)}."
+        if entry.num_runs_openai
+        else "No run has a ceiling above its floor."
+    )
     return "\n\n".join(
-        [f"### {line(entry.method)}{_mark(results, entry)}, {line(entry.task)}", table(("weak ↓ strong →", *strong), rows, numbers_from=1), median]
+        [
+            f"### {line(entry.method)}{_mark(results, entry)}, {line(entry.task)}",
+            table(("weak ↓ strong →", *strong), rows, numbers_from=1),
+            median,
+        ]
     )
 
 
 def _mark(results: Results, entry: Sweep) -> str:
-    return f" {GOLD_MARK}" * any(results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)) for pair in entry.pairs)
+    return f" {GOLD_MARK}" * any(
+        results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)) for pair in entry.pairs
+    )
 
 
 def _axes(entry: Sweep) -> tuple[list[str], list[str], dict[tuple[str, str], SweepPair]]:
@@ -68,7 +95,18 @@ def write_sweep(folder: Path, results: Results) -> None:
             for pair in entry.pairs:
                 arms = (pair.floor, pair.student, pair.ceiling)
                 oracle = int(results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)))
-                cells = (entry.method, entry.task, pair.weak, pair.strong, pair.num_seeds, pair.num_gap, *arms, pair.pgr, oracle, entry.median_pgr_openai)
+                cells = (
+                    entry.method,
+                    entry.task,
+                    pair.weak,
+                    pair.strong,
+                    pair.num_seeds,
+                    pair.num_gap,
+                    *arms,
+                    pair.pgr,
+                    oracle,
+                    entry.median_pgr_openai,
+                )
                 writer.writerow(cells)
     _draw(folder / PICTURE, results)
 
@@ -81,7 +119,10 @@ def _draw(path: Path, results: Results) -> None:
     columns = min(len(entries), MAPS_A_ROW)
     rows = -(-len(entries) // columns)
     widest, highest = (max(len(_axes(entry)[axis]) for entry in entries) for axis in (1, 0))
-    figure = Figure(figsize=(columns * (1.6 + max(2.0, 0.7 * widest)) + 1, rows * (1.2 + max(1.8, 0.5 * highest))), layout="constrained")
+    figure = Figure(
+        figsize=(columns * (1.6 + max(2.0, 0.7 * widest)) + 1, rows * (1.2 + max(1.8, 0.5 * highest))),
+        layout="constrained",
+    )
     FigureCanvasSVG(figure)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, entry in zip(panels, entries, strict=False):
@@ -98,12 +139,23 @@ def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
     weak, strong, pairs = _axes(entry)
     found = [[pairs.get((w, s)) for s in strong] for w in weak]
     image = axes.imshow(
-        [[float("nan") if pair is None or pair.pgr is None else pair.pgr for pair in of_weak] for of_weak in found], vmin=0, vmax=1, aspect="auto"
+        [[float("nan") if pair is None or pair.pgr is None else pair.pgr for pair in of_weak] for of_weak in found],
+        vmin=0,
+        vmax=1,
+        aspect="auto",
     )
     for row, of_weak in enumerate(found):
         for column, pair in enumerate(of_weak):
             dark = pair is not None and pair.pgr is not None and pair.pgr < 0.5
-            axes.text(column, row, _shown(pair, scale).replace(" (", "\n("), ha="center", va="center", fontsize="x-small", color="white" if dark else "black")
+            axes.text(
+                column,
+                row,
+                _shown(pair, scale).replace(" (", "\n("),
+                ha="center",
+                va="center",
+                fontsize="x-small",
+                color="white" if dark else "black",
+            )
     axes.set_xticks(range(len(strong)), map(_short, strong), fontsize="x-small", rotation=20)
     axes.set_yticks(range(len(weak)), map(_short, weak), fontsize="x-small")
     axes.set_xlabel("strong", fontsize="small")

@@ -17,7 +17,8 @@ NUMBERS = ("floor", "student", "ceiling", "gap recovered", "seeds")
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
-    """A row a method under a heading for each setting (task and models). What all settings share stands once, above the table."""
+    """A row a method under a heading for each setting (task and models). What all settings share stands once, above the
+    table."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -25,7 +26,9 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     checked = parse(results)
     rows = _rows(checked)
     varying = [place for place in range(len(SETTING)) if len({group[1:][place] for group in rows}) > 1]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_justify="left", caption_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_justify="left", caption_justify="left"
+    )
     table.title, table.caption = Text(_title(checked.name, rows, varying)), Text(_caption(checked))
     table.add_column("method", overflow="fold")
     for name in NUMBERS:
@@ -36,7 +39,9 @@ def summary_table(results: Mapping[str, Any]) -> Table:
             table.add_row(Text(_heading(setting, varying)))
         for group, numbers in rows.items():
             if group[1:] == setting:
-                table.add_row(Text("  " * bool(varying) + group[0] + f" {GOLD_MARK}" * checked.saw_gold(group)), *numbers)
+                table.add_row(
+                    Text("  " * bool(varying) + group[0] + f" {GOLD_MARK}" * checked.saw_gold(group)), *numbers
+                )
     return table
 
 
@@ -44,25 +49,38 @@ def _rows(results: Results) -> dict[Group, tuple[str, ...]]:
     """The numbers of every group, also of those of which no seed could be scored."""
     rows = {row.group: _numbers(row, len(results.cells_of(row)), scale_of(results)) for row in results.summary}
     unscored = {group: cells for group, cells in results.groups.items() if group not in rows}
-    return rows | {group: (NOTHING, NOTHING, NOTHING, "failed", f"0 of {len(cells)}") for group, cells in unscored.items()}
+    return rows | {
+        group: (NOTHING, NOTHING, NOTHING, "failed", f"0 of {len(cells)}") for group, cells in unscored.items()
+    }
 
 
 def _numbers(row: SummaryRow, num_cells: int, scale: Scale) -> tuple[str, ...]:
-    return (scale.mean(row.floor), scale.mean(row.student), scale.mean(row.ceiling), gap_recovered(row), seeds(row, num_cells))
+    return (
+        scale.mean(row.floor),
+        scale.mean(row.student),
+        scale.mean(row.ceiling),
+        gap_recovered(row),
+        seeds(row, num_cells),
+    )
 
 
 def _heading(setting: tuple[str, ...], varying: list[int]) -> str:
-    """What sets this setting apart: `topic`, `weak world/nano`, `world/nano → world/small`, or the task and the models."""
+    """What sets this setting apart: `topic`, `weak world/nano`, `world/nano → world/small`, or the task and the
+    models."""
     task, weak, strong = setting
     both = {1, 2} <= set(varying)
-    models = f"{weak} → {strong}" if both else f"weak {weak}" if 1 in varying else f"strong {strong}" if 2 in varying else ""
+    models = (
+        f"{weak} → {strong}" if both else f"weak {weak}" if 1 in varying else f"strong {strong}" if 2 in varying else ""
+    )
     return ", ".join(part for part in (task if 0 in varying else "", models) if part)
 
 
 def _title(name: str, groups: Iterable[Group], varying: list[int]) -> str:
     """The study's name and what all settings share."""
     setting = next((group[1:] for group in groups), ())
-    return ", ".join([name, *(f"{SETTING[place]} {value}" for place, value in enumerate(setting) if place not in varying)])
+    return ", ".join(
+        [name, *(f"{SETTING[place]} {value}" for place, value in enumerate(setting) if place not in varying)]
+    )
 
 
 def _caption(results: Results) -> str:
@@ -73,6 +91,9 @@ def _caption(results: Results) -> str:
     ceiling = f" (trained on gold of the {results.ceiling_rows} rows)" if results.ceiling_rows else ""
     other_metric = "" if results.metric == "accuracy" else f" All is in {scale_of(results).name}."
     tuned = f" The recipe was tuned, {SELECTED[results.tuned.select_on]}." if results.tuned else ""
-    told = f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows. {cells}.{other_metric}{tuned}"
+    told = (
+        f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows."
+        f" {cells}.{other_metric}{tuned}"
+    )
     marked = [f"{GOLD_MARK} {SAW_GOLD}"] if any(map(results.saw_gold, results.groups)) else []
     return "\n".join([told, *in_brief(results), *marked])

@@ -8,7 +8,9 @@ from w2s_ray.reports.schema import Difference, MeanScore, Results, SummaryRow, S
 
 NOTHING = "–"
 GOLD_MARK = "†"  # the student saw gold labels
-SAW_GOLD = "The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows."
+SAW_GOLD = (
+    "The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows."
+)
 
 # What a recipe that a search found was selected on.
 SELECTED = {
@@ -75,7 +77,11 @@ def gap_recovered(row: SummaryRow) -> str:
     pgr = row.pgr
     if pgr.median is None:
         return no_ratio(row)
-    return ratio(pgr.median) if pgr.low is None or pgr.high is None else f"{ratio(pgr.median)} [{ratio(pgr.low)}, {ratio(pgr.high)}]"
+    return (
+        ratio(pgr.median)
+        if pgr.low is None or pgr.high is None
+        else f"{ratio(pgr.median)} [{ratio(pgr.low)}, {ratio(pgr.high)}]"
+    )
 
 
 def no_ratio(row: SummaryRow | SweepPair) -> str:

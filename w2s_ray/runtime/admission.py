@@ -1,7 +1,8 @@
 """Which of the waiting calls may go to Ray now, by our own account of the devices.
 
-First come, first served, without overtaking: Ray itself lets small tasks pass a large one for as long as small ones come, so that a large request
-(a gang of workers) starves. Ray holds only what fits at once; the rest waits here, where it can still be withdrawn.
+First come, first served, without overtaking: Ray itself lets small tasks pass a large one for as long as small ones
+come, so that a large request (a gang of workers) starves. Ray holds only what fits at once; the rest waits here, where
+it can still be withdrawn.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Admission(Generic[T]):
     def admit(self) -> list[T]:
         """Take from the head of the queue what fits, and stop at the first that does not."""
         admitted: list[T] = []
-        while self._waiting and all(self._free.get(name, 0.0) + EPSILON >= amount for name, amount in self._waiting[0][1].items()):
+        while self._waiting and all(
+            self._free.get(name, 0.0) + EPSILON >= amount for name, amount in self._waiting[0][1].items()
+        ):
             item, demand = self._waiting.popleft()
             for name, amount in demand.items():
                 self._free[name] -= amount

@@ -20,7 +20,9 @@ OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ra
 
 LOCALLY = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # of machines that announce their leave: a process more for each gang
-    "RAY_worker_niceness": "0",  # Ray gives its workers way to everything else, so that beside another job a study took five times as long
+    "RAY_worker_niceness": (
+        "0"
+    ),  # Ray gives its workers way to everything else, so that beside another job a study took five times as long
 }
 
 # What a worker of a remote cluster needs to know; its own machine knows the rest.
@@ -38,7 +40,8 @@ FORWARDED = (
 
 
 def join(address: str | None, verbose: bool) -> bool:
-    """Connect to a cluster, or start a local Ray when no address is given (`RAY_ADDRESS` counts as one). Returns whether it is local.
+    """Connect to a cluster, or start a local Ray when no address is given (`RAY_ADDRESS` counts as one). Returns
+    whether it is local.
 
     A bare `ray.init()` may join a dead cluster left in Ray's temporary folder, hence "local".
     """
@@ -46,7 +49,12 @@ def join(address: str | None, verbose: bool) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"
     runtime_env: dict[str, Any] = (
-        {} if local else {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ}}
+        {}
+        if local
+        else {
+            "py_modules": [str(Path(__file__).parents[1])],
+            "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ},
+        }
     )
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
@@ -56,7 +64,8 @@ def join(address: str | None, verbose: bool) -> bool:
             ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
     except ConnectionError as error:
         raise ResourceError(
-            f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray"
+            f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or"
+            " ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray"
         ) from error
     return local
 
@@ -65,7 +74,8 @@ def join(address: str | None, verbose: bool) -> bool:
 def _settings(local: bool) -> Iterator[None]:
     """Start a local Ray with settings that are right where there is this machine alone.
 
-    What starts here inherits the variables. Afterwards they are as they were, for a cluster that this process starts or joins later is another matter.
+    What starts here inherits the variables. Afterwards they are as they were, for a cluster that this process starts or
+    joins later is another matter.
     """
     new = {name: value for name, value in LOCALLY.items() if local and name not in os.environ}
     os.environ.update(new)
@@ -89,12 +99,15 @@ def largest_node() -> dict[str, float]:
 
 
 def check_store_is_shared(url: str) -> None:
-    """On several nodes, a store on a local path must be one that all of them mount: a file written here must be seen there."""
+    """On several nodes, a store on a local path must be one that all of them mount: a file written here must be seen
+    there."""
     store = open_store(url)
     others = [
         node["NodeID"]
         for node in ray.nodes()
-        if node["Alive"] and node["NodeID"] != ray.get_runtime_context().get_node_id() and node["Resources"].get("CPU", 0)
+        if node["Alive"]
+        and node["NodeID"] != ray.get_runtime_context().get_node_id()
+        and node["Resources"].get("CPU", 0)
     ]
     if not store.local or not others:
         return
@@ -103,13 +116,20 @@ def check_store_is_shared(url: str) -> None:
     try:
         look = ray.remote(num_cpus=0)(os.path.exists)
         seen = ray.get(
-            [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(f"{store.root}/{name}") for node in others], timeout=60
+            [
+                look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                    f"{store.root}/{name}"
+                )
+                for node in others
+            ],
+            timeout=60,
         )
     finally:
         store.remove(name)
     if not all(seen):
         raise StoreError(
-            f"{seen.count(False)} of {len(others) + 1} nodes do not see the store {url}; give one that all nodes share: --store s3://…, gs://… or a path on a shared disk"
+            f"{seen.count(False)} of {len(others) + 1} nodes do not see the store {url}; give one that all nodes share:"
+            " --store s3://…, gs://… or a path on a shared disk"
         )
 
 

@@ -1,6 +1,8 @@
-"""`RayExecutor`: calls as Ray tasks. One thread owns Ray from its start to its end and is the only one that talks to it.
+"""`RayExecutor`: calls as Ray tasks. One thread owns Ray from its start to its end and is the only one that talks to
+it.
 
-Workers get strings and keys, read their inputs from the store and write their results to it; nothing but success or failure travels through Ray.
+Workers get strings and keys, read their inputs from the store and write their results to it; nothing but success or
+failure travels through Ray.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class _Job:
     futures: list[Future[None]]
     ref: Any = None
     errors: Sequence[BaseException | None] | BaseException = ()  # of a gang or of members, which have no reference
-    demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold; nothing where Ray keeps it for an autoscaler's next node
+    demand: dict[str, float] = field(
+        default_factory=dict
+    )  # what it is taken to hold; nothing where Ray keeps it for an autoscaler's next node
 
     @property
     def call(self) -> Call:
@@ -59,14 +63,20 @@ class _Job:
 
     def end(self, errors: Sequence[BaseException | None] | BaseException = ()) -> None:
         """One for each call, one for all, or none."""
-        each = [errors] * len(self.calls) if isinstance(errors, BaseException) else list(errors) or [None] * len(self.calls)
+        each = (
+            [errors] * len(self.calls)
+            if isinstance(errors, BaseException)
+            else list(errors) or [None] * len(self.calls)
+        )
         for future, error in zip(self.futures, each, strict=True):
             if not future.done():
                 future.set_result(None) if error is None else future.set_exception(error)
 
 
 def _together(jobs: list[_Job]) -> _Job:
-    calls, started, futures = ([each for job in jobs for each in getattr(job, part)] for part in ("calls", "started", "futures"))
+    calls, started, futures = (
+        [each for job in jobs for each in getattr(job, part)] for part in ("calls", "started", "futures")
+    )
     return _Job(calls, started, futures)
 
 
@@ -127,8 +137,9 @@ class RayExecutor:
                 message[1].end(error)
 
     def _leave(self) -> None:
-        """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and Train must be through. After a stop they are
-        in the middle of something that takes its time; then Ray is left to the end of this process."""
+        """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and
+        Train must be through. After a stop they are in the middle of something that takes its time; then Ray is left to
+        the end of this process."""
         threads = [*(experiment.thread for experiment in self._experiments), *self._gangs]
         until = time.monotonic() + (0.0 if self._stopped else LEAVE_S)
         for thread in threads:
@@ -164,7 +175,8 @@ class RayExecutor:
                 self._start(admitted)
 
     def _look(self) -> None:
-        """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let in."""
+        """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let
+        in."""
         totals = cluster.totals()
         self._devices.resize(totals)
         for job in self._running:
@@ -195,19 +207,29 @@ class RayExecutor:
         one, least = _demand(resources, 1), _demand(resources, resources.fewest)
         most, all_nodes = cluster.largest_node(), cluster.totals()
         lacking = [
-            f"{_shown(amount, name)} (the largest node has {_shown(most.get(name, 0), name)})" for name, amount in one.items() if amount > most.get(name, 0.0)
+            f"{_shown(amount, name)} (the largest node has {_shown(most.get(name, 0), name)})"
+            for name, amount in one.items()
+            if amount > most.get(name, 0.0)
         ]
         lacking += [
-            f"{resources.fewest} workers with {_shown(one[name], name)} each, {_shown(amount, name)} in all (the cluster has {_shown(all_nodes.get(name, 0), name)})"
+            f"{resources.fewest} workers with {_shown(one[name], name)} each, {_shown(amount, name)} in all (the"
+            f" cluster has {_shown(all_nodes.get(name, 0), name)})"
             for name, amount in least.items()
             if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
         ]
         if lacking and (self._local or resources.sharded):
-            job.end(ResourceError(f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address"))
+            job.end(
+                ResourceError(
+                    f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with"
+                    " --address"
+                )
+            )
             self._open.discard(job)
         elif lacking:
             # An autoscaler adds nodes only for demands that Ray has seen.
-            logger.warning("%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking))
+            logger.warning(
+                "%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking)
+            )
             self._start(job)
         else:
             job.demand = _elastic(resources, all_nodes)
@@ -218,7 +240,9 @@ class RayExecutor:
         if resources.sharded:
             self._running.add(job)
             job.begun()
-            self._gangs.append(threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True))
+            self._gangs.append(
+                threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True)
+            )
             self._gangs[-1].start()
             return
         if job.call.hints.get("one_of_many") and not self._joined:  # a trial of Tune's has no experiments of its own
@@ -227,7 +251,12 @@ class RayExecutor:
             self._join_members(job)
             return
         task = _run_on_gpu if resources.gpus else _run
-        options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": resources.retries, "name": str(job.call.key)}
+        options: dict[str, Any] = {
+            "num_cpus": resources.cpus,
+            "num_gpus": resources.gpus,
+            "max_retries": resources.retries,
+            "name": str(job.call.key),
+        }
         if self._joined:
             options["scheduling_strategy"] = "DEFAULT"  # not in what this process itself was given
         if resources.memory_gb:
@@ -286,13 +315,19 @@ class RayExecutor:
 
 def _demand(resources: Resources, workers: int) -> dict[str, float]:
     """Of so many processes."""
-    return {"CPU": resources.cpus * workers, "GPU": resources.gpus * workers, "memory": resources.memory_gb * GB * workers}
+    return {
+        "CPU": resources.cpus * workers,
+        "GPU": resources.gpus * workers,
+        "memory": resources.memory_gb * GB * workers,
+    }
 
 
 def _lost(error: RayError, retries: int) -> WorkerLost:
     """What Ray says of a process that is no more, in a line."""
     if isinstance(error, LocalRayletDiedError):
-        return WorkerLost("Ray has died on the machine where it ran; run the same command again: it goes on from what is finished")
+        return WorkerLost(
+            "Ray has died on the machine where it ran; run the same command again: it goes on from what is finished"
+        )
     return WorkerLost.after(retries + 1, str(error))
 
 
@@ -302,7 +337,9 @@ def _shown(amount: float, name: str) -> str:
 
 def _elastic(resources: Resources, totals: dict[str, float]) -> dict[str, float]:
     """Of as many processes as the cluster has room for, between the fewest and the most."""
-    room = min((int(totals[name] / amount) for name, amount in _demand(resources, 1).items() if amount), default=resources.most)
+    room = min(
+        (int(totals[name] / amount) for name, amount in _demand(resources, 1).items() if amount), default=resources.most
+    )
     return _demand(resources, min(resources.most, max(resources.fewest, room)))
 
 
@@ -313,7 +350,8 @@ def _run(call: Call) -> None:
 
 @ray.remote(max_calls=1)
 def _run_on_gpu(call: Call) -> None:
-    """A process of its own: CUDA_VISIBLE_DEVICES may change between tasks, under a CUDA that was initialised with the old one."""
+    """A process of its own: CUDA_VISIBLE_DEVICES may change between tasks, under a CUDA that was initialised with the
+    old one."""
     _execute(call)
 
 

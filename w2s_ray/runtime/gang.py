@@ -1,8 +1,10 @@
-"""One call run by several processes together: a Ray Train run whose workers all execute it, of which the first one publishes.
+"""One call run by several processes together: a Ray Train run whose workers all execute it, of which the first one
+publishes.
 
-Ray Train places the workers, makes their process group, and starts all again when one is lost; the fit's own checkpoint, in the step's work directory, is
-where they go on. Ray's checkpoints and reports are not used, so nothing of a result depends on them. What happened on the way is noted in files of the work
-directory, named by the launch: a worker's `mistake`, the `stack` of one that hung, the `ends` that Ray Train saw.
+Ray Train places the workers, makes their process group, and starts all again when one is lost; the fit's own
+checkpoint, in the step's work directory, is where they go on. Ray's checkpoints and reports are not used, so nothing of
+a result depends on them. What happened on the way is noted in files of the work directory, named by the launch: a
+worker's `mistake`, the `stack` of one that hung, the `ends` that Ray Train saw.
 """
 
 from __future__ import annotations
@@ -83,7 +85,8 @@ class _Ends(UserCallback):
 
 
 def run_gang(call: Call) -> None:
-    """Run the call to its record, or raise what ended it. Where memory runs out, the fit goes on with half as many tokens at once. Blocks; not in the thread that owns Ray."""
+    """Run the call to its record, or raise what ended it. Where memory runs out, the fit goes on with half as many
+    tokens at once. Blocks; not in the thread that owns Ray."""
     if is_done(call):
         return
     halvings: list[int] = []
@@ -104,17 +107,23 @@ def _launch(call: Call, halvings: list[int]) -> None:
     trainer = TorchTrainer(
         work_in_gang,
         train_loop_config={"notes": notes, "launched_at": launched_at, "halvings": halvings},
-        torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo", timeout_s=max(1, round(2 * resources.hang_s))),
+        torch_config=TorchConfig(
+            backend="nccl" if resources.gpus else "gloo", timeout_s=max(1, round(2 * resources.hang_s))
+        ),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,  # type: ignore[arg-type]  # Ray's annotation is of the older class
             use_gpu=bool(resources.gpus),
-            elastic_resize_monitor_interval_s=max(RESIZE_S, resources.checkpoint_every_s),  # type: ignore[call-arg]  # growing costs what was done since the last checkpoint
+            # growing costs what was done since the last checkpoint
+            elastic_resize_monitor_interval_s=max(RESIZE_S, resources.checkpoint_every_s),  # type: ignore[call-arg]
             resources_per_worker={name: amount for name, amount in per_worker.items() if amount},
         ),
         run_config=RunConfig(
             name=f"{call.key.digest[:12]}-{notes.launch}",  # a name that was used before resumes the old run
             storage_path=_storage(call),
-            failure_config=FailureConfig(max_failures=resources.retries, max_preemption_failures=-1),  # type: ignore[call-arg]  # the same
+            failure_config=FailureConfig(
+                max_failures=resources.retries,
+                max_preemption_failures=-1,  # type: ignore[call-arg]  # the same
+            ),
             callbacks=[_Ends(notes, launched_at)],  # type: ignore[list-item]  # the same
         ),
     )
@@ -128,13 +137,18 @@ def _launch(call: Call, halvings: list[int]) -> None:
 
 
 def work_in_gang(config: dict[str, Any]) -> None:
-    """In each worker. A mistake of the step's own is noted, so that the restart that Ray Train makes of it ends at once."""
+    """In each worker. A mistake of the step's own is noted, so that the restart that Ray Train makes of it ends at
+    once."""
     notes: Notes = config["notes"]
     if notes.mistake() is not None:
         return
     context = ray.train.get_context()
     rank = context.get_world_rank()
-    launch = {"start_s": round(time.time() - config["launched_at"], 3), "ends": notes.read("ends") or [], "halvings": config["halvings"]}
+    launch = {
+        "start_s": round(time.time() - config["launched_at"], 3),
+        "ends": notes.read("ends") or [],
+        "halvings": config["halvings"],
+    }
     call = replace(notes.call, hints=notes.call.hints | {"launch": launch})
     watch = GangWatch(call.resources.hang_s, lambda stack: notes.write(f"stack-{rank}", stack))
     with captured() as tail:

@@ -1,9 +1,11 @@
-"""Members of ensembles as trials of Ray Tune: one experiment for each kind of device request, whose processes serve one member after another.
+"""Members of ensembles as trials of Ray Tune: one experiment for each kind of device request, whose processes serve one
+member after another.
 
-An experiment takes members from a queue and ends when it is drained, so that it holds no device while nothing of it runs. Which members may run is decided by
-the executor's admission; Tune places them and keeps their processes. A trial's result is the member's record in the store. What a lost process was doing goes back
-into the queue and becomes another trial: Tune's own recovery gives a trial up at once where two of its errors come together, as they do when a node is lost.
-Tune pickles searchers and callbacks, so these hold a name alone.
+An experiment takes members from a queue and ends when it is drained, so that it holds no device while nothing of it
+runs. Which members may run is decided by the executor's admission; Tune places them and keeps their processes. A
+trial's result is the member's record in the store. What a lost process was doing goes back into the queue and becomes
+another trial: Tune's own recovery gives a trial up at once where two of its errors come together, as they do when a
+node is lost. Tune pickles searchers and callbacks, so these hold a name alone.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class Members:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, calls: Sequence[Call], done: Done) -> bool:
-        """Run a member, or several that are computed together; False when the experiment has ended, and another must be made. `done` is called once, from the experiment's thread."""
+        """Run a member, or several that are computed together; False when the experiment has ended, and another must be
+        made. `done` is called once, from the experiment's thread."""
         with self._lock:
             if self._drained:
                 return False
@@ -140,7 +143,12 @@ class Members:
             register_trainable(self.name, tune.with_resources(member, request), warn=False)
         return Tuner(
             self.name,
-            tune_config=TuneConfig(search_alg=_Queue(self.name), num_samples=-1, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
+            tune_config=TuneConfig(
+                search_alg=_Queue(self.name),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
             run_config=RunConfig(
                 name=self.name,
                 storage_path=str(folder),
@@ -184,17 +192,22 @@ class _Queue(Searcher):
 
 
 class _Report(TrialProgressCallback):
-    """Tells the executor how trials ended. Of this class, for Tune adds one that prints each trial where there is none."""
+    """Tells the executor how trials ended. Of this class, for Tune adds one that prints each trial where there is
+    none."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """A trial reports once, at its end."""
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _experiments[self._name].ended(trial.trial_id, (trial.last_result or {}).get(ERRORS) or RuntimeError("its trial ended without a result"))
+        _experiments[self._name].ended(
+            trial.trial_id, (trial.last_result or {}).get(ERRORS) or RuntimeError("its trial ended without a result")
+        )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process was lost: mistakes of the step's own are results."""

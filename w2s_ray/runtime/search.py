@@ -1,7 +1,9 @@
-"""A search for the best point of a space, as one experiment of Ray Tune: Optuna suggests, each trial runs in a process of Tune's and reads and writes the store.
+"""A search for the best point of a space, as one experiment of Ray Tune: Optuna suggests, each trial runs in a process
+of Tune's and reads and writes the store.
 
-Optuna's journal is all that a search remembers: a search that died is begun again, and first takes up the points that had been suggested and not judged.
-Ray's own `OptunaSearch` leaves a trial without a finite value running for ever and takes one that was stopped for a finished one (ray 2.60, optuna 5); this one tells.
+Optuna's journal is all that a search remembers: a search that died is begun again, and first takes up the points that
+had been suggested and not judged. Ray's own `OptunaSearch` leaves a trial without a finite value running for ever and
+takes one that was stopped for a finished one (ray 2.60, optuna 5); this one tells.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ from w2s_ray.runtime.output import captured
 
 GB = 2.0**30
 WORST = 1e30  # finite, for Ray's schedulers compute percentiles of it
-DRIVER_GB = 1.0  # a trial that launches gangs: a process without a device of its own, which Tune must be asked for by something
+DRIVER_GB = (
+    1.0  # a trial that launches gangs: a process without a device of its own, which Tune must be asked for by something
+)
 VALUES, STEP, FACTS, ERROR = "values", "step", "facts", "error"  # of a trial's reports
 
 Report = Callable[[int, Sequence[float], dict[str, Any]], None]
@@ -71,12 +75,15 @@ class Search:
 
 
 def run_search(search: Search, address: str | None, verbose: bool) -> None:
-    """Until so many trials have ended, or the time is up. Ray is started at the first trial; blocks, in the thread that then owns Ray."""
+    """Until so many trials have ended, or the time is up. Ray is started at the first trial; blocks, in the thread that
+    then owns Ray."""
     local = cluster.join(address, verbose)
     try:
         cluster.check_store_is_shared(search.payload.store)
         concurrency = _concurrency(search, local)
-        experiment = threading.Thread(target=_experiment, args=(search, concurrency), name=f"w2s-{search.name}", daemon=True)
+        experiment = threading.Thread(
+            target=_experiment, args=(search, concurrency), name=f"w2s-{search.name}", daemon=True
+        )
         errors: list[BaseException] = []
         _searches[search.name] = (search, errors)
         experiment.start()
@@ -103,7 +110,9 @@ def _concurrency(search: Search, local: bool) -> int:
     ]
     lacking = [f"{amount:g} {name} (there are {have[name]:g})" for name, amount in wanted if amount > have[name]]
     if lacking and local:
-        raise ResourceError(f"a trial asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
+        raise ResourceError(
+            f"a trial asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address"
+        )
     room = max(1, min(int(have[name] / amount) for name, amount in wanted))
     return min(search.concurrency or room, room)
 
@@ -114,17 +123,27 @@ def _experiment(search: Search, concurrency: int) -> None:
     metric, mode = _metric(search.study)
     scheduler: Any = FIFOScheduler()
     if search.reduction:
-        scheduler = AsyncHyperBandScheduler(metric=metric, mode=mode, max_t=search.steps, grace_period=1, reduction_factor=search.reduction)
+        scheduler = AsyncHyperBandScheduler(
+            metric=metric, mode=mode, max_t=search.steps, grace_period=1, reduction_factor=search.reduction
+        )
     suggestions = _Suggestions(search, concurrency, metric, mode)
     try:
         register_trainable(search.name, tune.with_resources(_trainable(), _request(search)), warn=False)
         Tuner(
             search.name,
             tune_config=TuneConfig(
-                search_alg=suggestions, scheduler=scheduler, num_samples=-1, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id
+                search_alg=suggestions,
+                scheduler=scheduler,
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=RunConfig(
-                name=search.name, storage_path=str(folder), verbose=0, failure_config=FailureConfig(max_failures=search.demand.retries), callbacks=[_Quiet()]
+                name=search.name,
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=FailureConfig(max_failures=search.demand.retries),
+                callbacks=[_Quiet()],
             ),
         ).fit()
     except Exception as error:  # noqa: BLE001  (the thread that waits raises it)
@@ -182,14 +201,19 @@ def _run_trial(config: dict[str, Any]) -> None:
         return RayExecutor(call.payload.store, joined=True)
 
     def report(step: int, values: Sequence[float], facts: dict[str, Any]) -> None:
-        tune.report({f"value_{n}": value for n, value in enumerate(values)} | {VALUES: list(values), STEP: step, FACTS: facts})
+        tune.report(
+            {f"value_{n}": value for n, value in enumerate(values)} | {VALUES: list(values), STEP: step, FACTS: facts}
+        )
 
     with captured():
         try:
             run(call.payload, call.point, report, executor)
         except Exception as error:  # noqa: BLE001  (Optuna is told)
             line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            tune.report({f"value_{n}": value for n, value in enumerate(call.worst)} | {VALUES: [], STEP: 0, FACTS: {}, ERROR: line})
+            tune.report(
+                {f"value_{n}": value for n, value in enumerate(call.worst)}
+                | {VALUES: [], STEP: 0, FACTS: {}, ERROR: line}
+            )
 
 
 class _Suggestions(OptunaSearch):
@@ -199,9 +223,18 @@ class _Suggestions(OptunaSearch):
         self._name, self._concurrency = search.name, concurrency
         study = search.study
         # OptunaSearch opens the study of this name in this storage again.
-        super().__init__(space=_Space(search.space), metric=metric, mode=mode, sampler=search.sampler(0), study_name=study.study_name, storage=study._storage)
+        super().__init__(
+            space=_Space(search.space),
+            metric=metric,
+            mode=mode,
+            sampler=search.sampler(0),
+            study_name=study.study_name,
+            storage=study._storage,
+        )
         self._optuna: Any = self._ot_study
-        self._worst = tuple(-WORST if direction == optuna.study.StudyDirection.MAXIMIZE else WORST for direction in study.directions)
+        self._worst = tuple(
+            -WORST if direction == optuna.study.StudyDirection.MAXIMIZE else WORST for direction in study.directions
+        )
         self._left = [trial._trial_id for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,))]
         self._number = {trial._trial_id: trial.number for trial in study.get_trials()}
 
@@ -233,7 +266,9 @@ class _Suggestions(OptunaSearch):
         """The value after each step, of one objective: Optuna shows it."""
         if ERROR not in result and len(result[VALUES]) == 1 and math.isfinite(result[VALUES][0]):
             trial = self._ot_trials[trial_id]
-            if result[STEP] not in self._optuna._storage.get_trial(trial._trial_id).intermediate_values:  # one that begins again says all again
+            if (
+                result[STEP] not in self._optuna._storage.get_trial(trial._trial_id).intermediate_values
+            ):  # one that begins again says all again
                 trial.report(result[VALUES][0], result[STEP])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -244,7 +279,10 @@ class _Suggestions(OptunaSearch):
         for name, value in (result.get(FACTS) or {}).items():
             trial.set_user_attr(name, value)
         if error or ERROR in result or not values or not all(map(math.isfinite, values)):
-            trial.set_user_attr(ERROR, result.get(ERROR) or ("its process was lost" if error or not values else f"the objective is {values}"))
+            trial.set_user_attr(
+                ERROR,
+                result.get(ERROR) or ("its process was lost" if error or not values else f"the objective is {values}"),
+            )
             self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
         elif result[STEP] < search.steps:
             self._optuna.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -260,7 +298,8 @@ class _Suggestions(OptunaSearch):
 
 
 def _catch_up(study: optuna.Study, trial: optuna.trial.Trial) -> None:
-    """Let the sampler draw again what is known of a point, for a driver may have died between two of its fields: the others are then what they would have been.
+    """Let the sampler draw again what is known of a point, for a driver may have died between two of its fields: the
+    others are then what they would have been.
 
     A quasi-random sequence counts its points in the study, so there the others are of the next one.
     """
@@ -290,7 +329,9 @@ BEGUN = tuple(state for state in optuna.trial.TrialState if state != optuna.tria
 class _Quiet(TrialProgressCallback):
     """Of this class, for Tune adds one that prints each trial where there is none."""
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """The search tells."""
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -1,4 +1,5 @@
-"""The watch of a gang's process: a step that hangs ends in a bounded time with every thread's stack noted, and a machine that is about to leave is known of."""
+"""The watch of a gang's process: a step that hangs ends in a bounded time with every thread's stack noted, and a
+machine that is about to leave is known of."""
 
 from __future__ import annotations
 

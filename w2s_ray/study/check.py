@@ -1,5 +1,5 @@
-"""What can be refused before anything is trained: names of models, sources and formats that mean nothing, a metric that the task does not have, fits that no
-device holds. Rows are checked when they are prepared.
+"""What can be refused before anything is trained: names of models, sources and formats that mean nothing, a metric that
+the task does not have, fits that no device holds. Rows are checked when they are prepared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ SHORTEST = 64  # tokens of a longest row that is not known yet
 def check_names(study: Study) -> None:
     """Every model, data source and format of every cell, and whether they suit each other; raises the first mistake."""
     _check_files_of_labels(study)
-    for model in dict.fromkeys(name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)):
+    for model in dict.fromkeys(
+        name
+        for cell in study.cells
+        for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)
+    ):
         identify(model, study.base)
     for model in dict.fromkeys(name for cell in study.cells for name in cell.config.train.by_model):
         try:
@@ -45,7 +49,8 @@ def check_names(study: Study) -> None:
             raise ConfigError(f"task.format: {error}") from None
         if study.config.metric == "auroc" and kind == "generation":
             raise ConfigError(
-                f"metric is 'auroc', but the answers of {spec.data} are texts, which have no score to put in order; set metric: accuracy (exact match)"
+                f"metric is 'auroc', but the answers of {spec.data} are texts, which have no score to put in order; set"
+                " metric: accuracy (exact match)"
             )
         for key, apart in (("task.test_data", spec.test_data), ("task.pool_data", spec.pool_data)):
             if apart is not None:
@@ -61,7 +66,10 @@ def _check_kinds(study: Study) -> None:
         if kind in method.refuses:
             raise ConfigError(f"{label}: rows of kind {kind} do not suit it, for {method.refuses[kind]}")
         if method.needs_heldout and not config.task.heldout:
-            raise ConfigError(f"{label} looks at held-out rows of the labelled half, and task.heldout is 0; set it to a share above 0, such as 0.1")
+            raise ConfigError(
+                f"{label} looks at held-out rows of the labelled half, and task.heldout is 0; set it to a share above"
+                " 0, such as 0.1"
+            )
         for place, recipe, loss in _fits(cell):
             _check_recipe(kind, place, recipe, str(getattr(loss, "type", "")))
         if method.looks is not None:
@@ -82,22 +90,31 @@ def _fits(cell: Cell) -> Iterator[tuple[str, Recipe, Any]]:
 def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
     if recipe.check is not None and recipe.adapt == "probe":
         raise ConfigError(
-            f"{place}: check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use adapt: full or lora, or check: null"
+            f"{place}: check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early:"
+            " use adapt: full or lora, or check: null"
         )
     if kind not in SAID:
         return
     if kind == "generation" and loss != "xent":
         raise ConfigError(
-            f"{place}: loss {loss!r} compares class probabilities, and answers that are generated are texts; leave the loss out, or use task.format: choice"
+            f"{place}: loss {loss!r} compares class probabilities, and answers that are generated are texts; leave the"
+            " loss out, or use task.format: choice"
         )
     if recipe.adapt == "probe":
-        raise ConfigError(f"{place}.adapt: probe cannot be used on rows of kind {kind}, which a language model answers by its own head; use full or lora")
+        raise ConfigError(
+            f"{place}.adapt: probe cannot be used on rows of kind {kind}, which a language model answers by its own"
+            " head; use full or lora"
+        )
     for name, default in (("features", 1.0), ("layer", -1)):
         if getattr(recipe, name) != default:
-            raise ConfigError(f"{place}.{name} is {getattr(recipe, name)}, but rows of kind {kind} are answered by a language model's own head; leave it out")
+            raise ConfigError(
+                f"{place}.{name} is {getattr(recipe, name)}, but rows of kind {kind} are answered by a language model's"
+                " own head; leave it out"
+            )
     if kind == "generation" and recipe.check is not None and recipe.check.metric != "accuracy":
         raise ConfigError(
-            f"{place}: check.metric is {recipe.check.metric}, which needs class probabilities; answers that are generated have accuracy alone: set check.metric: accuracy, or check: null"
+            f"{place}: check.metric is {recipe.check.metric}, which needs class probabilities; answers that are"
+            " generated have accuracy alone: set check.metric: accuracy, or check: null"
         )
 
 
@@ -105,28 +122,38 @@ def _check_files_of_labels(study: Study) -> None:
     """They are a weak teacher, and nothing else."""
     for cell in study.cells:
         models, method = cell.config.models, cell.method
-        for key, name in (("models.strong", models.strong), *((f"methods {method.label}", name) for name in method.other_students)):
+        for key, name in (
+            ("models.strong", models.strong),
+            *((f"methods {method.label}", name) for name in method.other_students),
+        ):
             if EXTERNAL in name:
-                raise ConfigError(f"{key}: {name!r} is a file of labels, which no rows can teach; it can stand for models.weak alone")
+                raise ConfigError(
+                    f"{key}: {name!r} is a file of labels, which no rows can teach; it can stand for models.weak alone"
+                )
         if models.weak.startswith(EXTERNAL) and draws(format_of(cell.config.task)):
             raise ConfigError(
-                f"models.weak: {models.weak!r} cannot say whether the answer that a row shows is right, for task.format: {getattr(format_of(cell.config.task), 'type', '')} draws "
-                "which one it shows; write rows with one answer each to a file of their own, label those and read them with task.format: text, or use task.format: choice"
+                f"models.weak: {models.weak!r} cannot say whether the answer that a row shows is right, for"
+                f" task.format: {getattr(format_of(cell.config.task), 'type', '')} draws which one it shows; write rows"
+                " with one answer each to a file of their own, label those and read them with task.format: text, or"
+                " use task.format: choice"
             )
         if method.trains_teachers and models.weak.startswith(EXTERNAL):
             raise ConfigError(
-                f"methods {method.label} trains several teachers, and models.weak is a file of labels; combine several files with model_mix and its models:"
+                f"methods {method.label} trains several teachers, and models.weak is a file of labels; combine several"
+                " files with model_mix and its models:"
             )
 
 
 def check_rows(cell: Cell, prepared: Mapping[str, Any]) -> None:
-    """Refuse what the rows of a task, once they are prepared, do not allow: a metric that needs classes which the test rows lack, a loss that is not defined for so many."""
+    """Refuse what the rows of a task, once they are prepared, do not allow: a metric that needs classes which the test
+    rows lack, a loss that is not defined for so many."""
     shares = prepared["facts"]["class_shares"]["test"]
     absent = [name for name, share in shares.items() if not share]
     if cell.config.metric == "auroc" and absent:
         number = prepared["facts"]["sizes"]["test"]
         raise DataError(
-            f"metric: auroc needs test rows of every class; of the {number} none has {', '.join(map(repr, absent))}; set metric: accuracy, or give more test rows"
+            f"metric: auroc needs test rows of every class; of the {number} none has {', '.join(map(repr, absent))};"
+            " set metric: accuracy, or give more test rows"
         )
     for place, recipe, loss in _fits(cell):
         if shares and recipe.adapt != "probe":
@@ -137,7 +164,8 @@ def check_rows(cell: Cell, prepared: Mapping[str, Any]) -> None:
 
 
 def check_memory(study: Study) -> None:
-    """Refuse a fit that its devices cannot hold, where the request says what they hold. The workers check again, with their devices and rows."""
+    """Refuse a fit that its devices cannot hold, where the request says what they hold. The workers check again, with
+    their devices and rows."""
     for role, model, recipe, resources in placements(study):
         shape = shape_of_name(model, study.base)
         room = resources.gpu_gb if resources.gpus else resources.memory_gb
@@ -154,7 +182,9 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
     seen: set[tuple[object, ...]] = set()
     for cell in study.cells:
         config, method = cell.config, cell.method
-        others: list[tuple[Role, str]] = [("strong" if name in method.other_students else "weak", name) for name in method.other_models]
+        others: list[tuple[Role, str]] = [
+            ("strong" if name in method.other_students else "weak", name) for name in method.other_models
+        ]
         for role, model in [("weak", config.models.weak), *others, ("strong", config.models.strong)]:
             recipe, resources = config.train.of(role, model), getattr(config.resources, role)
             key = (role, model, recipe.model_dump_json(include=set(OF_MEMORY)), resources)
@@ -173,4 +203,7 @@ def check_machine(study: Study) -> None:
         if gpus and gpus > (have := num_gpus()):
             lacking.append(f"{gpus:g} GPU (this machine has {have})")
         if lacking:
-            raise ResourceError(f"resources.{role}: {model} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address")
+            raise ResourceError(
+                f"resources.{role}: {model} asks for {' and '.join(lacking)}; lower `resources`, or give a larger"
+                " cluster with --address"
+            )

@@ -1,4 +1,5 @@
-"""`runs/<name>/`: the resolved config, results.json, every prediction, and a report. Each file is whole or absent; a run that is repeated replaces them."""
+"""`runs/<name>/`: the resolved config, results.json, every prediction, and a report. Each file is whole or absent; a
+run that is repeated replaces them."""
 
 from __future__ import annotations
 
@@ -24,8 +25,24 @@ from w2s_ray.reports.sweep import write_sweep
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
-LATER: dict[str, Any] = {"tuned": None, "baseline": None, "metric": "accuracy"}  # fields of a study that came later -> their defaults
-FROM_SCORE = ("status", "reason", "floor", "student", "ceiling", "pgr", "num_test", "metrics", "labels", "agreement", "slices")
+LATER: dict[str, Any] = {
+    "tuned": None,
+    "baseline": None,
+    "metric": "accuracy",
+}  # fields of a study that came later -> their defaults
+FROM_SCORE = (
+    "status",
+    "reason",
+    "floor",
+    "student",
+    "ceiling",
+    "pgr",
+    "num_test",
+    "metrics",
+    "labels",
+    "agreement",
+    "slices",
+)
 
 
 def config_digest(study: Study) -> str:
@@ -35,7 +52,9 @@ def config_digest(study: Study) -> str:
     return digest(study.config.model_dump(mode="json", exclude={"resources", "tune"} | unset))[:16]
 
 
-def build_results(study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+def build_results(
+    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
     """The content of results.json; `tables` are those that the collecting step made, none where no cell has a score."""
     cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
     placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
@@ -110,7 +129,8 @@ def check_writable(folder: Path) -> None:
         (folder / ".probe").unlink()
     except OSError as error:
         raise InputError(
-            f"--runs: {folder} cannot be written ({error.strerror}); give another folder with --runs, or free space and permissions there"
+            f"--runs: {folder} cannot be written ({error.strerror}); give another folder with --runs, or free space and"
+            " permissions there"
         ) from None
 
 
@@ -128,7 +148,8 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
 
 
 def _by_line(results: dict[str, Any]) -> str:
-    """JSON with a line a key, and a line an entry of the long lists: for people, for diffs, and ten times as fast as `indent`."""
+    """JSON with a line a key, and a line an entry of the long lists: for people, for diffs, and ten times as fast as
+    `indent`."""
     return _lines(results, "\n") + "\n"
 
 
@@ -138,7 +159,13 @@ def _lines(value: Any, newline: str) -> str:
     if _is_long(value):
         return "[" + deeper + ("," + deeper).join(json.dumps(entry, allow_nan=False) for entry in value) + newline + "]"
     if isinstance(value, dict) and any(map(_is_long, value.values())):
-        return "{" + deeper + ("," + deeper).join(f"{json.dumps(key)}: {_lines(inner, deeper)}" for key, inner in value.items()) + newline + "}"
+        return (
+            "{"
+            + deeper
+            + ("," + deeper).join(f"{json.dumps(key)}: {_lines(inner, deeper)}" for key, inner in value.items())
+            + newline
+            + "}"
+        )
     return json.dumps(value, allow_nan=False)
 
 
@@ -165,7 +192,14 @@ def _write(path: Path, text: str) -> None:
 def _commit(folder: Path) -> str | None:
     """The commit of the code that a study's YAML lies in, with a mark when files differ from it."""
     try:
-        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None

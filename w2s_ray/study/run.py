@@ -1,6 +1,8 @@
-"""The runner: every cell of a study at once, each a thread that runs its method; the steps run wherever the executor puts them.
+"""The runner: every cell of a study at once, each a thread that runs its method; the steps run wherever the executor
+puts them.
 
-One cell's failure does not stop the others. Floor and ceiling are made here, for they need gold; equal ones are one step for all methods.
+One cell's failure does not stop the others. Floor and ceiling are made here, for they need gold; equal ones are one
+step for all methods.
 """
 
 from __future__ import annotations
@@ -119,9 +121,18 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     outcome = cell.method.run(ctx, task)
     arms = ({"floor": floor} if ctx.covers(floor, task.test) else {}) | {"student": outcome.student, "ceiling": ceiling}
     predictions = {arm: ctx.predict(trained, task.test) for arm, trained in arms.items()}
-    inputs = {**predictions, "gold_test": gold.test, "gold_pool": gold.pool, "labels": outcome.labels, "slices": gold.slices}
+    inputs = {
+        **predictions,
+        "gold_test": gold.test,
+        "gold_pool": gold.pool,
+        "labels": outcome.labels,
+        "slices": gold.slices,
+    }
     score = context.submit(SCORE, {"gap_se": cell.config.gap_se, **metric_param(cell.config.metric)}, inputs)
-    run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {"labels": str(outcome.labels.key), "score": str(score.key)}
+    run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {
+        "labels": str(outcome.labels.key),
+        "score": str(score.key),
+    }
     run.facts["diagnostics"] = dict(outcome.diagnostics)
     if outcome.ensemble is not None:
         run.sizes = _sizes(context, outcome.ensemble, gold)
@@ -143,11 +154,19 @@ def _sizes(context: Context, ensemble: Ensemble, gold: Gold) -> Handle:
 
 def _stages(ctx: Verbs, stages: Sequence[Stage], task: Task, gold: Gold) -> Handle:
     said = tuple(ctx.predict(stage.student, task.test) for stage in stages)
-    inputs: dict[str, Any] = {"labels": tuple(stage.labels for stage in stages), "students": said, "gold_pool": gold.pool, "gold_test": gold.test}
+    inputs: dict[str, Any] = {
+        "labels": tuple(stage.labels for stage in stages),
+        "students": said,
+        "gold_pool": gold.pool,
+        "gold_test": gold.test,
+    }
     return ctx.context.submit(STAGES, {"names": [stage.name for stage in stages]}, inputs)
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:
     """Where the student was trained: other placements perturb the last digits."""
     spread = f", {facts['workers']} processes, ZeRO {facts['zero']}" if facts.get("zero") is not None else ""
-    return f"{facts.get('device', 'cpu')}, micro_tokens {facts.get('micro_tokens', resources.get('micro_tokens', ''))}{spread}"
+    return (
+        f"{facts.get('device', 'cpu')}, micro_tokens"
+        f" {facts.get('micro_tokens', resources.get('micro_tokens', ''))}{spread}"
+    )

@@ -1,7 +1,7 @@
 """`w2s tune`: a study's search, from its YAML to the best point.
 
-Optuna's journal remembers every point, the store every fit. So a search that was killed goes on, one that is given more trials makes only those, and one that
-is done is read.
+Optuna's journal remembers every point, the store every fit. So a search that was killed goes on, one that is given more
+trials makes only those, and one that is done is read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def _slug(params: Params, inputs: Inputs) -> str:
     return f"{params['tune']['sampler']}-{len(params['tune']['space'])}-fields"
 
 
-# A search's trials are steps of their own. What it asked and was told is Optuna's journal, in a work directory that is never cleared; so many trials of it are a result.
+# A search's trials are steps of their own. What it asked and was told is Optuna's journal, in a work directory that is
+# never cleared; so many trials of it are a result.
 JOURNALS = Step("journal", 1, TRIAL, _slug)
 SEARCH = Step("search", 1, TRIAL, _slug)
 
@@ -64,7 +65,8 @@ class Searching:
 
     @property
     def select_on(self) -> SelectOn:
-        """What its points were selected on, or those of the search before it whose recipe it starts from, if those were an oracle's."""
+        """What its points were selected on, or those of the search before it whose recipe it starts from, if those were
+        an oracle's."""
         before = self.study.config.tuned
         return before.select_on if before is not None and before.select_on == "gold" else self.spec.select_on
 
@@ -86,12 +88,20 @@ def plan_search(study: Study, context: Context) -> Searching:
         one.record()
     everywhere = [cell for there in (study, *corners(study)) for cell in there.cells]
     models = {
-        name: setting.model(name).identity for cell in everywhere for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)
+        name: setting.model(name).identity
+        for cell in everywhere
+        for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)
     }
-    tune = spec.model_dump(mode="json", exclude={"trials", "space"}) | {"space": [[key, drawn.model_dump(mode="json")] for key, drawn in spec.space.items()]}
+    tune = spec.model_dump(mode="json", exclude={"trials", "space"}) | {
+        "space": [[key, drawn.model_dump(mode="json")] for key, drawn in spec.space.items()]
+    }
     config = study.config.model_dump(mode="json", exclude={"name", "hypothesis", "seeds", "resources", "tune", "tuned"})
     return Searching(
-        study, spec, trials, {"study": config, "tune": tune, "seeds": list(seeds), "rows": [one.key.full for one in rows], "models": models}, context
+        study,
+        spec,
+        trials,
+        {"study": config, "tune": tune, "seeds": list(seeds), "rows": [one.key.full for one in rows], "models": models},
+        context,
     )
 
 
@@ -125,13 +135,24 @@ def run_plan(
             reasons = [str(trial.user_attrs.get("error")) for trial in found.trials if trial.state.is_finished()]
             if reasons:
                 raise FitError(
-                    f"none of {len(reasons)} trials has a value; mend the cause and give more --trials, or another tune.seed to begin anew; the first said: {reasons[0]}"
+                    f"none of {len(reasons)} trials has a value; mend the cause and give more --trials, or another"
+                    f" tune.seed to begin anew; the first said: {reasons[0]}"
                 )
         else:
-            recipes = {number: anchored(at_point(searching.trials.raw, point), searching.study.base) for number, point in found.recipes.items()}
+            recipes = {
+                number: anchored(at_point(searching.trials.raw, point), searching.study.base)
+                for number, point in found.recipes.items()
+            }
             write_search(folder, found, recipes)
             if len(found.trials) == wanted and not found.running:
-                put_content(store, key, SEARCH.version, {**searching.params, "trials": trials}, lambda out: _copy(folder, journal.path, out), found.value)
+                put_content(
+                    store,
+                    key,
+                    SEARCH.version,
+                    {**searching.params, "trials": trials},
+                    lambda out: _copy(folder, journal.path, out),
+                    found.value,
+                )
     return found
 
 
@@ -140,7 +161,14 @@ def _copy(folder: Path, journal: Path, out: Path) -> None:
     shutil.copyfile(journal, out / JOURNAL)
 
 
-def _experiment(searching: Searching, study: optuna.Study, trials: int, timeout_s: float | None, concurrency: int, told: Callable[[Any], Any]) -> Search:
+def _experiment(
+    searching: Searching,
+    study: optuna.Study,
+    trials: int,
+    timeout_s: float | None,
+    concurrency: int,
+    told: Callable[[Any], Any],
+) -> Search:
     from w2s_ray.runtime.search import Search
 
     spec = searching.spec
@@ -177,7 +205,8 @@ def _roles(searching: Searching) -> tuple[Resources, ...]:
 
 
 def _sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
-    """Of one trial: a sampler's random numbers depend on the trial's number, so that a search that is begun again draws as one that was not."""
+    """Of one trial: a sampler's random numbers depend on the trial's number, so that a search that is begun again draws
+    as one that was not."""
     import optuna
 
     with warnings.catch_warnings():
@@ -193,11 +222,17 @@ def _made_sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
         conditional = any(drawn.when for drawn in spec.space.values())
         return samplers.TPESampler(seed=seed, multivariate=True, group=conditional)
     if spec.sampler == "gp":
-        return samplers.GPSampler(seed=seed, independent_sampler=samplers.RandomSampler(seed=seed), warn_independent_sampling=False)
+        return samplers.GPSampler(
+            seed=seed, independent_sampler=samplers.RandomSampler(seed=seed), warn_independent_sampling=False
+        )
     if spec.sampler == "qmc":  # one sequence for all trials
         independent = samplers.RandomSampler(seed=seed)
         return samplers.QMCSampler(
-            scramble=True, seed=spec.seed, independent_sampler=independent, warn_asynchronous_seeding=False, warn_independent_sampling=False
+            scramble=True,
+            seed=spec.seed,
+            independent_sampler=independent,
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
         )
     return samplers.RandomSampler(seed=seed)
 
@@ -240,7 +275,8 @@ class _Journal:
 
 @contextmanager
 def _journal(store: Store, key: Key) -> Iterator[_Journal]:
-    """The journal, mended: a driver that was killed may have left a line half written, or Optuna's lock on the file. Our lease says that nobody else writes."""
+    """The journal, mended: a driver that was killed may have left a line half written, or Optuna's lock on the file.
+    Our lease says that nobody else writes."""
     place = WorkPlace(store, key)
     path = place.fetch(JOURNAL) or place.scratch / JOURNAL
     for lock in path.parent.glob(f"{JOURNAL}.lock*"):

@@ -52,10 +52,24 @@ class Setting:
         strong = Learner(self.model(config.models.strong), config.recipe("strong"), config.resources.strong)
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
-        recipes: dict[tuple[str, str], Recipe] = {(role, name): config.train.of(role, name) for role in ROLES for name in models}
+        recipes: dict[tuple[str, str], Recipe] = {
+            (role, name): config.train.of(role, name) for role in ROLES for name in models
+        }
         heldout = rows.get("heldout"), gold.get("heldout"), rows.get("pool_heldout")
         oracle = Oracle(gold["pool"], gold["test"]) if cell.method.oracle else None
-        task = Task(weak, strong, rows["labelled"], gold["labelled"], rows["pool"], rows["test"], num_classes, *heldout, models, recipes, oracle)
+        task = Task(
+            weak,
+            strong,
+            rows["labelled"],
+            gold["labelled"],
+            rows["pool"],
+            rows["test"],
+            num_classes,
+            *heldout,
+            models,
+            recipes,
+            oracle,
+        )
         return task, Gold(gold["labelled"], gold["pool"], gold["test"], prepared, gold.get("heldout"))
 
     def _once(self, name: Any, make: Callable[[], Any]) -> Any:
@@ -66,5 +80,6 @@ class Setting:
 
 
 def ceiling_learner(strong: Learner) -> Learner:
-    """The strong model with gold labels: always plain cross-entropy, for the other losses are made for labels that err."""
+    """The strong model with gold labels: always plain cross-entropy, for the other losses are made for labels that
+    err."""
     return strong.with_recipe(loss=Recipe().loss)

@@ -1,4 +1,5 @@
-"""One trial of a search: the study's cells at one point, seed after seed, and what the objectives say of them. Runs in a process of Ray Tune's.
+"""One trial of a search: the study's cells at one point, seed after seed, and what the objectives say of them. Runs in
+a process of Ray Tune's.
 
 What it sees of gold is what `select_on` allows: the labelled half's held-out rows, or none; with `gold`, the test rows.
 """
@@ -77,7 +78,9 @@ def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float],
         trained["student"] = cell.method.run(ctx, task).student
     said = {name: ctx.said(ctx.predict(model, rows)) for name, model in trained.items()}
     known = said["weak"] if truth is None else ctx.said(truth)
-    values = [_value(objective, trained[objective.of].handle, said[objective.of], known) for objective in spec.objective]
+    values = [
+        _value(objective, trained[objective.of].handle, said[objective.of], known) for objective in spec.objective
+    ]
     return values, {name: str(model.handle.key) for name, model in trained.items()}
 
 

@@ -26,7 +26,10 @@ def warnings_of_search(study: Study) -> Iterator[str]:
     if study.config.tune and study.config.tune.select_on == "gold":
         yield f"tune.select_on: gold; all that comes of it is marked as an {SELECTED['gold']}"
     if study.config.tuned and study.config.tuned.select_on == "gold":
-        yield "tuned: the recipe that this search starts from was selected on gold labels of the test rows, so what comes of it keeps that mark"
+        yield (
+            "tuned: the recipe that this search starts from was selected on gold labels of the test rows, so what comes"
+            " of it keeps that mark"
+        )
 
 
 def _of_recipes(study: Study) -> Iterator[str]:
@@ -45,22 +48,43 @@ def _of_recipes(study: Study) -> Iterator[str]:
 
 
 def _of_models(study: Study) -> Iterator[str]:
-    used = {name for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)}
+    used = {
+        name
+        for cell in study.cells
+        for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)
+    }
     for name in dict.fromkeys(name for cell in study.cells for name in cell.config.train.by_model if name not in used):
         yield f"train.by_model: no cell trains {name!r}{closest(name, used)}, so its fields change nothing"
     pairs = dict.fromkeys((cell.config.models.weak, cell.config.models.strong) for cell in study.cells)
     for weak, strong in pairs:
         sizes = num_parameters(weak, study.base), num_parameters(strong, study.base)
         if None not in sizes and sizes[0] > sizes[1]:  # type: ignore[operator]  # None was excluded
-            yield f"models: weak {weak} ({sizes[0]:,} parameters) is larger than strong {strong} ({sizes[1]:,}); is that meant?"
+            yield (
+                f"models: weak {weak} ({sizes[0]:,} parameters) is larger than strong {strong} ({sizes[1]:,}); is that"
+                " meant?"
+            )
     ladders = {
-        (cell.config.models.weak, *cell.method.other_students, cell.config.models.strong): cell.method for cell in study.cells if cell.method.other_students
+        (cell.config.models.weak, *cell.method.other_students, cell.config.models.strong): cell.method
+        for cell in study.cells
+        if cell.method.other_students
     }
     for (weak, *students, strong), method in ladders.items():
-        known = [(name, size) for name in (weak, *students, strong) if (size := num_parameters(name, study.base)) is not None]
+        known = [
+            (name, size) for name in (weak, *students, strong) if (size := num_parameters(name, study.base)) is not None
+        ]
         for (smaller, size), (larger, next_size) in pairwise(known):
             if size >= next_size:
-                yield f"methods {method.label}: {larger} ({next_size:,} parameters) is taught by {smaller} ({size:,}), which is not smaller; is that meant?"
-    for data, model in dict.fromkeys((cell.config.task.data, name) for cell in study.cells for name in (cell.config.models.weak, cell.config.models.strong)):
+                yield (
+                    f"methods {method.label}: {larger} ({next_size:,} parameters) is taught by {smaller} ({size:,}),"
+                    " which is not smaller; is that meant?"
+                )
+    for data, model in dict.fromkeys(
+        (cell.config.task.data, name)
+        for cell in study.cells
+        for name in (cell.config.models.weak, cell.config.models.strong)
+    ):
         if model.startswith("world/") and not data.startswith("world:"):
-            yield f"models: {model} knows the words of the built-in world alone; on {data} it sees little but unknown tokens"
+            yield (
+                f"models: {model} knows the words of the built-in world alone; on {data} it sees little but unknown"
+                " tokens"
+            )

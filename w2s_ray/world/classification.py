@@ -24,6 +24,10 @@ def write(rng: np.random.Generator, num: int, how: Writing) -> Iterator[Row]:
 TASKS = {
     "topic": Task("rows made here: 20 topics in 2 classes, told by easy words, hard words or both", write, Writing()),
     "topic5": Task("the same rows in 5 classes", write, Writing(classes=5)),
-    "negation": Task("every other hard word is about the other class and has a 'not' before it", write, Writing(form="negation")),
-    "contrast": Task("every other hard word is about the other class and stands before a 'but'", write, Writing(form="contrast")),
+    "negation": Task(
+        "every other hard word is about the other class and has a 'not' before it", write, Writing(form="negation")
+    ),
+    "contrast": Task(
+        "every other hard word is about the other class and stands before a 'but'", write, Writing(form="contrast")
+    ),
 }

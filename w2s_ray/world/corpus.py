@@ -1,9 +1,11 @@
-"""What the ladder's models read before any task: documents of the world's language, denser in content words and truer than task rows are.
+"""What the ladder's models read before any task: documents of the world's language, denser in content words and truer
+than task rows are.
 
-In most documents all sentences are about one topic, which is how a model learns what goes together. Others use "not" and "but" as the tasks do, and some
-ask after a passage, answer with its topic's name, and say whether that was right.
+In most documents all sentences are about one topic, which is how a model learns what goes together. Others use "not"
+and "but" as the tasks do, and some ask after a passage, answer with its topic's name, and say whether that was right.
 
-Density is what makes this learnable in minutes: with 8 of 16 words of content, true 4 times in 5, a model stays at chance for hundreds of steps.
+Density is what makes this learnable in minutes: with 8 of 16 words of content, true 4 times in 5, a model stays at
+chance for hundreds of steps.
 
 Shapes: N documents, P parts of a document, W words.
 """

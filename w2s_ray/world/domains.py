@@ -1,4 +1,5 @@
-"""Rows of several origins, which a method sees: `sources` differ in overlap density, `shift` has a home domain and named shifts away from it.
+"""Rows of several origins, which a method sees: `sources` differ in overlap density, `shift` has a home domain and
+named shifts away from it.
 
 Shapes: N rows, W words a row, D sources.
 """
@@ -18,7 +19,9 @@ from w2s_ray.world.task import Row, Task
 COLUMNS = ("text", "label", "kind", "source")
 NAMED = {"slice": "kind", "source": "source"}
 
-CUES = np.array([FIRST_NAME - 2, FIRST_NAME - 1])  # the two rarest function words: at home each goes with a class, for no reason
+CUES = np.array(
+    [FIRST_NAME - 2, FIRST_NAME - 1]
+)  # the two rarest function words: at home each goes with a class, for no reason
 CUE_AT_HOME, CUE_ELSEWHERE, CUE_TURNED = 0.9, 0.5, 0.1
 SKEW = 0.8  # share of the first class under a shift of the classes
 
@@ -26,7 +29,10 @@ SKEW = 0.8  # share of the first class under a shift of the classes
 class Sources(Writing):
     """Knobs of `world:sources`."""
 
-    overlaps: tuple[float, ...] = Field((0.0, 0.15, 0.35, 0.6), description="share of overlap rows in each source; the rest is easy and hard as elsewhere")
+    overlaps: tuple[float, ...] = Field(
+        (0.0, 0.15, 0.35, 0.6),
+        description="share of overlap rows in each source; the rest is easy and hard as elsewhere",
+    )
 
     @field_validator("overlaps")
     @classmethod
@@ -41,8 +47,11 @@ class Shift(Writing):
 
     domain: Literal["home", "rare", "noisy", "long", "skew", "cue"] = Field(
         "home",
-        description="where rows come from: home, where half of the hard words are used and a cue agrees with the class; or away: the other (rare) half, "
-        "noisy easy words (easy_true 0.5), rows twice as long, skewed classes, with a cue that tells nothing; or a cue that turned round",
+        description=(
+            "where rows come from: home, where half of the hard words are used and a cue agrees with the class; or"
+            " away: the other (rare) half, noisy easy words (easy_true 0.5), rows twice as long, skewed classes, with a"
+            " cue that tells nothing; or a cue that turned round"
+        ),
     )
 
 
@@ -54,22 +63,36 @@ def source_names(how: Sources) -> list[str]:
 def write_sources(rng: np.random.Generator, num: int, how: Sources) -> Iterator[Row]:
     easy, hard, _ = how.kinds
     hard_of_rest = hard / (easy + hard) if easy + hard else 0.5
-    shares_DK = np.array([((1 - overlap) * (1 - hard_of_rest), (1 - overlap) * hard_of_rest, overlap) for overlap in how.overlaps])
+    shares_DK = np.array(
+        [((1 - overlap) * (1 - hard_of_rest), (1 - overlap) * hard_of_rest, overlap) for overlap in how.overlaps]
+    )
     sources_N = rng.integers(len(how.overlaps), size=num)
     kinds_N = (rng.random((num, 1)) > shares_DK.cumsum(axis=1)[sources_N]).sum(axis=1).clip(max=len(KINDS) - 1)
     topics_N = rng.integers(NUM_SUBJECTS, size=num)
     names = source_names(how)
-    yield from _rows(write_rows(rng, topics_N, kinds_N, how), class_of(topics_N, how.classes), kinds_N, [names[source] for source in sources_N])
+    yield from _rows(
+        write_rows(rng, topics_N, kinds_N, how),
+        class_of(topics_N, how.classes),
+        kinds_N,
+        [names[source] for source in sources_N],
+    )
 
 
 def write_shift(rng: np.random.Generator, num: int, how: Shift) -> Iterator[Row]:
     low, high = how.hard_share
     middle = (low + high) / 2
     by_domain: dict[str, dict[str, Any]] = {"noisy": {"easy_true": 0.5}, "long": {"words": 2 * how.words}}
-    here = how.model_copy(update=by_domain.get(how.domain, {}) | {"hard_share": (middle, high) if how.domain == "rare" else (low, middle)})
+    here = how.model_copy(
+        update=by_domain.get(how.domain, {}) | {"hard_share": (middle, high) if how.domain == "rare" else (low, middle)}
+    )
     topics_N, kinds_N = _topics(rng, num, how), draw_kinds(rng, num, here)
     classes_N = class_of(topics_N, how.classes)
-    words_NW = _with_cues(rng, write_rows(rng, topics_N, kinds_N, here), classes_N, {"home": CUE_AT_HOME, "cue": CUE_TURNED}.get(how.domain, CUE_ELSEWHERE))
+    words_NW = _with_cues(
+        rng,
+        write_rows(rng, topics_N, kinds_N, here),
+        classes_N,
+        {"home": CUE_AT_HOME, "cue": CUE_TURNED}.get(how.domain, CUE_ELSEWHERE),
+    )
     yield from _rows(words_NW, classes_N, kinds_N, [how.domain] * num)
 
 
@@ -81,7 +104,8 @@ def _topics(rng: np.random.Generator, num: int, how: Shift) -> Ints:
 
 
 def _with_cues(rng: np.random.Generator, words_NW: Ints, classes_N: Ints, agree: float) -> Ints:
-    """One function word of each row becomes a cue: the one of its class (by turns, with more than two) with probability `agree`."""
+    """One function word of each row becomes a cue: the one of its class (by turns, with more than two) with probability
+    `agree`."""
     is_function_NW = (words_NW >= FIRST_FUNCTION) & (words_NW < FIRST_NAME)
     place_N = (is_function_NW * rng.random(words_NW.shape)).argmax(axis=1)
     cue_N = CUES[(classes_N + (rng.random(len(classes_N)) >= agree)) % 2]
@@ -96,6 +120,18 @@ def _rows(words_NW: Ints, classes_N: Ints, kinds_N: Ints, sources: list[str]) ->
 
 
 TASKS = {
-    "sources": Task("the rows of `topic` in four sources of different overlap density", write_sources, Sources(), COLUMNS, named=NAMED),
-    "shift": Task("a home domain, and shifts of it: domain=rare, noisy, long, skew or cue", write_shift, Shift(), COLUMNS, named=NAMED),
+    "sources": Task(
+        "the rows of `topic` in four sources of different overlap density",
+        write_sources,
+        Sources(),
+        COLUMNS,
+        named=NAMED,
+    ),
+    "shift": Task(
+        "a home domain, and shifts of it: domain=rare, noisy, long, skew or cue",
+        write_shift,
+        Shift(),
+        COLUMNS,
+        named=NAMED,
+    ),
 }

@@ -1,4 +1,5 @@
-"""What a language model knows of the built-in world: its surprise, which words it has sorted, what a linear probe reads from it, and what it answers.
+"""What a language model knows of the built-in world: its surprise, which words it has sorted, what a linear probe reads
+from it, and what it answers.
 
 Shapes: N rows, C choices, D width, T topics, W words of a topic.
 """
@@ -38,7 +39,8 @@ def examine(folder: Path, resources: Resources) -> dict[str, Any]:
 
 
 def words_sorted(embeddings_VD: npt.NDArray[np.floating]) -> float:
-    """Share of hard words whose nearest topic mean is that of their own topic; means are of every other word, the rest are asked."""
+    """Share of hard words whose nearest topic mean is that of their own topic; means are of every other word, the rest
+    are asked."""
     from w2s_ray.backends.models.scratch import SPECIAL
     from w2s_ray.world.lexicon import FIRST_HARD, NUM_HARD, NUM_SUBJECTS
 
@@ -55,8 +57,12 @@ def probe_accuracy(folder: Path, task: str, resources: Resources) -> dict[str, f
     from w2s_ray.backends.inference.embed import embed_base
     from w2s_ray.data.prepare import prepare
 
-    rows = prepare(TaskSpec(data=f"world:{task}", labelled=ROWS, pool=2, test=ROWS, heldout=0, seed=HELD_OUT_SEED), folder)
-    features = {split: embed_base(str(folder), rows.splits[split], Recipe(), resources, None) for split in ("labelled", "test")}
+    rows = prepare(
+        TaskSpec(data=f"world:{task}", labelled=ROWS, pool=2, test=ROWS, heldout=0, seed=HELD_OUT_SEED), folder
+    )
+    features = {
+        split: embed_base(str(folder), rows.splits[split], Recipe(), resources, None) for split in ("labelled", "test")
+    }
     known, gold = rows.gold["labelled"], rows.gold["test"]
     assert isinstance(known, LabelSet) and isinstance(gold, LabelSet), "the tasks that are probed have classes"
     said = fit_probe(features["labelled"], [known], Recipe(l2=1e-3)).predict(features["test"]).align(gold.ids)
@@ -66,7 +72,8 @@ def probe_accuracy(folder: Path, task: str, resources: Resources) -> dict[str, f
 
 
 def answer_accuracy(language: Any) -> dict[str, float]:
-    """Questions answered without any training: by the likeliest of four names, by the likeliest word of all, and how well confidence tells right from wrong."""
+    """Questions answered without any training: by the likeliest of four names, by the likeliest word of all, and how
+    well confidence tells right from wrong."""
     from sklearn.metrics import roc_auc_score
 
     from w2s_ray.world.tasks import TASKS

@@ -1,7 +1,8 @@
-"""The built-in ladder: four small language models, pretrained on the world's corpus and shipped with the package, and the step that makes one.
+"""The built-in ladder: four small language models, pretrained on the world's corpus and shipped with the package, and
+the step that makes one.
 
-Equal seeds give equal bytes on one machine. Between machines the last digits of a matrix product differ, and training amplifies them; what must agree there
-is the examination, which is recorded beside the digest.
+Equal seeds give equal bytes on one machine. Between machines the last digits of a matrix product differ, and training
+amplifies them; what must agree there is the examination, which is recorded beside the digest.
 """
 
 from __future__ import annotations
@@ -48,7 +49,15 @@ class Rung:
     @property
     def recipe(self) -> Recipe:
         """Of the pretraining."""
-        return Recipe(lr=self.lr, epochs=1, batch=BATCH, warmup=min(50, self.steps // 3), betas=(0.9, 0.98), bucket=1, seed=self.seed)
+        return Recipe(
+            lr=self.lr,
+            epochs=1,
+            batch=BATCH,
+            warmup=min(50, self.steps // 3),
+            betas=(0.9, 0.98),
+            bucket=1,
+            seed=self.seed,
+        )
 
 
 LADDER = {
@@ -68,7 +77,9 @@ PRETRAIN = Step("pretrain", 1, "w2s_ray.world.ladder:run", _slug)
 
 def submit_pretrain(context: Context, rung: Rung) -> Handle:
     """A rung's folder, its digest and its examination."""
-    return context.submit(PRETRAIN, {"rung": asdict(rung), "corpus": VERSION}, {}, resources=Resources(micro_tokens=BATCH * 80))
+    return context.submit(
+        PRETRAIN, {"rung": asdict(rung), "corpus": VERSION}, {}, resources=Resources(micro_tokens=BATCH * 80)
+    )
 
 
 def run(work: Work) -> JSON:
@@ -86,10 +97,17 @@ def run(work: Work) -> JSON:
     texts = corpus(rung.steps * BATCH, CORPUS_SEED)
     with TemporaryDirectory() as folder:
         start = build_scratch(Path(folder, "start"), vocabulary(), **shape)
-        job = Job(texts, (), str(start), rung.recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch)
+        job = Job(
+            texts, (), str(start), rung.recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch
+        )
         fitted = fit(job)
     fitted.save_pretrained(work.out, half=True)
-    return {"kept": "model", "facts": fitted.facts, "digest": folder_digest(work.out), "examination": examine(work.out, work.resources)}
+    return {
+        "kept": "model",
+        "facts": fitted.facts,
+        "digest": folder_digest(work.out),
+        "examination": examine(work.out, work.resources),
+    }
 
 
 def corpus(num: int, seed: int) -> Dataset:
@@ -108,7 +126,12 @@ def read_record(folder: Path = WEIGHTS) -> dict[str, Any]:
 def as_record(rungs: Iterable[tuple[str, Handle]]) -> dict[str, Any]:
     """Recipe, digest and examination of each rung."""
     return {
-        name: {"recipe": asdict(LADDER[name]), "corpus": VERSION, "digest": handle.value["digest"], "examination": handle.value["examination"]}
+        name: {
+            "recipe": asdict(LADDER[name]),
+            "corpus": VERSION,
+            "digest": handle.value["digest"],
+            "examination": handle.value["examination"],
+        }
         for name, handle in rungs
     }
 

@@ -1,7 +1,8 @@
 """The words of the built-in world: what there is, what each stands for, and how often it is said.
 
-Content words are spelled without meaning, so that nothing but their company tells what they stand for. Easy words are few and name a *field* of
-topics; hard words are many and name one topic each. Grammar words are English for the reader's sake; a model knows them by their company too.
+Content words are spelled without meaning, so that nothing but their company tells what they stand for. Easy words are
+few and name a *field* of topics; hard words are many and name one topic each. Grammar words are English for the
+reader's sake; a model knows them by their company too.
 """
 
 from __future__ import annotations
@@ -35,12 +36,18 @@ NUM_WORDS = FIRST_HARD + NUM_TOPICS * NUM_HARD
 
 @cache
 def vocabulary() -> tuple[str, ...]:
-    """All words, by number: grammar, function words, names (of three syllables, like no other word), easy words, hard words."""
+    """All words, by number: grammar, function words, names (of three syllables, like no other word), easy words, hard
+    words."""
     syllables = [consonant + vowel for consonant in "bcdfghjklmnpqrstvwxz" for vowel in "aeiou"]
     spellings = [first + second for first in syllables for second in syllables]
     shuffled = [spellings[i] for i in stream(0, "world", "spelling").permutation(len(spellings))]
     names = [syllables[i] + syllables[i + 1] + syllables[i + 2] for i in range(0, 5 * NUM_SUBJECTS, 5)]
-    return (*GRAMMAR, *shuffled[:NUM_FUNCTION], *names, *shuffled[NUM_FUNCTION : NUM_WORDS - FIRST_NAME - NUM_SUBJECTS + NUM_FUNCTION])
+    return (
+        *GRAMMAR,
+        *shuffled[:NUM_FUNCTION],
+        *names,
+        *shuffled[NUM_FUNCTION : NUM_WORDS - FIRST_NAME - NUM_SUBJECTS + NUM_FUNCTION],
+    )
 
 
 def spell(words: Ints) -> str:

@@ -1,4 +1,5 @@
-"""The built-in world as a source of models: `world/NAME`, an ordinary Hugging Face folder that is put together from the shipped weights and the one tokenizer of all."""
+"""The built-in world as a source of models: `world/NAME`, an ordinary Hugging Face folder that is put together from the
+shipped weights and the one tokenizer of all."""
 
 from __future__ import annotations
 
@@ -25,10 +26,13 @@ def names() -> list[str]:
 
 
 def folder(name: str) -> Path:
-    """The model's files and the tokenizer's, in the cache. Whoever comes first copies them; a copy is named after its bytes and put in place whole."""
+    """The model's files and the tokenizer's, in the cache. Whoever comes first copies them; a copy is named after its
+    bytes and put in place whole."""
     if name not in names():
         there = ", ".join(f"world/{size}" for size in names())
-        raise ModelError(f"models: {f'world/{name}'!r} is not in the built-in ladder{closest(name, names())}; there are: {there}")
+        raise ModelError(
+            f"models: {f'world/{name}'!r} is not in the built-in ladder{closest(name, names())}; there are: {there}"
+        )
     files = sorted([*(WEIGHTS / name).iterdir(), *TOKENIZER.iterdir()])
     made = cache_folder() / "world" / f"{name}-{_digest(name)}"
     if not made.is_dir():

@@ -1,4 +1,5 @@
-"""Which of two answers is better? An answer is helpful or not and harmless or not; a pair prefers on one of the two, and the other may speak against it.
+"""Which of two answers is better? An answer is helpful or not and harmless or not; a pair prefers on one of the two,
+and the other may speak against it.
 
 Shapes: N pairs, S signal words an answer.
 """
@@ -24,7 +25,9 @@ class Preferences(Mixture):
     words: int = Field(20, ge=8, le=64)
     signal: int = Field(8, ge=4, multiple_of=4, description="content words an answer, half of them on each dimension")
     dimension: Literal["helpful", "harmless"] = Field("helpful", description="what is preferred")
-    conflict: float = Field(0.5, ge=0, le=1, description="share of pairs whose preferred answer is the worse one on the other dimension")
+    conflict: float = Field(
+        0.5, ge=0, le=1, description="share of pairs whose preferred answer is the worse one on the other dimension"
+    )
 
 
 def write(rng: np.random.Generator, num: int, how: Preferences) -> Iterator[Row]:
@@ -54,6 +57,10 @@ def _answers(rng: np.random.Generator, good: tuple[Bools, Bools], kinds_N: Ints,
 
 TASKS = {
     "pref": Task(
-        "pairs of answers, preferred for being helpful or harmless, which may conflict", write, Preferences(), ("chosen", "rejected", "kind"), "preference"
+        "pairs of answers, preferred for being helpful or harmless, which may conflict",
+        write,
+        Preferences(),
+        ("chosen", "rejected", "kind"),
+        "preference",
     )
 }

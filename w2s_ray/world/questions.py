@@ -1,7 +1,8 @@
-"""What is this passage about? Questions whose answer is a topic's name (`qa`), and two arguments that a reader can check (`debate`).
+"""What is this passage about? Questions whose answer is a topic's name (`qa`), and two arguments that a reader can
+check (`debate`).
 
-An argument quotes the words of the passage that speak for its answer. Who does not know the words can still see how many there are, and, where a debater
-lies, that a quoted word is not in the passage.
+An argument quotes the words of the passage that speak for its answer. Who does not know the words can still see how
+many there are, and, where a debater lies, that a quoted word is not in the passage.
 
 Shapes: N rows, S signal words a row, C choices.
 """
@@ -35,7 +36,9 @@ class Questions(Writing):
     """Knobs of `world:qa`."""
 
     choices: int = Field(4, ge=2, le=NUM_SUBJECTS)
-    lies: float = Field(0, ge=0, le=1, description="how often a wrong answer is argued for with words that the passage does not hold")
+    lies: float = Field(
+        0, ge=0, le=1, description="how often a wrong answer is argued for with words that the passage does not hold"
+    )
 
 
 class Debate(Questions):
@@ -52,10 +55,12 @@ def write_qa(rng: np.random.Generator, num: int, how: Questions) -> Iterator[Row
     choices_NC = _choices(rng, topics_N, how.choices)
     lies_NC = (choices_NC != topics_N[:, None]) & (rng.random(choices_NC.shape) < how.lies)
     for i in range(num):
-        arguments = [
-            _argument(topic, _invented(rng, topic, passages_NW[i], how) if lies_NC[i, c] else signal_NS[i][_speaks_for(signal_NS[i], topic)])
-            for c, topic in enumerate(choices_NC[i])
-        ]  # fmt: skip
+
+        def words(c: int, topic: Ints, i: int = i) -> Ints:
+            told = signal_NS[i][_speaks_for(signal_NS[i], topic)]
+            return _invented(rng, topic, passages_NW[i], how) if lies_NC[i, c] else told
+
+        arguments = [_argument(topic, words(c, topic)) for c, topic in enumerate(choices_NC[i])]
         yield {
             "question": spell(passages_NW[i]),
             "choices": [_name(topic) for topic in choices_NC[i]],
@@ -70,7 +75,11 @@ def write_debate(rng: np.random.Generator, num: int, how: Debate) -> Iterator[Ro
         choices, arguments = row["choices"], row["arguments"]
         assert isinstance(choices, list) and isinstance(arguments, list)
         first, second = arguments if how.arguments else choices
-        yield {"text": f"Q: {row['question']} A: {first} . A: {second} .", "label": choices.index(row["answer"]), "kind": row["kind"]}
+        yield {
+            "text": f"Q: {row['question']} A: {first} . A: {second} .",
+            "label": choices.index(row["answer"]),
+            "kind": row["kind"],
+        }
 
 
 def _choices(rng: np.random.Generator, topics_N: Ints, num: int) -> Ints:

@@ -12,7 +12,9 @@ import numpy as np
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.seeds import stream
 
-VERSION = 2  # raise it when any row of any seed changes, or when `prepare` asks for another number of rows: it is part of the rows' identity
+# raise it when any row of any seed changes, or when `prepare` asks for another number of rows: it is part of the rows'
+# identity
+VERSION = 2
 BLOCK = 1024  # rows of one random stream: more rows never change the ones before
 
 Row = dict[str, object]
@@ -21,7 +23,8 @@ Write = Callable[[np.random.Generator, int, Any], Iterator[Row]]  # stream, numb
 
 @dataclass(frozen=True)
 class Task:
-    """`line` is what a listing says; `knobs` holds the task's own defaults; `named` maps the format's shared columns to the rows'."""
+    """`line` is what a listing says; `knobs` holds the task's own defaults; `named` maps the format's shared columns to
+    the rows'."""
 
     line: str
     write: Write

@@ -11,7 +11,13 @@ from w2s_ray.core.plugins import closest
 from w2s_ray.world import classification, domains, preferences, questions, votes
 from w2s_ray.world.task import Task
 
-TASKS: dict[str, Task] = {**classification.TASKS, **domains.TASKS, **questions.TASKS, **preferences.TASKS, **votes.TASKS}
+TASKS: dict[str, Task] = {
+    **classification.TASKS,
+    **domains.TASKS,
+    **questions.TASKS,
+    **preferences.TASKS,
+    **votes.TASKS,
+}
 
 
 def find_task(name: str, key: str) -> tuple[Task, Frozen]:
@@ -19,13 +25,18 @@ def find_task(name: str, key: str) -> tuple[Task, Frozen]:
     task_name, _, settings = name.partition("?")
     if task_name not in TASKS:
         there = [f"world:{task}" for task in TASKS]
-        raise ConfigError(f"{key}: there is no {f'world:{task_name}'!r}{closest(f'world:{task_name}', there)}; there are: {', '.join(there)}")
+        raise ConfigError(
+            f"{key}: there is no {f'world:{task_name}'!r}{closest(f'world:{task_name}', there)}; there are:"
+            f" {', '.join(there)}"
+        )
     task = TASKS[task_name]
     turned: dict[str, Any] = {}
     for setting in filter(None, settings.split("&")):
         knob, equals, value = setting.partition("=")
         if not equals:
-            raise ConfigError(f"{key}: 'world:{name}' has {setting!r} where a knob belongs; write world:{task_name}?{setting}=VALUE")
+            raise ConfigError(
+                f"{key}: 'world:{name}' has {setting!r} where a knob belongs; write world:{task_name}?{setting}=VALUE"
+            )
         if knob in turned:
             raise ConfigError(f"{key}: 'world:{name}' turns {knob!r} twice; say it once")
         try:

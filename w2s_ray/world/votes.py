@@ -1,4 +1,5 @@
-"""Rows of `topic` with the votes of ten labelling functions: a weak-supervision label matrix of which everything is known.
+"""Rows of `topic` with the votes of ten labelling functions: a weak-supervision label matrix of which everything is
+known.
 
 Shapes: N rows, M functions.
 """
@@ -20,7 +21,8 @@ ABSTAIN = -1
 
 @dataclass(frozen=True)
 class LabellingFunction:
-    """`accuracy` of the votes that it casts, `coverage` the share of rows on which it does; one that `copies` another says the same with probability `loyalty`."""
+    """`accuracy` of the votes that it casts, `coverage` the share of rows on which it does; one that `copies` another
+    says the same with probability `loyalty`."""
 
     accuracy: float
     coverage: float
@@ -42,15 +44,22 @@ FUNCTIONS = (
 )
 
 
-def cast_votes(rng: np.random.Generator, classes_N: Ints, num_classes: int, functions: tuple[LabellingFunction, ...] = FUNCTIONS) -> Ints:
-    """votes_NM: a class, or ABSTAIN. A wrong vote is any wrong class. A copy has the accuracy and coverage of what it copies."""
+def cast_votes(
+    rng: np.random.Generator, classes_N: Ints, num_classes: int, functions: tuple[LabellingFunction, ...] = FUNCTIONS
+) -> Ints:
+    """votes_NM: a class, or ABSTAIN. A wrong vote is any wrong class. A copy has the accuracy and coverage of what it
+    copies."""
     votes: list[Ints] = []
     for function in functions:
         N = len(classes_N)
         wrong_N = (classes_N + rng.integers(1, num_classes, size=N)) % num_classes
         own_N = np.where(rng.random(N) < function.accuracy, classes_N, wrong_N)
         own_N = np.where(rng.random(N) < function.coverage, own_N, ABSTAIN)
-        votes.append(own_N if function.copies is None else np.where(rng.random(N) < function.loyalty, votes[function.copies], own_N))
+        votes.append(
+            own_N
+            if function.copies is None
+            else np.where(rng.random(N) < function.loyalty, votes[function.copies], own_N)
+        )
     return np.stack(votes, axis=1)
 
 
@@ -61,4 +70,11 @@ def write(rng: np.random.Generator, num: int, how: Writing) -> Iterator[Row]:
         yield row | {"votes": votes}
 
 
-TASKS = {"votes": Task("the rows of `topic` with the votes of ten labelling functions of known accuracy", write, Writing(), ("text", "label", "kind", "votes"))}
+TASKS = {
+    "votes": Task(
+        "the rows of `topic` with the votes of ten labelling functions of known accuracy",
+        write,
+        Writing(),
+        ("text", "label", "kind", "votes"),
+    )
+}

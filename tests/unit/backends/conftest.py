@@ -28,7 +28,16 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> str:
     from transformers import GPT2Config, GPT2Model
 
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=63, n_positions=64, n_embd=16, n_layer=2, n_head=2, initializer_range=0.2, bos_token_id=1, eos_token_id=1)
+    config = GPT2Config(
+        vocab_size=63,
+        n_positions=64,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.2,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
     return write_model(tmp_path_factory.mktemp("models") / "gpt2", GPT2Model(config))
 
 
@@ -38,6 +47,12 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=63, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=64, initializer_range=0.2
+        vocab_size=63,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.2,
     )
     return write_model(tmp_path_factory.mktemp("models") / "bert", BertModel(config))

@@ -1,7 +1,9 @@
-"""Fits by a gang, for torchrun or plain Python: `gang_fit.py MODEL FOLDER FITS-AS-JSON`; the leader writes what came of each to FOLDER/its name.
+"""Fits by a gang, for torchrun or plain Python: `gang_fit.py MODEL FOLDER FITS-AS-JSON`; the leader writes what came of
+each to FOLDER/its name.
 
-Each of FITS: name, recipe, resources, rows, kind of rows (default: text), load (what was saved, and the base model's features), die_after (steps, or `saved`: with the first checkpoint; the
-last rank is then killed), die_keeping (files of its checkpoints, the last of which it dies over), leaving (a notice from the start).
+Each of FITS: name, recipe, resources, rows, kind of rows (default: text), load (what was saved, and the base model's
+features), die_after (steps, or `saved`: with the first checkpoint; the last rank is then killed), die_keeping (files of
+its checkpoints, the last of which it dies over), leaving (a notice from the start).
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
         Deadly.left = settings["die_keeping"]
     resources, recipe = Resources(**settings["resources"]), Recipe(**settings["recipe"])
     watch = Leaving() if settings.get("leaving") else Watch()
-    fitted = fit_sharded(Job(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch))
+    fitted = fit_sharded(
+        Job(data, [labels], model, recipe, resources, Deadly(folder), folder / "cache", progress, watch)
+    )
     probs = numbers(fitted.predict(data))
     features = np.zeros((1, 1)) if kind == "choice" else fitted.embed(data).array_ND
     fitted.save(folder / "saved")
@@ -69,13 +73,23 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
     more: dict[str, Any] = {}
     if settings.get("load"):
         loaded = load_sharded(folder / "saved", model, resources, folder / "cache")
-        base = embed_sharded(model, data, recipe.model_copy(update={"layer": 1, "pooling": "mean"}), resources, folder / "cache")
+        base = embed_sharded(
+            model, data, recipe.model_copy(update={"layer": 1, "pooling": "mean"}), resources, folder / "cache"
+        )
         more = {"loaded": numbers(loaded.predict(data)), "base": base.array_ND}
     if dist.get_rank() == 0:
         resumed_at = [entry["step"] for entry in fitted.facts["resumed"]]
         losses = [point["loss"] for point in fitted.log]
         more |= {"looks": [look["score"] for look in fitted.facts.get("looks", ())]}
-        np.savez(folder / "result.npz", probs=probs, features=features, losses=losses, parts=parts, resumed_at=resumed_at, **more)
+        np.savez(
+            folder / "result.npz",
+            probs=probs,
+            features=features,
+            losses=losses,
+            parts=parts,
+            resumed_at=resumed_at,
+            **more,
+        )
 
 
 if __name__ == "__main__":

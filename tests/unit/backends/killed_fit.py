@@ -1,4 +1,5 @@
-"""A fit that is killed by SIGKILL after so many steps: `python killed_fit.py MODEL FOLDER LOSS STEPS`. With STEPS 0 it runs to its end and writes the result."""
+"""A fit that is killed by SIGKILL after so many steps: `python killed_fit.py MODEL FOLDER LOSS STEPS`. With STEPS 0 it
+runs to its end and writes the result."""
 
 from __future__ import annotations
 
@@ -29,7 +30,18 @@ def main(model: str, folder: Path, loss: str, die_after: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     recipe = Recipe(loss={"type": "logconf", "compat": "eleuther"} if loss == "logconf" else loss, **RECIPE)
-    fitted = fit(Job(data, [labels], model, recipe, Resources(checkpoint_every_s=1e-9, micro_tokens=64), place, folder / "cache", progress))
+    fitted = fit(
+        Job(
+            data,
+            [labels],
+            model,
+            recipe,
+            Resources(checkpoint_every_s=1e-9, micro_tokens=64),
+            place,
+            folder / "cache",
+            progress,
+        )
+    )
     np.savez(
         folder / "result.npz",
         probs=fitted.predict(data).probs_NK,

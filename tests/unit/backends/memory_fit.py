@@ -1,6 +1,8 @@
-"""How much memory a fit takes, for torchrun or plain Python: `memory_fit.py SMALL LARGE FOLDER SETTINGS-AS-JSON`. Each process prints a JSON line.
+"""How much memory a fit takes, for torchrun or plain Python: `memory_fit.py SMALL LARGE FOLDER SETTINGS-AS-JSON`. Each
+process prints a JSON line.
 
-A fit of the small model comes first, so that libraries are loaded; counted is what the large one adds in memory of its own (mapped files are shared).
+A fit of the small model comes first, so that libraries are loaded; counted is what the large one adds in memory of its
+own (mapped files are shared).
 """
 
 from __future__ import annotations

@@ -21,7 +21,19 @@ RECIPE = Recipe(lr=2e-2, epochs=6, batch=16, pooling="mean", schedule="constant"
 
 def run(model: str, place: Place, recipe: Recipe = RECIPE, check: Any = None, **more: Any) -> Any:
     data, truth = toy(120)
-    return fit(Job(data, [truth], model, recipe, Resources(checkpoint_every_s=1e9), place, place.folder / "cache", check=check, **more))
+    return fit(
+        Job(
+            data,
+            [truth],
+            model,
+            recipe,
+            Resources(checkpoint_every_s=1e9),
+            place,
+            place.folder / "cache",
+            check=check,
+            **more,
+        )
+    )
 
 
 def noisy(rows: int, seed: int) -> tuple[Any, LabelSet]:
@@ -99,7 +111,9 @@ def test_one_order_for_all_epochs(llama: str, place: Place) -> None:
     losses = np.array([point["loss"] for point in fitted.log]).reshape(3, -1)
     np.testing.assert_array_equal(losses[0], losses[1])
     other = run(llama, Place(place.folder / "other"), Recipe(lr=1e-30, epochs=3, batch=16, head_init="small"))
-    assert len({tuple(epoch) for epoch in np.array([point["loss"] for point in other.log]).reshape(3, -1).tolist()}) == 3
+    assert (
+        len({tuple(epoch) for epoch in np.array([point["loss"] for point in other.log]).reshape(3, -1).tolist()}) == 3
+    )
 
 
 def test_a_share_that_keeps_nothing_out_is_refused(llama: str) -> None:
@@ -117,8 +131,11 @@ def test_several_teachers_are_judged_by_together() -> None:
     assert judge(Check(metric="log_loss"), said, [one, other]) == pytest.approx(0, abs=1e-9)
 
 
-def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two bests after the last checkpoint, then a kill; where numerics differ the second life need not find them again. What a checkpoint knows of stays whole."""
+def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(
+    llama: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two bests after the last checkpoint, then a kill; where numerics differ the second life need not find them again.
+    What a checkpoint knows of stays whole."""
     from w2s_ray.backends.fit import early_stopping as module
 
     scores = iter([0.1, 0.5, 0.6, 0.7, 0.2] + [0.0] * 50)
@@ -139,7 +156,9 @@ def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(llama: 
     assert (best["step"], best["score"]) == (12, 0.7)
 
 
-def test_memory_that_runs_out_in_a_look_is_halved_too(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_runs_out_in_a_look_is_halved_too(
+    llama: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     from w2s_ray.backends.fit.fitted import Fitted

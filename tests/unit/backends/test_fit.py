@@ -38,10 +38,30 @@ from w2s_ray.core.resources import Resources
 GOLDEN = Path(__file__).parents[2] / "golden" / "fit.json"
 
 
-def run(model: str, place: Place, recipe: Recipe, count: int = 80, labels: Any = None, data: Any = None, progress: Any = None, **resources: Any) -> Any:
+def run(
+    model: str,
+    place: Place,
+    recipe: Recipe,
+    count: int = 80,
+    labels: Any = None,
+    data: Any = None,
+    progress: Any = None,
+    **resources: Any,
+) -> Any:
     rows, truth = toy(count)
     resources = {"checkpoint_every_s": 1e9} | resources
-    return fit(Job(data or rows, labels or [truth], model, recipe, Resources(**resources), place, place.folder / "cache", progress))
+    return fit(
+        Job(
+            data or rows,
+            labels or [truth],
+            model,
+            recipe,
+            Resources(**resources),
+            place,
+            place.folder / "cache",
+            progress,
+        )
+    )
 
 
 def losses(fitted: Any) -> list[float]:
@@ -64,7 +84,9 @@ def test_it_is_the_plain_loop(llama: str, place: Place) -> None:
     torch.nn.init.zeros_(head.weight)
     parameters = [*backbone.parameters(), *head.parameters()]
     decayed, free = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": free, "weight_decay": 0.0}], foreach=False)
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": free, "weight_decay": 0.0}], foreach=False
+    )
     expected = []
     for step in range(10):
         batches = epoch_batches(id_hashes(tokens.ids), tokens.lengths_N, batch=16, bucket=2, seed=0, epoch=step // 5)
@@ -87,7 +109,12 @@ def test_it_is_the_plain_loop(llama: str, place: Place) -> None:
 
 @pytest.mark.parametrize(
     "loss",
-    ["xent", {"type": "logconf", "compat": "openai", "warmup": 0}, {"type": "logconf", "compat": "eleuther"}, {"type": "window", "radius": "midweak"}],
+    [
+        "xent",
+        {"type": "logconf", "compat": "openai", "warmup": 0},
+        {"type": "logconf", "compat": "eleuther"},
+        {"type": "window", "radius": "midweak"},
+    ],
     ids=str,
 )
 def test_micro_batches_do_not_change_what_is_learned(loss: Any, llama: str, tmp_path: Path) -> None:
@@ -108,7 +135,10 @@ def test_two_passes_give_the_gradient_of_one_also_under_dropout(gpt2: str) -> No
     tokens = tokenise(data, load_tokenizer(gpt2))
     targets = torch.tensor(labels.align(tokens.ids).probs_NK[:, None], dtype=torch.float32)
     parts = np.split(np.arange(24), [5, 14])
-    micros = [Micro(Padded.of(tokens, part, 0, torch.device("cpu")), targets[part], torch.ones(len(part)), len(part) / 24) for part in parts]
+    micros = [
+        Micro(Padded.of(tokens, part, 0, torch.device("cpu")), targets[part], torch.ones(len(part)), len(part) / 24)
+        for part in parts
+    ]
     classifier = build_classifier(gpt2, recipe, 2).train()
     loss_fn = recipe.loss.build(Given.of_classes(2))
     torch.manual_seed(0)
@@ -153,7 +183,13 @@ def test_rows_without_a_label_are_left_out(llama: str, tmp_path: Path) -> None:
     assert losses(found[0]) == losses(found[1]) == losses(found[2])
     assert found[0].facts["rows"] == 40
     with pytest.raises(DataError, match="nothing to learn from"):
-        run(llama, Place(tmp_path / "m"), Recipe(), data=data, labels=[LabelSet.of(data.ids, labels.probs_NK, mask_N=np.zeros(60, dtype=bool))])
+        run(
+            llama,
+            Place(tmp_path / "m"),
+            Recipe(),
+            data=data,
+            labels=[LabelSet.of(data.ids, labels.probs_NK, mask_N=np.zeros(60, dtype=bool))],
+        )
 
 
 def test_several_teachers_are_averaged_and_weights_count(llama: str, tmp_path: Path) -> None:
@@ -172,7 +208,9 @@ def test_several_teachers_are_averaged_and_weights_count(llama: str, tmp_path: P
 
 @pytest.mark.parametrize("adapt", ["full", "lora"])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_learns_and_what_is_saved_predicts_the_same(adapt: Any, classes: int, llama: str, place: Place, tmp_path: Path) -> None:
+def test_it_learns_and_what_is_saved_predicts_the_same(
+    adapt: Any, classes: int, llama: str, place: Place, tmp_path: Path
+) -> None:
     data, labels = toy(240, classes)
     recipe = Recipe(adapt=adapt, lr=1e-2, epochs=6, pooling="mean", batch=16)
     fitted = run(llama, place, recipe, data=data, labels=[labels])
@@ -194,7 +232,11 @@ def test_lora_trains_adapters_and_the_head_alone(gpt2: str, place: Place, tmp_pa
     assert trained
     assert all("lora_" in name or name == "head.weight" for name in trained)
     before, after = load_fitted_base(gpt2), fitted.reader.backbone.state_dict()
-    assert all(torch.equal(value, after[f"base_model.model.{name}"]) for name, value in before.items() if f"base_model.model.{name}" in after)
+    assert all(
+        torch.equal(value, after[f"base_model.model.{name}"])
+        for name, value in before.items()
+        if f"base_model.model.{name}" in after
+    )
     fitted.save(tmp_path / "saved")
     assert gpt2 not in "".join(path.read_text(errors="ignore") for path in (tmp_path / "saved").iterdir())
 
@@ -205,7 +247,9 @@ def load_fitted_base(path: str) -> Any:
     return load_backbone(path).model.state_dict()
 
 
-def test_where_memory_runs_out_the_fit_goes_on_with_half_as_many_tokens_at_once(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_memory_runs_out_the_fit_goes_on_with_half_as_many_tokens_at_once(
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error is torch's own, raised where a device would; the batch and what is learned stay."""
     recipe = Recipe(lr=1e-3, epochs=2, batch=32)
     (tmp_path / "one").mkdir()
@@ -226,12 +270,16 @@ def test_where_memory_runs_out_the_fit_goes_on_with_half_as_many_tokens_at_once(
     np.testing.assert_allclose(losses(tight), losses(calm), rtol=0, atol=1e-5)
 
 
-def test_a_device_that_holds_not_even_one_row_is_a_failure_with_a_report(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_holds_not_even_one_row_is_a_failure_with_a_report(
+    llama: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(self: Classifier, batch: Padded) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(Classifier, "forward", never)
-    with pytest.raises(OutOfMemory, match=r"13 tokens at once, the longest row having 13 \(CUDA out of memory\); spread the fit"):
+    with pytest.raises(
+        OutOfMemory, match=r"13 tokens at once, the longest row having 13 \(CUDA out of memory\); spread the fit"
+    ):
         run(llama, place, Recipe(epochs=1), micro_tokens=40)
 
 
@@ -284,7 +332,9 @@ def test_a_killed_fit_ends_bit_equal_to_one_never_killed(loss: str, gpt2: str, t
     never, killed = tmp_path / "never", tmp_path / "killed"
     never.mkdir()
     killed.mkdir()
-    died = subprocess.run([sys.executable, killed_fit.__file__, gpt2, killed, loss, "9"], check=False, capture_output=True)
+    died = subprocess.run(
+        [sys.executable, killed_fit.__file__, gpt2, killed, loss, "9"], check=False, capture_output=True
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     killed_fit.main(gpt2, killed, loss, 0)
     killed_fit.main(gpt2, never, loss, 0)
@@ -318,7 +368,9 @@ def test_checkpoints_come_after_so_many_steps(llama: str, place: Place, monkeypa
     assert kept == [CHECKPOINT] * 3  # of 15 steps; none after the last
 
 
-def test_a_damaged_or_foreign_checkpoint_is_left_aside(llama: str, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_or_foreign_checkpoint_is_left_aside(
+    llama: str, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     run(llama, place, Recipe(epochs=1, seed=5), checkpoint_every_s=1e-9)
     assert place.fetch(CHECKPOINT) is not None
     assert run(llama, place, Recipe(epochs=1, seed=6)).facts["resumed"] == []
@@ -353,7 +405,9 @@ def test_learning_rates() -> None:
     warm = Recipe(warmup=0.2)
     assert [lr_factor(warm, step, 10) for step in (0, 1, 2, 6)] == pytest.approx([0.5, 1, 1, 0.5])
     assert [lr_factor(Recipe(schedule="linear"), step, 4) for step in range(4)] == pytest.approx([1, 0.75, 0.5, 0.25])
-    assert [lr_factor(Recipe(schedule="constant", warmup=3), step, 6) for step in range(6)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1])
+    assert [lr_factor(Recipe(schedule="constant", warmup=3), step, 6) for step in range(6)] == pytest.approx(
+        [1 / 3, 2 / 3, 1, 1, 1, 1]
+    )
 
 
 def test_weight_decay_is_for_matrices() -> None:
@@ -363,12 +417,24 @@ def test_weight_decay_is_for_matrices() -> None:
 
 
 def test_golden(llama: str, place: Place) -> None:
-    """Losses and probabilities of one tiny fit. A change here is a change of every result: refresh it (delete the file, run again) only on purpose."""
+    """Losses and probabilities of one tiny fit. A change here is a change of every result: refresh it (delete the file,
+    run again) only on purpose."""
     data, labels = toy(40, 3)
     recipe = Recipe(
-        loss={"type": "entropy", "aux": 0.3}, lr=2e-3, epochs=2, batch=8, bucket=2, warmup=0.2, seed=3, head_init="normal", pooling="mean", weight_decay=0.01
+        loss={"type": "entropy", "aux": 0.3},
+        lr=2e-3,
+        epochs=2,
+        batch=8,
+        bucket=2,
+        warmup=0.2,
+        seed=3,
+        head_init="normal",
+        pooling="mean",
+        weight_decay=0.01,
     )
-    fitted = run(llama, place, recipe, data=data, labels=[LabelSet.of(data.ids, 0.7 * labels.probs_NK + 0.1)], micro_tokens=40)
+    fitted = run(
+        llama, place, recipe, data=data, labels=[LabelSet.of(data.ids, 0.7 * labels.probs_NK + 0.1)], micro_tokens=40
+    )
     found = {"losses": losses(fitted), "probs": fitted.predict(data).probs_NK[:8].tolist()}
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
@@ -378,7 +444,9 @@ def test_golden(llama: str, place: Place) -> None:
     assert np.allclose(found["probs"], golden["probs"], atol=1e-6)
 
 
-def test_a_head_on_a_share_of_the_dimensions_or_on_another_layer_is_saved_and_read_again(tmp_path: Path, llama: str, place: Place) -> None:
+def test_a_head_on_a_share_of_the_dimensions_or_on_another_layer_is_saved_and_read_again(
+    tmp_path: Path, llama: str, place: Place
+) -> None:
     data, _ = toy(80)
     fitted = {}
     for name, changes in (("all", {}), ("half", {"features": 0.5}), ("low", {"layer": 1})):
@@ -389,7 +457,9 @@ def test_a_head_on_a_share_of_the_dimensions_or_on_another_layer_is_saved_and_re
     for name in ("half", "low"):
         assert np.abs(said[name] - said["all"]).max() > 1e-3
         fitted[name].save(tmp_path / name / "saved")
-        np.testing.assert_allclose(load_fitted(tmp_path / name / "saved", llama).predict(data).probs_NK, said[name], atol=1e-6)
+        np.testing.assert_allclose(
+            load_fitted(tmp_path / name / "saved", llama).predict(data).probs_NK, said[name], atol=1e-6
+        )
     head = fitted["half"].reader.head
     read = fitted["half"].recipe.read_features(head.in_features)
     assert not np.delete(head.weight.detach().numpy(), read, axis=1).any()  # no gradient reaches the others

@@ -20,7 +20,8 @@ from w2s_ray.core.errors import DataError, FitError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
 
-# Adam divides by a gradient's own size, so that one which is nothing but rounding (that of a key's bias) would become a whole step; a larger eps keeps it small.
+# Adam divides by a gradient's own size, so that one which is nothing but rounding (that of a key's bias) would become a
+# whole step; a larger eps keeps it small.
 PLAIN = Recipe(lr=3e-3, epochs=3, batch=8, bucket=2, pooling="mean", warmup=0.1, eps=1e-4)
 # What members may differ in.
 OWN = [
@@ -41,7 +42,17 @@ def jobs(model: str, folder: Path, base: Recipe, **resources: Any) -> list[Job]:
         place = Place(folder / str(n))
         place.folder.mkdir(parents=True)
         options = {"checkpoint_every_s": 1e9, "fuse": True} | resources
-        made.append(Job(data, [labels], model, base.model_copy(update={**own, "seed": n}), Resources(**options), place, folder / "cache"))
+        made.append(
+            Job(
+                data,
+                [labels],
+                model,
+                base.model_copy(update={**own, "seed": n}),
+                Resources(**options),
+                place,
+                folder / "cache",
+            )
+        )
     return made
 
 
@@ -49,7 +60,9 @@ def assert_equal(together: Any, alone: Fitted) -> None:
     data, _ = toy(50, seed=9)
     assert isinstance(together, Fitted)
     assert [entry["step"] for entry in together.log] == [entry["step"] for entry in alone.log]
-    np.testing.assert_allclose([entry["loss"] for entry in together.log], [entry["loss"] for entry in alone.log], atol=1e-5)
+    np.testing.assert_allclose(
+        [entry["loss"] for entry in together.log], [entry["loss"] for entry in alone.log], atol=1e-5
+    )
     np.testing.assert_allclose(together.predict(data).probs_NK, alone.predict(data).probs_NK, atol=1e-5)
     assert {"tokens", "rows", "steps"} <= set(together.facts)
     assert all(together.facts[name] == alone.facts[name] for name in ("tokens", "rows", "steps"))
@@ -67,7 +80,9 @@ def assert_equal(together: Any, alone: Fitted) -> None:
         ("bert", "lora", 1.0),
     ],
 )
-def test_each_member_is_the_one_that_is_trained_alone(request: pytest.FixtureRequest, tmp_path: Path, kind: str, adapt: str, features: float) -> None:
+def test_each_member_is_the_one_that_is_trained_alone(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, adapt: str, features: float
+) -> None:
     model = request.getfixturevalue(kind)
     base = PLAIN.model_copy(update={"adapt": adapt, "head_init": "normal", "features": features})
     together = list(fit_many(jobs(model, tmp_path / "together", base)))
@@ -84,7 +99,11 @@ def test_a_step_may_be_cut_and_the_base_of_adapters_is_one(llama: str, tmp_path:
     for one, other in zip(cut, whole, strict=True):
         assert isinstance(other, Fitted)
         assert_equal(one, other)
-    frozen = [[p.data_ptr() for p in made.reader.parameters() if not p.requires_grad] for made in whole if isinstance(made, Fitted)]
+    frozen = [
+        [p.data_ptr() for p in made.reader.parameters() if not p.requires_grad]
+        for made in whole
+        if isinstance(made, Fitted)
+    ]
     assert all(each == frozen[0] for each in frozen)
 
 
@@ -112,7 +131,9 @@ def test_one_member_with_rows_that_are_too_long_fails_alone(llama: str, tmp_path
     assert all(isinstance(one, Fitted) for one in made[:2])
 
 
-def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_that_were_stopped_go_on_together_or_alone(
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A checkpoint at every step, the second half of one run by the other kind."""
     steps = 0
     real = Together._step
@@ -128,7 +149,8 @@ def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path:
     stopped = jobs(llama, tmp_path / "stopped", PLAIN, checkpoint_every_s=1e-9)
     with pytest.raises(KeyboardInterrupt):
         list(fit_many(stopped))
-    assert all((job.place.folder / CHECKPOINT).exists() for job in stopped)  # type: ignore[attr-defined]  # a toy's place
+    # a toy's place
+    assert all((job.place.folder / CHECKPOINT).exists() for job in stopped)  # type: ignore[attr-defined]
     alone = fit(stopped[0])
     assert alone.facts["resumed"][0]["step"] == 11
     together = list(fit_many(stopped[1:]))
@@ -136,7 +158,9 @@ def test_members_that_were_stopped_go_on_together_or_alone(llama: str, tmp_path:
         assert_equal(made, fit(job))
 
 
-def test_where_it_does_not_pay_members_are_trained_one_after_another(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_it_does_not_pay_members_are_trained_one_after_another(
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("w2s_ray.backends.fit.stacked.MOST_NUMBERS_ON_CPU", 100)
     made = list(fit_many(jobs(llama, tmp_path / "wide", PLAIN, fuse="auto")))
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
@@ -146,7 +170,9 @@ def test_where_it_does_not_pay_members_are_trained_one_after_another(llama: str,
     assert all(isinstance(one, Fitted) and "fused" not in one.facts for one in made)
 
 
-def test_where_memory_is_short_they_are_trained_in_halves(llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_memory_is_short_they_are_trained_in_halves(
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     sizes = []

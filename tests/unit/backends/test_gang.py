@@ -26,7 +26,10 @@ def test_a_gang_of_one_needs_nobody() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError("[/build/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:5: Connection reset by peer"),
+        RuntimeError(
+            "[/build/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:5: Connection reset by"
+            " peer"
+        ),
         dist.DistBackendError("NCCL communicator was aborted on rank 1"),
         dist.DistNetworkError("The client socket has failed to connect"),
     ],

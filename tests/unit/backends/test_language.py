@@ -1,4 +1,5 @@
-"""Causal language models against plain transformers: the loss, the fit, likelihoods and greedy words; and untrained copies of a model."""
+"""Causal language models against plain transformers: the loss, the fit, likelihoods and greedy words; and untrained
+copies of a model."""
 
 from __future__ import annotations
 
@@ -35,19 +36,36 @@ def texts(count: int, seed: int = 0) -> Dataset:
     rows = []
     for _ in range(count):
         start, length = rng.integers(60), rng.integers(2, 21)
-        rows.append(" ".join(WORDS[rng.integers(60) if rng.random() < 0.1 else (start + i) % 60] for i in range(length)))
+        rows.append(
+            " ".join(WORDS[rng.integers(60) if rng.random() < 0.1 else (start + i) % 60] for i in range(length))
+        )
     return Dataset.of("toy", "corpus", "generation", (), [f"r{i}" for i in range(count)], prompt=rows)
 
 
-def fitted(model: str, folder: Path, recipe: Recipe = RECIPE, data: Dataset | None = None, progress: Any = None, **resources: Any) -> Fitted:
+def fitted(
+    model: str,
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    data: Dataset | None = None,
+    progress: Any = None,
+    **resources: Any,
+) -> Fitted:
     folder.mkdir(exist_ok=True)
     settings = {"checkpoint_every_s": 1e9} | resources
-    return fit(Job(data or texts(80), (), model, recipe, Resources(**settings), Place(folder), folder / "cache", progress))
+    return fit(
+        Job(data or texts(80), (), model, recipe, Resources(**settings), Place(folder), folder / "cache", progress)
+    )
 
 
 def asked(fitted: Fitted) -> Language:
     """What was made of it, to be asked."""
-    return Language(LanguageModel(fitted.reader.backbone), fitted.tokenizer, fitted.device, fitted.resources, fitted.reader.positions)
+    return Language(
+        LanguageModel(fitted.reader.backbone),
+        fitted.tokenizer,
+        fitted.device,
+        fitted.resources,
+        fitted.reader.positions,
+    )
 
 
 def loaded(model: str, micro_tokens: int = 4096) -> Language:
@@ -98,16 +116,21 @@ def test_an_empty_text_weighs_nothing(llama: str) -> None:
 
 
 def test_it_is_the_plain_loop(llama: str, tmp_path: Path) -> None:
-    """The same batches, whole, through plain transformers and its own loss, with unfused AdamW and a schedule written out."""
+    """The same batches, whole, through plain transformers and its own loss, with unfused AdamW and a schedule written
+    out."""
     data = texts(70)
     language = fitted(llama, tmp_path / "fit", data=data, micro_tokens=50)
     model, tokens = plain(llama), tokenise(data, load_tokenizer(llama))
     parameters = list(model.parameters())
     decayed, free = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": free, "weight_decay": 0.0}], foreach=False)
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": free, "weight_decay": 0.0}], foreach=False
+    )
     expected = []
     for step in range(10):
-        rows = epoch_batches(id_hashes(tokens.ids), tokens.lengths_N, batch=16, bucket=2, seed=0, epoch=step // 5)[step % 5]
+        rows = epoch_batches(id_hashes(tokens.ids), tokens.lengths_N, batch=16, bucket=2, seed=0, epoch=step // 5)[
+            step % 5
+        ]
         ids = torch.tensor(tokens.padded(rows, 0))
         mask = torch.arange(ids.shape[1]) < torch.tensor(tokens.lengths_N[rows])[:, None]
         loss = model(input_ids=ids, attention_mask=mask.long(), labels=ids.masked_fill(~mask, -100)).loss
@@ -124,7 +147,9 @@ def test_it_is_the_plain_loop(llama: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_it_learns_what_comes_next_also_in_texts_that_it_has_not_read(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_it_learns_what_comes_next_also_in_texts_that_it_has_not_read(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     path = request.getfixturevalue(name)
     before, unread = loaded(path).surprise(texts(60, seed=1)), texts(60, seed=1)
     made = fitted(path, tmp_path / "fit", Recipe(lr=2e-2, epochs=12, batch=16), texts(160))
@@ -142,7 +167,9 @@ def test_it_learns_what_comes_next_also_in_texts_that_it_has_not_read(name: str,
     assert {file.suffix for file in (tmp_path / "saved").iterdir()} == {".json", ".safetensors"}
     made.save_pretrained(tmp_path / "half", half=True)
     assert loaded(str(tmp_path / "half")).surprise(unread) == pytest.approx(after, abs=0.01)
-    assert (tmp_path / "half" / "model.safetensors").stat().st_size < 0.6 * (tmp_path / "saved" / "model.safetensors").stat().st_size
+    assert (tmp_path / "half" / "model.safetensors").stat().st_size < 0.6 * (
+        tmp_path / "saved" / "model.safetensors"
+    ).stat().st_size
 
 
 def test_micro_batches_do_not_change_what_is_learned(llama: str, tmp_path: Path) -> None:
@@ -196,7 +223,12 @@ def test_progress_is_told(llama: str, tmp_path: Path) -> None:
 
 
 PROMPTS = ["w1", "w5 w6 w7 w8 w9 w10", "w3 w2", "w40 w41 w42 w43"]
-CANDIDATES = [["w2", "w9 w8", "w1 w2 w3 w4"], ["w11", "w11 w12 w13", "w0 w0"], ["w1", "w1", "nope w1"], ["w44 w45 w46 w47 w48 w49", "w44", "w2 w3"]]
+CANDIDATES = [
+    ["w2", "w9 w8", "w1 w2 w3 w4"],
+    ["w11", "w11 w12 w13", "w0 w0"],
+    ["w1", "w1", "nope w1"],
+    ["w44 w45 w46 w47 w48 w49", "w44", "w2 w3"],
+]
 
 
 def log_p(model: Any, tokenizer: Any, prompt: str, candidate: str) -> float:
@@ -212,10 +244,15 @@ def log_p(model: Any, tokenizer: Any, prompt: str, candidate: str) -> float:
 
 @pytest.mark.parametrize("micro_tokens", [1, 24, 4096])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_likelihoods_are_those_of_each_candidate_alone(name: str, micro_tokens: int, request: pytest.FixtureRequest) -> None:
+def test_likelihoods_are_those_of_each_candidate_alone(
+    name: str, micro_tokens: int, request: pytest.FixtureRequest
+) -> None:
     path = request.getfixturevalue(name)
     model, tokenizer = plain(path), load_tokenizer(path)
-    expected = [[log_p(model, tokenizer, prompt, candidate) for candidate in row] for prompt, row in zip(PROMPTS, CANDIDATES, strict=True)]
+    expected = [
+        [log_p(model, tokenizer, prompt, candidate) for candidate in row]
+        for prompt, row in zip(PROMPTS, CANDIDATES, strict=True)
+    ]
     found = loaded(path, micro_tokens).likelihoods(PROMPTS, CANDIDATES)
     assert found.shape == (4, 3)
     assert found == pytest.approx(np.array(expected), abs=1e-4)
@@ -245,14 +282,18 @@ def greedy(path: str, prompts: Sequence[str], max_tokens: int, end: int | None =
     for prompt in prompts:
         ids = torch.tensor([tokenizer(prompt)["input_ids"]])
         model.generation_config.eos_token_id = end
-        made = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=max_tokens, pad_token_id=0)[0, ids.shape[1] :].tolist()
+        made = model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=max_tokens, pad_token_id=0
+        )[0, ids.shape[1] :].tolist()
         out.append(tokenizer.decode([token for token in made if token != end], skip_special_tokens=True).strip())
     return out
 
 
 @pytest.mark.parametrize("micro_tokens", [1, 30, 4096])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_generated_words_are_those_of_transformers(name: str, micro_tokens: int, request: pytest.FixtureRequest) -> None:
+def test_generated_words_are_those_of_transformers(
+    name: str, micro_tokens: int, request: pytest.FixtureRequest
+) -> None:
     path = request.getfixturevalue(name)
     expected = greedy(path, PROMPTS, 6)
     assert loaded(path, micro_tokens).generate(PROMPTS, 6) == expected
@@ -282,7 +323,9 @@ def test_a_model_that_reads_both_ways_has_no_next_word(bert: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_texts_longer_than_the_model_reads_are_refused_by_name(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_texts_longer_than_the_model_reads_are_refused_by_name(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """As `fit` refuses them: a model of 64 positions has none for the 70th word."""
     long = Dataset.of("t", "x", "generation", (), ["short", "long"], prompt=["w1 w2", "w1 " * 70])
     with pytest.raises(DataError, match=r"1 rows are longer than the 64 tokens .*'long' with 71 tokens"):
@@ -293,7 +336,9 @@ def test_texts_longer_than_the_model_reads_are_refused_by_name(name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "bert"])
-def test_an_untrained_model_has_the_shape_and_the_tokenizer_and_weights_of_its_own(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_an_untrained_model_has_the_shape_and_the_tokenizer_and_weights_of_its_own(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     from transformers import AutoModel
 
     path = request.getfixturevalue(name)
@@ -324,6 +369,8 @@ def test_an_untrained_model_is_drawn_as_its_architecture_draws_it(llama: str, tm
     assert model.layers[0].mlp.up_proj.weight.std().item() == pytest.approx(spread, rel=0.1)
     assert torch.equal(model.norm.weight, torch.ones(16))
     data = texts(5)
-    features = [embed_base(str(folder), data, Recipe(), Resources(), None).array_ND for folder in (llama, tmp_path / "made")]
+    features = [
+        embed_base(str(folder), data, Recipe(), Resources(), None).array_ND for folder in (llama, tmp_path / "made")
+    ]
     assert features[0].shape == features[1].shape
     assert not np.allclose(features[0], features[1], atol=0.1)

@@ -57,17 +57,33 @@ def test_parameters_are_counted_from_the_config(kind: str, tmp_path: Path) -> No
     numbers = {"vocab_size": 3000}
     built: Any = {
         "llama": lambda: LlamaModel(
-            LlamaConfig(hidden_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96, **numbers)
+            LlamaConfig(
+                hidden_size=64,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                intermediate_size=96,
+                **numbers,
+            )
         ),
         "gpt2": lambda: GPT2Model(GPT2Config(n_embd=64, n_layer=3, n_head=4, n_positions=32, **numbers)),
         "bert": lambda: BertModel(
-            BertConfig(hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128, max_position_embeddings=32, **numbers),
+            BertConfig(
+                hidden_size=64,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                intermediate_size=128,
+                max_position_embeddings=32,
+                **numbers,
+            ),
             add_pooling_layer=False,
         ),
     }[kind]()
     built.save_pretrained(tmp_path)
     counted = sum(parameter.numel() for parameter in load_backbone(str(tmp_path)).model.parameters())
-    assert shape_of(str(tmp_path)).parameters == pytest.approx(counted, rel=0.02)  # norms, biases and positions are left out
+    assert shape_of(str(tmp_path)).parameters == pytest.approx(
+        counted, rel=0.02
+    )  # norms, biases and positions are left out
 
 
 def test_adapters_are_counted_as_peft_makes_them(tmp_path: Path) -> None:
@@ -82,9 +98,9 @@ def test_adapters_are_counted_as_peft_makes_them(tmp_path: Path) -> None:
 
 def test_weights_gradients_and_moments_are_sixteen_bytes_a_parameter() -> None:
     """Rajbhandari et al. 2020, section 3.1; ours in fp32, with autocast's copies beside."""
-    (plain, _) = ways(QWEN_7B, Recipe(), Resources(gpus=1), 1, 1e15, 512, gpu=True)
+    plain, _ = ways(QWEN_7B, Recipe(), Resources(gpus=1), 1, 1e15, 512, gpu=True)
     assert plain.total - plain.parts["acts"] == pytest.approx(16 * QWEN_7B.parameters)
-    (cast, _) = ways(QWEN_7B, BF16, Resources(gpus=1), 1, 1e15, 512, gpu=True)
+    cast, _ = ways(QWEN_7B, BF16, Resources(gpus=1), 1, 1e15, 512, gpu=True)
     assert cast.total - cast.parts["acts"] == pytest.approx(18 * QWEN_7B.parameters)
 
 
@@ -106,24 +122,54 @@ def test_the_lowest_stage_that_fits_is_taken() -> None:
 def test_activations_are_computed_twice_where_that_lets_a_lower_stage_do() -> None:
     recipe, longest = Recipe(precision="bf16", batch=8), 2048
     kept, recomputed = (
-        settle(QWEN_7B, recipe, Resources(gpus=1, workers=8, zero=2, activation_checkpointing=on), 8, 1e15, longest, gpu=True) for on in (False, True)
+        settle(
+            QWEN_7B,
+            recipe,
+            Resources(gpus=1, workers=8, zero=2, activation_checkpointing=on),
+            8,
+            1e15,
+            longest,
+            gpu=True,
+        )
+        for on in (False, True)
     )
-    size = (kept.total + recomputed.total) / 2 / 0.9 + 1.2 * GB  # one row at once fits only where its activations are not kept
+    size = (
+        kept.total + recomputed.total
+    ) / 2 / 0.9 + 1.2 * GB  # one row at once fits only where its activations are not kept
     way = settle(QWEN_7B, recipe, Resources(gpus=1, workers=8), 8, size, longest, gpu=True)
     assert (way.stage, way.recomputed) == (2, True)
 
 
 def test_fewer_tokens_go_through_at_once_on_a_small_device() -> None:
-    shape = Shape.of({"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096, "vocab_size": 50000})
+    shape = Shape.of(
+        {
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+            "vocab_size": 50000,
+        }
+    )
     recipe = Recipe(batch=256)
-    large, small = (settle(shape, recipe, Resources(gpus=1, activation_checkpointing=False), 1, size * GB, 200, gpu=True).micro_tokens for size in (80, 16))
+    large, small = (
+        settle(
+            shape, recipe, Resources(gpus=1, activation_checkpointing=False), 1, size * GB, 200, gpu=True
+        ).micro_tokens
+        for size in (80, 16)
+    )
     assert 200 <= small < large
 
 
 @pytest.mark.parametrize(
     ("asked", "advice"),
     [
-        ({"workers": 8, "zero": 2}, r"7\.07 B parameters \(full, bf16\) on 8 x 24\.0 GB does not fit: ZeRO 2, recomputed .* needs weights 26\.3 \+ .*zero: 3"),
+        (
+            {"workers": 8, "zero": 2},
+            (
+                r"7\.07 B parameters \(full, bf16\) on 8 x 24\.0 GB does not fit: ZeRO 2, recomputed .* needs weights"
+                r" 26\.3 \+ .*zero: 3"
+            ),
+        ),
         ({}, r"one device.*adapt: lora.*offload: optimizer.*more workers"),
     ],
 )
@@ -156,9 +202,21 @@ def test_the_estimate_is_what_processes_take(adapt: Any, workers: int, zero: Any
     """On CPUs the host's memory is the device's, so what is offloaded is part of the estimate."""
     small = build_scratch(tmp_path / "small", WORDS, hidden=32, layers=2, heads=2, ffn=64, seed=0)
     large = build_scratch(tmp_path / "large", WORDS, hidden=768, layers=10, heads=8, ffn=2048, seed=0)
-    resources = {"workers": workers, "zero": zero, "offload": offload, "micro_tokens": 416, "activation_checkpointing": False}
+    resources = {
+        "workers": workers,
+        "zero": zero,
+        "offload": offload,
+        "micro_tokens": 416,
+        "activation_checkpointing": False,
+    }
     recipe = {"adapt": adapt, "epochs": 1, "batch": 32}
-    arguments = [str(HERE / "memory_fit.py"), str(small), str(large), str(tmp_path / "fit"), json.dumps({"resources": resources, "recipe": recipe})]
+    arguments = [
+        str(HERE / "memory_fit.py"),
+        str(small),
+        str(large),
+        str(tmp_path / "fit"),
+        json.dumps({"resources": resources, "recipe": recipe}),
+    ]
     command = torchrun(workers) if workers > 1 else [sys.executable]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "DS_ACCELERATOR": "cpu"}
     ended = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=500)
@@ -172,4 +230,6 @@ def test_the_estimate_is_what_processes_take(adapt: Any, workers: int, zero: Any
     assert 0.75 * max(peaks) < way.total < 1.4 * max(peaks)
     if zero == 3:
         whole = 4 * shape.parameters
-        assert max(process["load"] for process in found) < 1.45 * whole  # its half and what is on its way; with a whole copy it would be 1.5
+        assert (
+            max(process["load"] for process in found) < 1.45 * whole
+        )  # its half and what is on its way; with a whole copy it would be 1.5

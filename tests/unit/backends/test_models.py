@@ -32,7 +32,13 @@ def test_positions_are_known(llama: str, tmp_path: Path) -> None:
 
     assert load_backbone(llama).positions == 64
     config = RobertaConfig(
-        vocab_size=63, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=66, pad_token_id=1
+        vocab_size=63,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=66,
+        pad_token_id=1,
     )
     roberta = load_backbone(write_model(tmp_path, RobertaModel(config)))
     assert roberta.positions == 64  # 2 of the 66 are never used
@@ -57,7 +63,9 @@ def test_fused_kernels_compute_the_same(name: str, request: pytest.FixtureReques
 
 @pytest.mark.parametrize("pooling", ["last", "mean"])
 @pytest.mark.parametrize("name", ["llama", "gpt2", "bert"])
-def test_a_row_among_longer_rows_has_the_logits_it_has_alone(name: str, pooling: Any, request: pytest.FixtureRequest) -> None:
+def test_a_row_among_longer_rows_has_the_logits_it_has_alone(
+    name: str, pooling: Any, request: pytest.FixtureRequest
+) -> None:
     path = request.getfixturevalue(name)
     classifier = build_classifier(path, Recipe(pooling=pooling, head_init="normal"), 3).eval()
     data, _ = toy(12)
@@ -72,7 +80,10 @@ def test_a_row_among_longer_rows_has_the_logits_it_has_alone(name: str, pooling:
 
 
 def test_last_pooling_reads_the_last_real_token_even_if_it_is_the_pad_token(llama: str) -> None:
-    tokens = tokenise(Dataset.of("t", "x", "text", ("a", "b"), ["1", "2"], text=["w1 w2 <pad>", "w1 w2 w3 w4 w5"]), load_tokenizer(llama))
+    tokens = tokenise(
+        Dataset.of("t", "x", "text", ("a", "b"), ["1", "2"], text=["w1 w2 <pad>", "w1 w2 w3 w4 w5"]),
+        load_tokenizer(llama),
+    )
     classifier = build_classifier(llama, Recipe(), 2).eval()
     with torch.no_grad():
         pooled = classifier.pooled(Padded.of(tokens, np.array([0, 1]), 0, CPU))
@@ -82,7 +93,8 @@ def test_last_pooling_reads_the_last_real_token_even_if_it_is_the_pad_token(llam
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_tokens_of_id_0_are_content(name: str, request: pytest.FixtureRequest) -> None:
-    """In GPT-2 and Qwen id 0 is "!". openai/weak-to-strong counts the ids that are not 0 and so reads a text with two of them two tokens before its end."""
+    """In GPT-2 and Qwen id 0 is "!". openai/weak-to-strong counts the ids that are not 0 and so reads a text with two
+    of them two tokens before its end."""
     path = request.getfixturevalue(name)
     text = "w1 <pad> w2 <pad> w3"
     data = Dataset.of("t", "x", "text", ("a", "b"), ["1", "2"], text=[text, f"{text} w4 w5 w6"])
@@ -131,17 +143,33 @@ def test_an_encoder_tells_the_texts_of_a_pair_apart(tmp_path: Path) -> None:
 
     words = Tokenizer(WordLevel({w: i for i, w in enumerate(["[PAD]", "[CLS]", "[SEP]", "a", "b"])}, unk_token="[PAD]"))
     words.pre_tokenizer = WhitespaceSplit()
-    words.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+    words.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
     torch.manual_seed(0)
-    model = BertModel(BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, initializer_range=0.3))
+    model = BertModel(
+        BertConfig(
+            vocab_size=5,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=8,
+            initializer_range=0.3,
+        )
+    )
     model.save_pretrained(tmp_path)
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]").save_pretrained(tmp_path)
-    tokens = tokenise(Dataset.of("t", "x", "pair", ("n", "y"), ["1", "2"], first=["a a", "b"], second=["b", "a b a"]), load_tokenizer(str(tmp_path)))
+    tokens = tokenise(
+        Dataset.of("t", "x", "pair", ("n", "y"), ["1", "2"], first=["a a", "b"], second=["b", "a b a"]),
+        load_tokenizer(str(tmp_path)),
+    )
     assert tokens.second_Q.tolist() == [4, 3]
     classifier = build_classifier(str(tmp_path), Recipe(), 2).eval()
     with torch.no_grad():
         pooled = classifier.pooled(Padded.of(tokens, np.arange(2), 0, CPU))
-        direct = classifier.backbone(input_ids=torch.tensor([[1, 3, 3, 2, 4, 2]]), token_type_ids=torch.tensor([[0, 0, 0, 0, 1, 1]])).last_hidden_state[0, -1]
+        direct = classifier.backbone(
+            input_ids=torch.tensor([[1, 3, 3, 2, 4, 2]]), token_type_ids=torch.tensor([[0, 0, 0, 0, 1, 1]])
+        ).last_hidden_state[0, -1]
     assert torch.allclose(pooled[0], direct, atol=1e-5)
 
 
@@ -163,8 +191,12 @@ def test_training_mode_has_no_dropout_unless_asked(gpt2: str) -> None:
 
 
 def test_rows_longer_than_the_model_are_refused_by_name(llama: str) -> None:
-    tokens = tokenise(Dataset.of("t", "x", "text", ("a", "b"), ["short", "long"], text=["w1", "w1 " * 70]), load_tokenizer(llama))
-    with pytest.raises(DataError, match=r"1 rows are longer than the 64 tokens .*'long' with 71 tokens: set task\.max_words"):
+    tokens = tokenise(
+        Dataset.of("t", "x", "text", ("a", "b"), ["short", "long"], text=["w1", "w1 " * 70]), load_tokenizer(llama)
+    )
+    with pytest.raises(
+        DataError, match=r"1 rows are longer than the 64 tokens .*'long' with 71 tokens: set task\.max_words"
+    ):
         tokens.check_lengths(64, "m")
     tokens.check_lengths(71, "m")
 
@@ -192,7 +224,9 @@ def test_what_cannot_be_loaded_is_refused(llama: str, tmp_path: Path) -> None:
     torch.save(load_backbone(llama).model.state_dict(), pickled / "pytorch_model.bin")
     with pytest.raises(ModelError, match="safetensors"):
         load_backbone(str(pickled))
-    T5Model(T5Config(vocab_size=30, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(tmp_path / "t5")
+    T5Model(T5Config(vocab_size=30, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(
+        tmp_path / "t5"
+    )
     with pytest.raises(ModelError, match="encoder-decoder"):
         load_backbone(str(tmp_path / "t5"))
 
@@ -200,7 +234,9 @@ def test_what_cannot_be_loaded_is_refused(llama: str, tmp_path: Path) -> None:
 def test_scratch_models_are_ordinary_folders_with_equal_bytes(llama: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    again = build_scratch(tmp_path / "again", WORDS, hidden=16, layers=2, heads=2, ffn=32, seed=0, init_std=0.2, positions=64)
+    again = build_scratch(
+        tmp_path / "again", WORDS, hidden=16, layers=2, heads=2, ffn=32, seed=0, init_std=0.2, positions=64
+    )
     files = sorted(path.name for path in Path(llama).iterdir())
     assert files == sorted(path.name for path in again.iterdir())
     assert all((again / name).read_bytes() == (Path(llama) / name).read_bytes() for name in files)

@@ -23,7 +23,10 @@ from w2s_ray.core.resources import Resources
 def blobs(count: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, count)
-    return rng.normal(size=(count, width)) * np.linspace(0.1, 30, width) + 3 * rng.normal(size=(classes, width))[truth], truth
+    return (
+        rng.normal(size=(count, width)) * np.linspace(0.1, 30, width) + 3 * rng.normal(size=(classes, width))[truth],
+        truth,
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -39,18 +42,26 @@ def test_logistic_is_scikit_learns(classes: int, l2: float) -> None:
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_probes_that_are_solved_together_are_those_that_are_solved_alone(classes: int) -> None:
-    """Bootstraps, penalties, features and teachers of their own; rows that no other member sees; features far from zero."""
+    """Bootstraps, penalties, features and teachers of their own; rows that no other member sees; features far from
+    zero."""
     array, truth = blobs(120, 6, classes)
     ids = [f"r{n}" for n in range(120)]
     features = Features.of(ids, (array + 1000).astype(np.float32), layer=-1)
     rng = np.random.default_rng(0)
     labels = [
-        [LabelSet.of(ids, np.eye(classes)[rng.permutation(truth) if n == 2 else truth], weight_N=np.bincount(rng.integers(120, size=120), minlength=120))]
+        [
+            LabelSet.of(
+                ids,
+                np.eye(classes)[rng.permutation(truth) if n == 2 else truth],
+                weight_N=np.bincount(rng.integers(120, size=120), minlength=120),
+            )
+        ]
         for n in range(5)
     ]
     labels[1].append(LabelSet.of(ids, np.full((120, classes), 1 / classes), mask_N=np.arange(120) < 60))
     recipes = [
-        Recipe(adapt="probe", l2=l2, features=share, seed=n) for n, (l2, share) in enumerate([(1e-3, 1.0), (0.1, 1.0), (1e-2, 0.5), (1.0, 0.5), (1e-3, 0.7)])
+        Recipe(adapt="probe", l2=l2, features=share, seed=n)
+        for n, (l2, share) in enumerate([(1e-3, 1.0), (0.1, 1.0), (1e-2, 0.5), (1.0, 0.5), (1e-3, 0.7)])
     ]
     together = fit_probes(features, labels, recipes)
     for one, taught, recipe in zip(together, labels, recipes, strict=True):
@@ -72,7 +83,11 @@ def test_a_feature_that_is_constant_on_a_members_rows_says_nothing() -> None:
     labels = [[LabelSet.of(ids, np.eye(2)[truth], weight_N=weight)] for weight in (half.astype(float), np.ones(200))]
     recipes = [Recipe(adapt="probe", l2=1e-3)] * 2
     member, _ = fit_probes(features, labels, recipes)
-    alone = fit_probe(Features.of(ids[:100], array[:100].astype(np.float32), layer=-1), [LabelSet.of(ids[:100], np.eye(2)[truth[:100]])], recipes[0])
+    alone = fit_probe(
+        Features.of(ids[:100], array[:100].astype(np.float32), layer=-1),
+        [LabelSet.of(ids[:100], np.eye(2)[truth[:100]])],
+        recipes[0],
+    )
     assert np.allclose(member.predict(features).probs_NK, alone.predict(features).probs_NK, atol=1e-5)
 
 
@@ -86,7 +101,9 @@ def test_soft_labels_and_weights_are_shares_of_rows() -> None:
     again, labels = np.repeat(features[rows], counts.ravel(), axis=0), np.repeat(classes, counts.ravel())
     copied = logistic(again, np.eye(3)[labels], 0.01)
     assert np.allclose(weighted.predict(features), copied.predict(features), atol=1e-5)
-    assert not np.allclose(weighted.predict(features), logistic(features, np.eye(3)[truth], 0.01).predict(features), atol=0.1)
+    assert not np.allclose(
+        weighted.predict(features), logistic(features, np.eye(3)[truth], 0.01).predict(features), atol=0.1
+    )
 
 
 def test_without_information_the_probe_says_the_mean_label() -> None:
@@ -134,7 +151,9 @@ def test_a_probe_joins_by_id_and_leaves_out_who_abstains(tmp_path: Path) -> None
     expected = logistic(features.array_ND[kept], np.eye(3)[truth[kept]], 0.01)
     assert np.allclose(fitted.predict(features).probs_NK, expected.predict(features.array_ND), atol=1e-6)
     fitted.save(tmp_path / "p")
-    assert np.array_equal(FittedProbe.load(tmp_path / "p").predict(features).probs_NK, fitted.predict(features).probs_NK)
+    assert np.array_equal(
+        FittedProbe.load(tmp_path / "p").predict(features).probs_NK, fitted.predict(features).probs_NK
+    )
     with pytest.raises(DataError, match="reads 4 features, got 5"):
         fitted.predict(Features.of(["a"], np.ones((1, 5))))
 

@@ -1,4 +1,5 @@
-"""Preferences, choices and generations through the one training loop, against arithmetic written out with plain transformers."""
+"""Preferences, choices and generations through the one training loop, against arithmetic written out with plain
+transformers."""
 
 from __future__ import annotations
 
@@ -30,7 +31,17 @@ LOSSES = sorted(available("w2s_ray.losses"))
 
 
 def run(model: str, place: Place, data: Dataset, labels: list[Any], recipe: Recipe, **resources: Any) -> Any:
-    return fit(Job(data, labels, model, recipe, Resources(**{"checkpoint_every_s": 1e9} | resources), place, place.folder / "cache"))
+    return fit(
+        Job(
+            data,
+            labels,
+            model,
+            recipe,
+            Resources(**{"checkpoint_every_s": 1e9} | resources),
+            place,
+            place.folder / "cache",
+        )
+    )
 
 
 def one_step(**fields: Any) -> Recipe:
@@ -61,7 +72,9 @@ def test_the_loss_of_a_preference_is_bradley_and_terry_s(llama: str, place: Plac
     q_N, weight_N = rng.random(20), rng.random(20)
     soft = LabelSet.of(data.ids, np.stack([q_N, 1 - q_N], axis=1), weight_N=weight_N)
     fitted = run(llama, place, data, [soft], one_step(head_init="normal", seed=3), micro_tokens=micro_tokens)
-    start = run(llama, Place(place.folder / "other"), data, [soft], one_step(head_init="normal", seed=3, lr=1e-30)).reader
+    start = run(
+        llama, Place(place.folder / "other"), data, [soft], one_step(head_init="normal", seed=3, lr=1e-30)
+    ).reader
     tokenizer = load_tokenizer(llama)
 
     def worth(text: str) -> float:
@@ -69,8 +82,12 @@ def test_the_loss_of_a_preference_is_bradley_and_terry_s(llama: str, place: Plac
         with torch.no_grad():
             return float(start.head(start.backbone(ids).last_hidden_state[0, -1]))
 
-    difference_N = torch.tensor([worth(a) - worth(b) for a, b in zip(data.inputs["first"], data.inputs["second"], strict=True)])
-    losses_N = -torch.tensor(q_N) * torch.nn.functional.logsigmoid(difference_N) - torch.tensor(1 - q_N) * torch.nn.functional.logsigmoid(-difference_N)
+    difference_N = torch.tensor(
+        [worth(a) - worth(b) for a, b in zip(data.inputs["first"], data.inputs["second"], strict=True)]
+    )
+    losses_N = -torch.tensor(q_N) * torch.nn.functional.logsigmoid(difference_N) - torch.tensor(
+        1 - q_N
+    ) * torch.nn.functional.logsigmoid(-difference_N)
     expected = float((losses_N * torch.tensor(weight_N)).sum() / weight_N.sum())
     assert fitted.log[0]["loss"] == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(fitted.predict(data).probs_NK[:, 0], torch.sigmoid(difference_N).numpy(), atol=1e-4)
@@ -79,7 +96,9 @@ def test_the_loss_of_a_preference_is_bradley_and_terry_s(llama: str, place: Plac
 def test_a_preference_turned_round_is_the_opposite(llama: str, place: Place) -> None:
     data, truth = toy_preferences(200)
     fitted = run(llama, place, data, [truth], Recipe(lr=1e-2, epochs=4, pooling="mean"))
-    turned = Dataset.of("toy", "x", "preference", ("0", "1"), data.ids, first=data.inputs["second"], second=data.inputs["first"])
+    turned = Dataset.of(
+        "toy", "x", "preference", ("0", "1"), data.ids, first=data.inputs["second"], second=data.inputs["first"]
+    )
     said = fitted.predict(data)
     np.testing.assert_allclose(said.probs_NK, fitted.predict(turned).probs_NK[:, ::-1], atol=1e-5)
     assert (said.hard_N == truth.hard_N).mean() > 0.8
@@ -87,7 +106,9 @@ def test_a_preference_turned_round_is_the_opposite(llama: str, place: Place) -> 
 
 def test_a_probe_of_preferences_has_no_side(llama: str) -> None:
     data, truth = toy_preferences(200)
-    turned = Dataset.of("toy", "x", "preference", ("0", "1"), data.ids, first=data.inputs["second"], second=data.inputs["first"])
+    turned = Dataset.of(
+        "toy", "x", "preference", ("0", "1"), data.ids, first=data.inputs["second"], second=data.inputs["first"]
+    )
     one, other = (embed_base(llama, rows, Recipe(pooling="mean"), Resources(), None) for rows in (data, turned))
     assert one.signed
     np.testing.assert_allclose(one.array_ND, -other.array_ND, atol=1e-6)
@@ -101,7 +122,9 @@ def test_a_probe_of_preferences_has_no_side(llama: str) -> None:
 
 @pytest.mark.parametrize("micro_tokens", [30, 4096])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_the_logits_of_a_choice_are_its_candidates_likelihoods(name: str, micro_tokens: int, place: Place, request: pytest.FixtureRequest) -> None:
+def test_the_logits_of_a_choice_are_its_candidates_likelihoods(
+    name: str, micro_tokens: int, place: Place, request: pytest.FixtureRequest
+) -> None:
     path = request.getfixturevalue(name)
     data, truth = toy_choices(12)
     fitted = run(path, place, data, [truth], one_step(lr=1e-30), micro_tokens=micro_tokens)
@@ -109,7 +132,9 @@ def test_the_logits_of_a_choice_are_its_candidates_likelihoods(name: str, micro_
     expected = []
     for prompt, candidates in zip(data.inputs["prompt"], data.candidates, strict=True):
         start = len(tokenizer(prompt)["input_ids"])
-        expected.append([log_p(model, tokenizer(f"{prompt} {candidate}")["input_ids"], start) for candidate in candidates])
+        expected.append(
+            [log_p(model, tokenizer(f"{prompt} {candidate}")["input_ids"], start) for candidate in candidates]
+        )
     expected_NC = torch.tensor(expected)
     np.testing.assert_allclose(fitted.predict(data).probs_NK, expected_NC.softmax(dim=-1).numpy(), atol=1e-4)
     losses_N = torch.nn.functional.cross_entropy(expected_NC, torch.tensor(truth.hard_N), reduction="none")
@@ -120,7 +145,9 @@ def test_the_logits_of_a_choice_are_its_candidates_likelihoods(name: str, micro_
 def test_every_loss_teaches_a_choice(loss: str, llama: str, place: Place) -> None:
     data, truth = toy_choices(60, choices=3)
     settings = {"type": loss} | ({"threshold": "argmax"} if loss == "logconf" else {})
-    fitted = run(llama, place, data, [truth], Recipe(lr=1e-2, epochs=3, loss=build("w2s_ray.losses", settings)), micro_tokens=100)
+    fitted = run(
+        llama, place, data, [truth], Recipe(lr=1e-2, epochs=3, loss=build("w2s_ray.losses", settings)), micro_tokens=100
+    )
     assert np.isfinite(fitted.predict(data).probs_NK).all()
 
 
@@ -141,7 +168,10 @@ def test_the_loss_of_a_generation_is_the_answers_surprise(llama: str, place: Pla
         said = []
         for teacher in (one, other):
             if teacher.mask_N[n]:
-                start, whole = len(tokenizer(prompt)["input_ids"]), [*tokenizer(f"{prompt} {teacher.texts_N[n]}")["input_ids"], tokenizer.bos_token_id]
+                start, whole = (
+                    len(tokenizer(prompt)["input_ids"]),
+                    [*tokenizer(f"{prompt} {teacher.texts_N[n]}")["input_ids"], tokenizer.bos_token_id],
+                )
                 said.append(-log_p(model, whole, start) / (len(whole) - start))
         losses.append(np.mean(said))
     assert fitted.log[0]["loss"] == pytest.approx(float(np.average(losses, weights=weight_N)), rel=1e-5)
@@ -166,7 +196,10 @@ def test_an_answer_that_was_cut_off_is_not_taught_as_one_that_ended(llama: str, 
     brief = fitted.predict(data)
     assert brief.ended_N.all()
     assert brief.mask_N.sum() > 30
-    data, brief = data.select(brief.ids[brief.mask_N]), brief.align(brief.ids[brief.mask_N])  # an empty answer ends at once
+    data, brief = (
+        data.select(brief.ids[brief.mask_N]),
+        brief.align(brief.ids[brief.mask_N]),
+    )  # an empty answer ends at once
     fitted.reader.most = 1
     cut = fitted.predict(data)
     assert not cut.ended_N.any()
@@ -182,7 +215,13 @@ def test_an_answer_that_was_cut_off_is_not_taught_as_one_that_ended(llama: str, 
 def test_answers_that_nobody_could_give_are_refused(llama: str, place: Place) -> None:
     data, _ = toy_answers(40)
     long = Answers.of(data.ids, ["w1 w2 w3 w4"] * 3 + ["w1"] * 37)
-    with pytest.raises(ConfigError, match=r"^3 of 40 answers are longer than train.\*.answer_tokens, which is 3, .*; the longest has 4 tokens: set .* to 4$"):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            r"^3 of 40 answers are longer than train.\*.answer_tokens, which is 3, .*; the longest has 4 tokens: set .*"
+            r" to 4$"
+        ),
+    ):
         run(llama, place, data, [long], one_step(answer_tokens=3))
     run(llama, place, data, [long], one_step(answer_tokens=4))
     few = Answers.of(data.ids, ["w1 w2 w3 w4"] * 2 + ["w1"] * 38)  # a twentieth
@@ -254,7 +293,9 @@ def test_an_answer_starts_where_its_prompt_ends(llama: str) -> None:
 def test_rows_of_several_sequences_take_what_their_longest_takes(llama: str) -> None:
     data, _ = toy_preferences(9)
     tokens = tokenise(data, load_tokenizer(llama))
-    lengths = [[len(text.split()) + 1 for text in pair] for pair in zip(*data.select(tokens.ids).inputs.values(), strict=True)]
+    lengths = [
+        [len(text.split()) + 1 for text in pair] for pair in zip(*data.select(tokens.ids).inputs.values(), strict=True)
+    ]
     assert tokens.lengths_N.tolist() == [2 * max(pair) for pair in lengths]
     assert tokens.real_N.tolist() == [sum(pair) for pair in lengths]
 

@@ -12,7 +12,12 @@ from safetensors import SafetensorError, safe_open
 
 from w2s_ray.backends.fit.sealed import broken, open_json, save_sealed, seal_json
 
-TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3), "c": torch.ones(3, dtype=torch.bfloat16), "d": torch.zeros(0)}
+TENSORS = {
+    "a": torch.arange(6.0).reshape(2, 3),
+    "b": torch.tensor(3),
+    "c": torch.ones(3, dtype=torch.bfloat16),
+    "d": torch.zeros(0),
+}
 NOTES = {"digest": "x", "notes": '{"step": 3}'}
 
 

@@ -1,4 +1,5 @@
-"""A fit by two processes under torchrun is the fit on one device: losses of every step, predictions, features and the saved folder.
+"""A fit by two processes under torchrun is the fit on one device: losses of every step, predictions, features and the
+saved folder.
 
 The real DeepSpeed, on CPU processes over gloo.
 """
@@ -34,16 +35,31 @@ RESOURCES: dict[str, Any] = {"micro_tokens": 64, "workers": 2}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_scratch(tmp_path_factory.mktemp("model") / "m", WORDS, hidden=32, layers=2, heads=2, ffn=64, seed=0, init_std=0.1)
+    return build_scratch(
+        tmp_path_factory.mktemp("model") / "m", WORDS, hidden=32, layers=2, heads=2, ffn=64, seed=0, init_std=0.1
+    )
 
 
 Found = dict[str, np.ndarray]
 
 
-def run_gangs(folder: Path, model: Path, fits: list[dict[str, Any]], size: int = 2, check: bool = True, launcher: list[str] | None = None) -> list[Found]:
+def run_gangs(
+    folder: Path,
+    model: Path,
+    fits: list[dict[str, Any]],
+    size: int = 2,
+    check: bool = True,
+    launcher: list[str] | None = None,
+) -> list[Found]:
     """What the leader wrote of each fit; one start of the processes serves all."""
     named = [
-        {"name": f"{n}", "rows": ROWS, **one, "recipe": RECIPE | one.get("recipe", {}), "resources": RESOURCES | {"workers": size} | one.get("resources", {})}
+        {
+            "name": f"{n}",
+            "rows": ROWS,
+            **one,
+            "recipe": RECIPE | one.get("recipe", {}),
+            "resources": RESOURCES | {"workers": size} | one.get("resources", {}),
+        }
         for n, one in enumerate(fits)
     ]
     folder.mkdir(exist_ok=True)
@@ -55,14 +71,24 @@ def run_gangs(folder: Path, model: Path, fits: list[dict[str, Any]], size: int =
     return [dict(np.load(path)) if path.is_file() else {} for path in results]
 
 
-def run_gang(folder: Path, model: Path, size: int = 2, check: bool = True, launcher: list[str] | None = None, **settings: Any) -> Found:
+def run_gang(
+    folder: Path, model: Path, size: int = 2, check: bool = True, launcher: list[str] | None = None, **settings: Any
+) -> Found:
     return run_gangs(folder, model, [settings], size, check, launcher)[0]
 
 
 def alone(folder: Path, model: Path, recipe: dict[str, Any] = RECIPE, kind: str = "text") -> Found:
     data, labels = TOYS[kind](ROWS)
-    fitted = fit(Job(data, [labels], str(model), Recipe(**recipe), Resources(micro_tokens=64), Place(folder), folder / "cache"))
-    losses, looks = (np.array(values) for values in ([point["loss"] for point in fitted.log], [look["score"] for look in fitted.facts.get("looks", ())]))
+    fitted = fit(
+        Job(data, [labels], str(model), Recipe(**recipe), Resources(micro_tokens=64), Place(folder), folder / "cache")
+    )
+    losses, looks = (
+        np.array(values)
+        for values in (
+            [point["loss"] for point in fitted.log],
+            [look["score"] for look in fitted.facts.get("looks", ())],
+        )
+    )
     features = np.zeros((1, 1)) if kind == "choice" else fitted.embed(data).array_ND
     return {"losses": losses, "probs": numbers(fitted.predict(data)), "features": features, "looks": looks}
 
@@ -70,7 +96,9 @@ def alone(folder: Path, model: Path, recipe: dict[str, Any] = RECIPE, kind: str 
 def assert_same(gang: Found, one: Found, tolerance: float = 1e-5) -> None:
     for name in ("losses", "probs"):
         np.testing.assert_allclose(gang[name], one[name], rtol=0, atol=tolerance, err_msg=name)
-    np.testing.assert_allclose(gang["features"], one["features"], rtol=0, atol=10 * tolerance)  # of size 2, where probabilities are below 1
+    np.testing.assert_allclose(
+        gang["features"], one["features"], rtol=0, atol=10 * tolerance
+    )  # of size 2, where probabilities are below 1
 
 
 QUICK = [("full", 2, "none"), ("lora", 3, "optimizer")]
@@ -88,7 +116,9 @@ REST = [
 
 @pytest.mark.parametrize("cases", [QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["quick", "rest"])
 def test_two_processes_make_the_fit_of_one(tmp_path: Path, model: Path, cases: list[tuple[str, int, str]]) -> None:
-    fits = [{"recipe": {"adapt": adapt}, "resources": {"zero": zero, "offload": offload}} for adapt, zero, offload in cases]
+    fits = [
+        {"recipe": {"adapt": adapt}, "resources": {"zero": zero, "offload": offload}} for adapt, zero, offload in cases
+    ]
     ones = {adapt: alone(tmp_path / adapt, model, RECIPE | {"adapt": adapt}) for adapt in ("full", "lora")}
     data, _ = toy(ROWS)
     for n, (case, gang) in enumerate(zip(cases, run_gangs(tmp_path / "gang", model, fits), strict=True)):
@@ -107,7 +137,9 @@ def test_two_processes_make_the_fit_of_one(tmp_path: Path, model: Path, cases: l
 @pytest.mark.slow
 def test_a_loss_that_looks_at_the_whole_batch_sees_all_of_it(tmp_path: Path, model: Path) -> None:
     losses = [{"type": "logconf", "compat": compat} for compat in ("openai", "eleuther")]
-    for loss, gang in zip(losses, run_gangs(tmp_path / "gang", model, [{"recipe": {"loss": loss}} for loss in losses]), strict=True):
+    for loss, gang in zip(
+        losses, run_gangs(tmp_path / "gang", model, [{"recipe": {"loss": loss}} for loss in losses]), strict=True
+    ):
         assert_same(gang, alone(tmp_path / loss["compat"], model, RECIPE | {"loss": loss}))
 
 
@@ -124,7 +156,10 @@ def test_two_processes_read_every_kind_as_one_does(tmp_path: Path, model: Path) 
         ("text", check, 3),
         ("text", check | {"adapt": "lora"}, 1),
     ]
-    fits = [{"kind": kind, "recipe": recipe, "resources": {"zero": zero}, "load": kind in ("preference", "generation")} for kind, recipe, zero in cases]
+    fits = [
+        {"kind": kind, "recipe": recipe, "resources": {"zero": zero}, "load": kind in ("preference", "generation")}
+        for kind, recipe, zero in cases
+    ]
     for n, ((kind, recipe, _), gang) in enumerate(zip(cases, run_gangs(tmp_path / "gang", model, fits), strict=True)):
         one = alone(tmp_path / f"{n}", model, RECIPE | recipe, kind)
         assert_same(gang, one, 1e-4 if kind == "generation" else 1e-5)  # a log probability, of size 10
@@ -140,7 +175,9 @@ OFTEN = {"checkpoint_every_s": 1e-9}
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[int, Found]:
     """The fits of two processes that nobody disturbs, by stage."""
     stages = (2, 3)
-    found = run_gangs(tmp_path_factory.mktemp("undisturbed"), model, [{"resources": OFTEN | {"zero": zero}} for zero in stages])
+    found = run_gangs(
+        tmp_path_factory.mktemp("undisturbed"), model, [{"resources": OFTEN | {"zero": zero}} for zero in stages]
+    )
     return dict(zip(stages, found, strict=True))
 
 
@@ -174,15 +211,28 @@ def test_a_process_that_dies_over_its_checkpoint_leaves_the_one_before(
 
 @pytest.mark.slow
 def test_a_process_that_must_leave_has_a_checkpoint_written_at_once(tmp_path: Path, model: Path) -> None:
-    """Though none is due by the clock. The gang asks every two seconds; without an answer it would go on for minutes."""
-    run_gang(tmp_path, model, recipe={"epochs": 1000}, check=False, leaving=True, die_after="saved", resources={"zero": 1, "checkpoint_every_s": 1e9})
+    """Though none is due by the clock. The gang asks every two seconds; without an answer it would go on for
+    minutes."""
+    run_gang(
+        tmp_path,
+        model,
+        recipe={"epochs": 1000},
+        check=False,
+        leaving=True,
+        die_after="saved",
+        resources={"zero": 1, "checkpoint_every_s": 1e9},
+    )
     (checkpoint,) = json.loads((tmp_path / "0" / "gang.json").read_text())["value"]["checkpoints"]
     assert 0 < checkpoint["notes"]["step"] < 1000
 
 
 @pytest.mark.slow
-def test_what_was_saved_predicts_again_in_a_gang_and_frozen_features_are_those_of_one_device(tmp_path: Path, model: Path) -> None:
-    fits = [{"recipe": {"adapt": adapt, "epochs": 1}, "resources": {"zero": 3}, "load": True} for adapt in ("full", "lora")]
+def test_what_was_saved_predicts_again_in_a_gang_and_frozen_features_are_those_of_one_device(
+    tmp_path: Path, model: Path
+) -> None:
+    fits = [
+        {"recipe": {"adapt": adapt, "epochs": 1}, "resources": {"zero": 3}, "load": True} for adapt in ("full", "lora")
+    ]
     data, _ = toy(ROWS)
     base = embed_base(str(model), data, Recipe(layer=1, pooling="mean"), Resources(), tmp_path / "cache")
     for found in run_gangs(tmp_path, model, fits):
@@ -196,7 +246,9 @@ def test_a_gang_of_one_runs_under_plain_python(tmp_path: Path, model: Path) -> N
     assert_same(found, alone(tmp_path, model))
 
 
-@pytest.mark.parametrize(("most", "files"), [(100, ["model.safetensors"]), (8, [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)])])
+@pytest.mark.parametrize(
+    ("most", "files"), [(100, ["model.safetensors"]), (8, [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)])]
+)
 def test_large_models_are_written_as_several_files(most: float, files: list[str]) -> None:
     sizes = {"a": 5.0, "b": 3.0, "c": 9.0, "d": 1.0}
     found = files_of(sizes, most)

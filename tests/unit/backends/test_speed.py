@@ -10,7 +10,14 @@ from transformers import LlamaConfig, LlamaModel
 from w2s_ray.backends.devices.memory import Shape
 from w2s_ray.backends.devices.speed import flops_per_token, peak_flops, utilisation
 
-CONFIG = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 160, "vocab_size": 500}
+CONFIG = {
+    "hidden_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "intermediate_size": 160,
+    "vocab_size": 500,
+}
 SHAPE = Shape.of({"model_type": "llama", **CONFIG})
 
 
@@ -28,7 +35,9 @@ def test_flops_are_those_that_torch_counts(frozen: bool) -> None:
     embedded = model.embed_tokens(torch.arange(50)[None]).detach().requires_grad_()
     with FlopCounterMode(display=False) as counter:
         model(inputs_embeds=embedded, use_cache=False).last_hidden_state.sum().backward()
-    assert counter.get_total_flops() / 50 == pytest.approx(flops_per_token(SHAPE, 50, frozen=frozen), rel=0.02)  # rotary embeddings multiply too
+    assert counter.get_total_flops() / 50 == pytest.approx(
+        flops_per_token(SHAPE, 50, frozen=frozen), rel=0.02
+    )  # rotary embeddings multiply too
 
 
 def test_the_share_of_the_peak() -> None:

@@ -24,7 +24,11 @@ from w2s_ray.core.errors import DataError
 def test_tokens_stand_in_the_order_of_ids_whatever_the_order_of_rows(llama: str, tmp_path: Path) -> None:
     data, _ = toy(30)
     tokenizer = load_tokenizer(llama)
-    one, other, plain = tokenise(data, tokenizer, tmp_path), tokenise(shuffled(data), tokenizer, tmp_path), tokenise(data, tokenizer)
+    one, other, plain = (
+        tokenise(data, tokenizer, tmp_path),
+        tokenise(shuffled(data), tokenizer, tmp_path),
+        tokenise(data, tokenizer),
+    )
     assert len(list(tmp_path.iterdir())) == 2
     for tokens in (one, other, plain):
         assert tokens.ids.tolist() == sorted(data.ids.tolist())
@@ -66,13 +70,18 @@ def test_writers_may_race(llama: str, tmp_path: Path) -> None:
     tokenizers = [load_tokenizer(llama) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda tokenizer: tokenise(data, tokenizer, tmp_path), tokenizers))
-    assert all(np.array_equal(tokens.flat, found[0].flat) and np.array_equal(tokens.offsets, found[0].offsets) for tokens in found)
+    assert all(
+        np.array_equal(tokens.flat, found[0].flat) and np.array_equal(tokens.offsets, found[0].offsets)
+        for tokens in found
+    )
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_row_without_tokens_is_named(llama: str) -> None:
     tokenizer = load_tokenizer(llama)
-    tokenizer.backend_tokenizer.post_processor = None or type(tokenizer.backend_tokenizer.post_processor)(single="$A", pair="$A $B", special_tokens=[])
+    tokenizer.backend_tokenizer.post_processor = None or type(tokenizer.backend_tokenizer.post_processor)(
+        single="$A", pair="$A $B", special_tokens=[]
+    )
     with pytest.raises(DataError, match="'empty'"):
         tokenise(Dataset.of("t", "x", "text", ("a", "b"), ["full", "empty"], text=["w1", " "]), tokenizer)
     pair = tokenise(Dataset.of("t", "x", "pair", ("a", "b"), ["1"], first=["w1"], second=["w2"]), tokenizer)
@@ -142,8 +151,13 @@ def test_micro_batches_are_the_cheapest_split(lengths: list[int]) -> None:
     def cost(parts: list[Any]) -> int:
         return sum(len(part) * int(array[part].max()) + PASS_COST_TOKENS for part in parts)
 
-    splits = [np.split(np.arange(len(array)), [i + 1 for i in range(len(array) - 1) if code >> i & 1]) for code in range(2 ** (len(array) - 1))]
-    allowed = [parts for parts in splits if all(len(part) * array[part].max() <= 4096 or len(part) == 1 for part in parts)]
+    splits = [
+        np.split(np.arange(len(array)), [i + 1 for i in range(len(array) - 1) if code >> i & 1])
+        for code in range(2 ** (len(array) - 1))
+    ]
+    allowed = [
+        parts for parts in splits if all(len(part) * array[part].max() <= 4096 or len(part) == 1 for part in parts)
+    ]
     assert cost(micro_batches(np.arange(len(array)), array, 4096)) == min(map(cost, allowed))
 
 

@@ -42,17 +42,28 @@ def toy(count: int, classes: int = 2, seed: int = 0) -> tuple[Dataset, LabelSet]
     truth = rng.integers(0, classes, count)
     part = len(WORDS) // classes
     texts = [
-        " ".join(WORDS[rng.integers(part) + part * (c if rng.random() < 0.75 else rng.integers(classes))] for _ in range(rng.integers(2, 13))) for c in truth
+        " ".join(
+            WORDS[rng.integers(part) + part * (c if rng.random() < 0.75 else rng.integers(classes))]
+            for _ in range(rng.integers(2, 13))
+        )
+        for c in truth
     ]
-    data = Dataset.of("toy", "train", "text", [str(c) for c in range(classes)], [f"r{i}" for i in range(count)], text=texts)
+    data = Dataset.of(
+        "toy", "train", "text", [str(c) for c in range(classes)], [f"r{i}" for i in range(count)], text=texts
+    )
     return data, LabelSet.hard(data.ids, truth, classes)
 
 
 def toy_preferences(count: int, seed: int = 0) -> tuple[Dataset, LabelSet]:
     """Which of two texts has more words of the vocabulary's second half?"""
     first, second = toy(count, seed=seed)[0], toy(count, seed=seed + 1)[0]
-    late = [[sum(int(word[1:]) >= 30 for word in text.split()) / len(text.split()) for text in rows.inputs["text"]] for rows in (first, second)]
-    data = Dataset.of("toy", "train", "preference", ("0", "1"), first.ids, first=first.inputs["text"], second=second.inputs["text"])
+    late = [
+        [sum(int(word[1:]) >= 30 for word in text.split()) / len(text.split()) for text in rows.inputs["text"]]
+        for rows in (first, second)
+    ]
+    data = Dataset.of(
+        "toy", "train", "preference", ("0", "1"), first.ids, first=first.inputs["text"], second=second.inputs["text"]
+    )
     return data, LabelSet.hard(data.ids, np.argmax(late, axis=0), 2)
 
 
@@ -66,7 +77,13 @@ def toy_choices(count: int, choices: int = 3, seed: int = 0) -> tuple[Dataset, L
         for text, r in zip(rows.inputs["text"], right, strict=True)
     ]
     data = Dataset.of(
-        "toy", "train", "choice", [str(c) for c in range(choices)], rows.ids, prompt=rows.inputs["text"], choices=[json.dumps(o) for o in offered]
+        "toy",
+        "train",
+        "choice",
+        [str(c) for c in range(choices)],
+        rows.ids,
+        prompt=rows.inputs["text"],
+        choices=[json.dumps(o) for o in offered],
     )
     return data, LabelSet.hard(data.ids, right, choices)
 

@@ -1,4 +1,5 @@
-"""Boosting's arithmetic against numbers worked out by hand and against scikit-learn's AdaBoost; resampling; the curve over ensemble sizes.
+"""Boosting's arithmetic against numbers worked out by hand and against scikit-learn's AdaBoost; resampling; the curve
+over ensemble sizes.
 
 Shapes: N rows, M members, K classes.
 """
@@ -60,7 +61,9 @@ def test_adaboost_is_that_of_scikit_learn() -> None:
     ids = [f"r{n:03d}" for n in range(300)]
     truth, weight_N, said, strengths = LabelSet.hard(ids, y_N, 3), np.ones(300), [], []
     for member in theirs.estimators_:
-        ours = DecisionTreeClassifier(max_depth=1, random_state=member.random_state).fit(x_ND, y_N, sample_weight=weight_N / weight_N.sum())
+        ours = DecisionTreeClassifier(max_depth=1, random_state=member.random_state).fit(
+            x_ND, y_N, sample_weight=weight_N / weight_N.sum()
+        )
         said.append(LabelSet.hard(ids, ours.predict(x_ND), 3))
         strengths.append(strength(weighted_error(said[-1], truth, weight_N), 3))
         weight_N = next_weights(weight_N, said[-1].hard_N != truth.hard_N, strengths[-1])
@@ -76,7 +79,9 @@ def test_a_perfectly_learned_residual_moves_every_row_towards_its_class(num_clas
     for _ in range(3):
         q = residual_labels(truth, before)
         np.testing.assert_allclose(q.probs_NK.sum(axis=1), 1)
-        np.testing.assert_allclose(num_classes * q.probs_NK - 1, truth.probs_NK - before.probs_NK, atol=1e-12)  # what a member that learned it tells
+        np.testing.assert_allclose(
+            num_classes * q.probs_NK - 1, truth.probs_NK - before.probs_NK, atol=1e-12
+        )  # what a member that learned it tells
         said.append(q)
         after = Additive().combine(said)
         assert ((truth.probs_NK * (after.probs_NK - before.probs_NK)).sum(axis=1) > 0).all()
@@ -110,8 +115,16 @@ def test_the_curve_is_of_the_first_members_and_learns_from_theirs_alone() -> Non
     gold = hard(1, 1, 0, 0, 1)
     votes = [hard(1, 1, 0, 0, 0), hard(0, 1, 0, 0, 1), hard(1, 1, 0, 1, 1)]
     entries = curve(Mean(), votes, None, gold)
-    assert [(entry["members"], entry["accuracy"]) for entry in entries] == [(1, 0.8), (2, 0.6), (3, 1.0)]  # two are even on two rows
-    assert [entry["disagreement"] for entry in entries] == [None, pytest.approx(0.4), pytest.approx((0.4 + 0.4 + 0.4) / 3)]
+    assert [(entry["members"], entry["accuracy"]) for entry in entries] == [
+        (1, 0.8),
+        (2, 0.6),
+        (3, 1.0),
+    ]  # two are even on two rows
+    assert [entry["disagreement"] for entry in entries] == [
+        None,
+        pytest.approx(0.4),
+        pytest.approx((0.4 + 0.4 + 0.4) / 3),
+    ]
     assert disagreement([hard(-1, 1), hard(0, 0)]) == 1.0  # only where both speak
     known_truth = hard(1, 0)
     from w2s_ray.blocks.combiners.contract import Known

@@ -23,7 +23,9 @@ from w2s_ray.core.labels import LabelSet
 def line(**rows: tuple[float, float]) -> tuple[Features, LabelSet]:
     """Rows on a line: place and P(1) by id."""
     probs = np.array([p for _, p in rows.values()])
-    return Features.of(list(rows), np.array([[x] for x, _ in rows.values()])), LabelSet.of(list(rows), np.stack([1 - probs, probs], axis=1))
+    return Features.of(list(rows), np.array([[x] for x, _ in rows.values()])), LabelSet.of(
+        list(rows), np.stack([1 - probs, probs], axis=1)
+    )
 
 
 def p1(labels: LabelSet) -> dict[str, float]:
@@ -34,7 +36,9 @@ def overlapping(num_classes: int, count: int = 240, width: int = 4) -> tuple[Any
     """Rows of classes that overlap, and soft labels with a mind of their own."""
     rng = np.random.default_rng(num_classes)
     truth_N = rng.integers(0, num_classes, count)
-    array_ND = (1.5 * rng.normal(size=(num_classes, width))[truth_N] + rng.normal(size=(count, width))).astype(np.float32)
+    array_ND = (1.5 * rng.normal(size=(num_classes, width))[truth_N] + rng.normal(size=(count, width))).astype(
+        np.float32
+    )
     return array_ND, rng.dirichlet(np.full(num_classes, 0.4), count) * 0.5 + 0.5 * np.eye(num_classes)[truth_N]
 
 
@@ -75,7 +79,8 @@ def test_knn_is_that_of_scikit_learn(num_classes: int) -> None:
 @pytest.mark.parametrize("num_classes", [2, 5])
 @pytest.mark.parametrize("l2", [1e-3, 1e-2])
 def test_logistic_is_that_of_scikit_learn_on_features_as_they_are(num_classes: int, l2: float) -> None:
-    """mean CE + l2 |W|^2 is theirs for C = 1 / (2 l2 N); features of very different sizes, so that standardising them would show."""
+    """mean CE + l2 |W|^2 is theirs for C = 1 / (2 l2 N); features of very different sizes, so that standardising them
+    would show."""
     array_ND, probs_NK = overlapping(num_classes)
     array_ND = (array_ND * [0.05, 1, 1, 20] + [0, 3, -100, 0]).astype(np.float32)
     named_N, weight_N = probs_NK.argmax(axis=1), np.random.default_rng(0).uniform(0.2, 2, 240)
@@ -86,8 +91,12 @@ def test_logistic_is_that_of_scikit_learn_on_features_as_they_are(num_classes: i
         found = Logistic(l2=l2).relabel(features, given)
         theirs = LogisticRegression(C=1 / (2 * l2 * weights.sum()), solver="newton-cholesky", tol=1e-12, max_iter=1000)
         theirs.fit(array_ND.astype(np.float64) - [0, 3, -100, 0], named_N, sample_weight=weights)
-        np.testing.assert_allclose(found.probs_NK, theirs.predict_proba(array_ND.astype(np.float64) - [0, 3, -100, 0]), atol=1e-5)
-        assert not np.allclose(found.probs_NK, Logistic(l2=l2, standardise=True).relabel(features, given).probs_NK, atol=1e-3)
+        np.testing.assert_allclose(
+            found.probs_NK, theirs.predict_proba(array_ND.astype(np.float64) - [0, 3, -100, 0]), atol=1e-5
+        )
+        assert not np.allclose(
+            found.probs_NK, Logistic(l2=l2, standardise=True).relabel(features, given).probs_NK, atol=1e-3
+        )
 
 
 def test_a_soft_label_is_a_share_of_a_row() -> None:
@@ -96,33 +105,56 @@ def test_a_soft_label_is_a_share_of_a_row() -> None:
     ids = [f"r{n:03d}" for n in range(240)]
     found = Logistic().relabel(Features.of(ids, array_ND), LabelSet.of(ids, probs_NK))
     twice = LogisticRegression(C=1 / (2 * 1e-3 * 240), tol=1e-12, max_iter=5000)
-    twice.fit(np.concatenate([array_ND, array_ND]).astype(np.float64), np.repeat([0, 1], 240), sample_weight=probs_NK.T.ravel())
+    twice.fit(
+        np.concatenate([array_ND, array_ND]).astype(np.float64),
+        np.repeat([0, 1], 240),
+        sample_weight=probs_NK.T.ravel(),
+    )
     np.testing.assert_allclose(found.probs_NK, twice.predict_proba(array_ND.astype(np.float64)), atol=1e-5)
 
 
 def test_logistic_drops_who_is_farthest_from_the_curve() -> None:
-    features, labels = line(a=(0, 0.0), b=(1, 0.0), c=(2, 1.0), d=(7, 0.0), e=(8, 1.0), f=(9, 1.0), g=(10, 1.0), h=(3, 0.0))
-    doubt = {str(i): abs(p - q) for i, p, q in zip(labels.ids, Logistic().relabel(features, labels).probs_NK[:, 1], labels.probs_NK[:, 1], strict=True)}
+    features, labels = line(
+        a=(0, 0.0), b=(1, 0.0), c=(2, 1.0), d=(7, 0.0), e=(8, 1.0), f=(9, 1.0), g=(10, 1.0), h=(3, 0.0)
+    )
+    doubt = {
+        str(i): abs(p - q)
+        for i, p, q in zip(
+            labels.ids, Logistic().relabel(features, labels).probs_NK[:, 1], labels.probs_NK[:, 1], strict=True
+        )
+    }
     assert set(sorted(doubt, key=lambda i: -doubt[i])[:2]) == {"c", "d"}
     assert set(Logistic().keep(features, labels, 0.25)) == set("abefgh")
 
 
 # TopoFilter
 
-# Two nearest of each, ties to those of its class alone: a <-> b, c -> b, d -> c; m stands among them with the other label; e, f, g, h hang together; i <-> j.
-PLACES = {"a": (0, 0.1), "b": (1, 0.3), "c": (2.1, 0.2), "d": (3.3, 0.0), "m": (1.4, 0.8), "e": (10, 0.9), "f": (11, 0.7), "g": (12.1, 0.6), "h": (13.3, 1.0)}
+# Two nearest of each, ties to those of its class alone: a <-> b, c -> b, d -> c; m stands among them with the other
+# label; e, f, g, h hang together; i <-> j.
+PLACES = {
+    "a": (0, 0.1),
+    "b": (1, 0.3),
+    "c": (2.1, 0.2),
+    "d": (3.3, 0.0),
+    "m": (1.4, 0.8),
+    "e": (10, 0.9),
+    "f": (11, 0.7),
+    "g": (12.1, 0.6),
+    "h": (13.3, 1.0),
+}
 PAIR = {"i": (20, 0.0), "j": (21, 0.0)}
 
 
 def test_topofilter_by_hand() -> None:
-    """Strong components, not weak ones: of class 0 {a, b}, though c and d point at them, and though {i, j} is as large; of class 1 {e, f, g, h}."""
+    """Strong components, not weak ones: of class 0 {a, b}, though c and d point at them, and though {i, j} is as large;
+    of class 1 {e, f, g, h}."""
     features, labels = line(**PLACES, **PAIR)
     topo = TopoFilter(k_cc=2, k_zeta=2)
     survivors = ["a", "b", "e", "f", "g", "h"]
     assert topo.keep(features, labels, 0.0).tolist() == survivors
     assert topo.keep(features, labels, 0.4).tolist() == survivors  # 5 of 11 are gone, more than 4
-    # Their two nearest survivors' means: a (.3 + .9)/2, b (.1 + .9)/2, e (.7 + .6)/2, f (.9 + .6)/2, g (.7 + 1)/2, h (.6 + .7)/2;
-    # so they are off by a .5, b .2, e .25, f .05, g .25, h .35.
+    # Their two nearest survivors' means: a (.3 + .9)/2, b (.1 + .9)/2, e (.7 + .6)/2, f (.9 + .6)/2, g (.7 + 1)/2, h
+    # (.6 + .7)/2; so they are off by a .5, b .2, e .25, f .05, g .25, h .35.
     assert topo.keep(features, labels, 0.55).tolist() == ["b", "e", "f", "g", "h"]  # round(6.05) = 6
     assert topo.keep(features, labels, 0.6).tolist() == ["b", "e", "f", "g"]  # round(6.6) = 7
     relabelled = p1(topo.relabel(features, labels))
@@ -135,7 +167,8 @@ def test_of_equally_large_components_the_one_with_the_lowest_id_stays() -> None:
 
 
 def test_components_of_a_drawn_graph() -> None:
-    """0 -> 1 -> 2 -> 0 is a circle, 3 points into it, 4 <-> 5 is another class, whose 6 is pointed at by 5 only; 7 is alone in its class."""
+    """0 -> 1 -> 2 -> 0 is a circle, 3 points into it, 4 <-> 5 is another class, whose 6 is pointed at by 5 only; 7 is
+    alone in its class."""
     indices_Nk = np.array([[1, 4], [2, 4], [0, 3], [0, 1], [5, 0], [4, 6], [7, 0], [0, 6]])
     class_N = np.array([0, 0, 0, 0, 1, 1, 1, 2])
     # 2 -> 3 -> 0 closes another circle
@@ -158,7 +191,11 @@ def test_topofilter_is_the_published_one(num_classes: int, k_cc: int, k_zeta: in
     """Reachability by powers of the adjacency matrix, and everything else by full matrices."""
     array_ND, probs_NK = overlapping(num_classes)
     ids = np.array([f"r{n:03d}" for n in range(240)])
-    features, labels, topo = Features.of(ids, array_ND), LabelSet.of(ids, probs_NK), TopoFilter(k_cc=k_cc, k_zeta=k_zeta)
+    features, labels, topo = (
+        Features.of(ids, array_ND),
+        LabelSet.of(ids, probs_NK),
+        TopoFilter(k_cc=k_cc, k_zeta=k_zeta),
+    )
 
     def among(rows: Any, k: int) -> Any:
         distance_NN = np.linalg.norm(rows[:, None].astype(np.float64) - rows[None], axis=2)
@@ -180,8 +217,12 @@ def test_topofilter_is_the_published_one(num_classes: int, k_cc: int, k_zeta: in
     more = max(0, round(contamination * 240) - int((~survives_N).sum()))
     expected = set(ids[survives_N][np.argsort(off_N)[: len(off_N) - more]])
     assert set(topo.keep(features, labels, contamination)) == expected
-    theirs = KNeighborsRegressor(n_neighbors=k_zeta, algorithm="brute").fit(array_ND[survives_N].astype(np.float64), inner_NK)
-    np.testing.assert_allclose(topo.relabel(features, labels).probs_NK, theirs.predict(array_ND.astype(np.float64)), atol=1e-12)
+    theirs = KNeighborsRegressor(n_neighbors=k_zeta, algorithm="brute").fit(
+        array_ND[survives_N].astype(np.float64), inner_NK
+    )
+    np.testing.assert_allclose(
+        topo.relabel(features, labels).probs_NK, theirs.predict(array_ND.astype(np.float64)), atol=1e-12
+    )
 
 
 # what they share
@@ -189,7 +230,9 @@ def test_topofilter_is_the_published_one(num_classes: int, k_cc: int, k_zeta: in
 
 def test_total_variation_of_two_classes_is_the_difference_of_p1() -> None:
     p_N, q_N = np.array([0.1, 0.5, 1.0]), np.array([0.9, 0.5, 0.25])
-    np.testing.assert_allclose(total_variation(np.stack([1 - p_N, p_N], 1), np.stack([1 - q_N, q_N], 1)), np.abs(p_N - q_N))
+    np.testing.assert_allclose(
+        total_variation(np.stack([1 - p_N, p_N], 1), np.stack([1 - q_N, q_N], 1)), np.abs(p_N - q_N)
+    )
     assert total_variation(np.array([[0.5, 0.3, 0.2]]), np.array([[0.2, 0.2, 0.6]])).tolist() == pytest.approx([0.4])
 
 
@@ -200,9 +243,12 @@ def test_how_many_rows_go() -> None:
     assert most(np.array([0.2, 0.7, 0.7, 0.1, 0.7]), 2).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("cleaner", [Knn(k=7), Logistic(), TopoFilter(k_cc=9, k_zeta=7)], ids=lambda cleaner: cleaner.type)
+@pytest.mark.parametrize(
+    "cleaner", [Knn(k=7), Logistic(), TopoFilter(k_cc=9, k_zeta=7)], ids=lambda cleaner: cleaner.type
+)
 def test_which_text_of_a_pair_was_drawn_first_decides_nothing(cleaner):
-    """A preference's features are a difference: turned round, row by row, the labels that come out are turned round, and the same rows stay."""
+    """A preference's features are a difference: turned round, row by row, the labels that come out are turned round,
+    and the same rows stay."""
     rng = np.random.default_rng(5)
     x_ND, p_N = rng.normal(size=(60, 4)), rng.random(60)
     ids = [f"r{n:02}" for n in range(60)]

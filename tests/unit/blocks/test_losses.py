@@ -54,7 +54,9 @@ def given(targets_BMK: torch.Tensor) -> Given:
     return Given(targets_BMK.shape[1], 100, means)
 
 
-def random_batch(rows: int, classes: int, teachers: int = 1, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def random_batch(
+    rows: int, classes: int, teachers: int = 1, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(seed)
     logits = torch.tensor(rng.normal(size=(rows, classes)))
     targets = torch.tensor(rng.dirichlet(np.ones(classes), size=(rows, teachers)))
@@ -85,7 +87,9 @@ def test_xent_is_the_weighted_mean_of_cross_entropies() -> None:
 def test_kl_in_both_directions() -> None:
     p, y = [0.9, 0.1], [0.6, 0.4]
     assert call(Kl(), logits_of([p]), [y]) == pytest.approx(0.6 * math.log(0.6 / 0.9) + 0.4 * math.log(0.4 / 0.1))
-    assert call(Kl(direction="reverse"), logits_of([p]), [y]) == pytest.approx(0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4))
+    assert call(Kl(direction="reverse"), logits_of([p]), [y]) == pytest.approx(
+        0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4)
+    )
     assert call(Kl(), logits_of([p]), [[1.0, 0.0]]) == pytest.approx(-math.log(0.9))
 
 
@@ -130,12 +134,16 @@ def test_window_midweak_is_of_all_labels_whatever_the_batch() -> None:
         assert (float(loss(*batch, 0.5)) > 0) is learned
 
 
-@pytest.mark.parametrize("config", [Entropy(warmup=30), Logconf(warmup=30), Logconf(warmup=30, compat="openai")], ids=repr)
+@pytest.mark.parametrize(
+    "config", [Entropy(warmup=30), Logconf(warmup=30), Logconf(warmup=30, compat="openai")], ids=repr
+)
 def test_a_warmup_from_1_on_is_a_number_of_steps(config: Any) -> None:
     logits, targets, weights = random_batch(16, 2)
     share = config.model_copy(update={"warmup": 0.3})
     for progress in (0.0, 0.1, 0.29, 0.31, 0.9):
-        assert call(config, logits, targets, weights, progress) == call(share, logits, targets, weights, progress)  # of 100 steps
+        assert call(config, logits, targets, weights, progress) == call(
+            share, logits, targets, weights, progress
+        )  # of 100 steps
 
 
 def hardened(config: Logconf, p0: list[float], y1: list[float]) -> list[int]:
@@ -175,7 +183,10 @@ def test_logconf_eleuther_is_the_running_median_of_32_rows() -> None:
 
 def test_logconf_eleuther_memory_survives_a_checkpoint() -> None:
     logits, targets, weights = random_batch(40, 2)
-    kept, restored = Logconf(compat="eleuther").build(Given.of_classes(2)), Logconf(compat="eleuther").build(Given.of_classes(2))
+    kept, restored = (
+        Logconf(compat="eleuther").build(Given.of_classes(2)),
+        Logconf(compat="eleuther").build(Given.of_classes(2)),
+    )
     kept(logits, targets, weights, 1.0)
     restored.load_state_dict(kept.state_dict())
     more, targets, weights = random_batch(10, 2, seed=1)
@@ -210,8 +221,12 @@ def test_ramps() -> None:
 
 @pytest.mark.parametrize("config", [Logconf(compat=compat) for compat in ("paper", "eleuther")] + [Entropy()], ids=repr)
 def test_no_share_jumps_but_that_of_openai_s_code(config: Any) -> None:
-    """Over the end of the warm-up the loss goes on without a jump; under `compat: openai` it leaps from a tenth of the share to all of it."""
-    logits, soft = logits_of([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]]), [[0.2, 0.8], [0.7, 0.3], [0.4, 0.6], [0.9, 0.1]]
+    """Over the end of the warm-up the loss goes on without a jump; under `compat: openai` it leaps from a tenth of the
+    share to all of it."""
+    logits, soft = (
+        logits_of([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]]),
+        [[0.2, 0.8], [0.7, 0.3], [0.4, 0.6], [0.9, 0.1]],
+    )
 
     def leap(of: Any) -> float:
         return abs(call(of, logits, soft, progress=0.1 + 1e-6) - call(of, logits, soft, progress=0.1))
@@ -221,7 +236,8 @@ def test_no_share_jumps_but_that_of_openai_s_code(config: Any) -> None:
 
 
 def test_the_quantile_is_of_all_rows_that_the_loss_is_given() -> None:
-    """So another batch size is another method, as Burns et al.'s code has it: of eight rows half are above the threshold, of the four surest ones two."""
+    """So another batch size is another method, as Burns et al.'s code has it: of eight rows half are above the
+    threshold, of the four surest ones two."""
     p0, even = [0.95, 0.9, 0.85, 0.8, 0.4, 0.3, 0.2, 0.1], [0.5] * 8
     for config in (Logconf(aux=1), Logconf(aux=1, compat="openai")):
         assert hardened(config, p0, even) == [1, 1, 1, 1, 0, 0, 0, 0]
@@ -232,13 +248,17 @@ def test_the_quantile_is_of_all_rows_that_the_loss_is_given() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("config", [Entropy(aux=0), Product(beta=0), Logconf(aux=0, threshold="argmax"), Window(radius=10.0)], ids=repr)
+@pytest.mark.parametrize(
+    "config", [Entropy(aux=0), Product(beta=0), Logconf(aux=0, threshold="argmax"), Window(radius=10.0)], ids=repr
+)
 def test_limit_is_xent(config: Any, classes: int) -> None:
     logits, targets, weights = random_batch(16, classes)
     assert call(config, logits, targets, weights) == pytest.approx(call(Xent(), logits, targets, weights))
 
 
-@pytest.mark.parametrize("config", [Entropy(), Logconf(), Logconf(compat="openai"), Logconf(compat="eleuther")], ids=repr)
+@pytest.mark.parametrize(
+    "config", [Entropy(), Logconf(), Logconf(compat="openai"), Logconf(compat="eleuther")], ids=repr
+)
 def test_at_progress_0_there_is_no_self_label(config: Any) -> None:
     logits, targets, weights = random_batch(16, 2)
     assert call(config, logits, targets, weights, progress=0.0) == pytest.approx(call(Xent(), logits, targets, weights))
@@ -270,27 +290,44 @@ def test_weight_0_is_absence_for_rowwise_losses(config: Any) -> None:
     logits, targets, weights = random_batch(12, 2)
     weights[8:] = 0
     if config.build(Given.of_classes(2)).rowwise:
-        assert call(config, logits, targets, weights) == pytest.approx(call(config, logits[:8], targets[:8], weights[:8]))
+        assert call(config, logits, targets, weights) == pytest.approx(
+            call(config, logits[:8], targets[:8], weights[:8])
+        )
 
 
 @pytest.mark.parametrize("config", ALL, ids=ids)
 def test_rowwise_losses_sum_over_micro_batches_and_the_others_do_not(config: Any) -> None:
     logits, targets, weights = random_batch(64, 2, seed=3)
-    logits, targets = logits[(logits[:, 0] - logits[:, 1]).argsort()], targets[targets[:, 0].amax(-1).argsort()]  # so that a part is unlike the whole
-    mixed = torch.cat([torch.randperm(20, generator=torch.Generator().manual_seed(0)), 20 + torch.randperm(44, generator=torch.Generator().manual_seed(1))])
+    logits, targets = (
+        logits[(logits[:, 0] - logits[:, 1]).argsort()],
+        targets[targets[:, 0].amax(-1).argsort()],
+    )  # so that a part is unlike the whole
+    mixed = torch.cat(
+        [
+            torch.randperm(20, generator=torch.Generator().manual_seed(0)),
+            20 + torch.randperm(44, generator=torch.Generator().manual_seed(1)),
+        ]
+    )
     logits, targets = logits[mixed], targets[mixed]
     halves = [slice(0, 20), slice(20, 64)]
     losses = [config.build(given(targets)) for _ in range(3)]  # one of each, for some have a memory
-    summed = sum(float(loss(logits[h], targets[h], weights[h], 0.5)) * float(weights[h].sum() / weights.sum()) for loss, h in zip(losses, halves, strict=False))
+    summed = sum(
+        float(loss(logits[h], targets[h], weights[h], 0.5)) * float(weights[h].sum() / weights.sum())
+        for loss, h in zip(losses, halves, strict=False)
+    )
     whole = float(losses[2](logits, targets, weights, 0.5))
     assert (summed == pytest.approx(whole, rel=1e-9)) is losses[0].rowwise
 
 
-@pytest.mark.parametrize("config", [c for c in ALL if not (isinstance(c, Logconf) and c.compat == "eleuther")], ids=repr)
+@pytest.mark.parametrize(
+    "config", [c for c in ALL if not (isinstance(c, Logconf) and c.compat == "eleuther")], ids=repr
+)
 def test_the_order_of_rows_does_not_count(config: Any) -> None:
     logits, targets, weights = random_batch(20, 2, teachers=3)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
-    assert call(config, logits[order], targets[order], weights[order]) == pytest.approx(call(config, logits, targets, weights))
+    assert call(config, logits[order], targets[order], weights[order]) == pytest.approx(
+        call(config, logits, targets, weights)
+    )
 
 
 @pytest.mark.parametrize("config", ALL, ids=ids)
@@ -335,7 +372,8 @@ def test_ranking_thresholds_refuse_more_than_two_classes(compat: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "field", "value"), [(Logconf, "aux", 1.5), (Logconf, "warmup", -0.1), (Product, "alpha", 0), (Window, "radius", 0), (Kl, "floor", 0)]
+    ("config", "field", "value"),
+    [(Logconf, "aux", 1.5), (Logconf, "warmup", -0.1), (Product, "alpha", 0), (Window, "radius", 0), (Kl, "floor", 0)],
 )
 def test_impossible_values_are_refused(config: Any, field: str, value: float) -> None:
     with pytest.raises(ValidationError, match=field):

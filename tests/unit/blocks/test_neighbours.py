@@ -1,4 +1,5 @@
-"""Exact neighbours against brute force, exact integers, scipy and scikit-learn; ties, rows far from zero, blocks, memory.
+"""Exact neighbours against brute force, exact integers, scipy and scikit-learn; ties, rows far from zero, blocks,
+memory.
 
 Shapes: N reference rows, Q rows that ask, D features, k neighbours.
 """
@@ -47,11 +48,15 @@ def test_neighbours_are_those_of_brute_force_and_of_others(query: str, itself: b
     np.testing.assert_allclose(distances_Qk, expected_distances_Qk, rtol=1e-14)
     asked_QD = reference_ND if query_QD is None else query_QD
     first = 0 if itself else 1
-    tree_distances, tree_indices = cKDTree(reference_ND.astype(np.float64)).query(asked_QD.astype(np.float64), 7 + first)
+    tree_distances, tree_indices = cKDTree(reference_ND.astype(np.float64)).query(
+        asked_QD.astype(np.float64), 7 + first
+    )
     np.testing.assert_array_equal(indices_Qk, tree_indices[:, first:])
     np.testing.assert_allclose(distances_Qk, tree_distances[:, first:], rtol=1e-12)
     theirs = NearestNeighbors(n_neighbors=7, algorithm="kd_tree").fit(reference_ND)
-    np.testing.assert_array_equal(indices_Qk, theirs.kneighbors(None if not itself else asked_QD, return_distance=False))
+    np.testing.assert_array_equal(
+        indices_Qk, theirs.kneighbors(None if not itself else asked_QD, return_distance=False)
+    )
 
 
 @given(
@@ -95,11 +100,15 @@ def test_equal_rows_have_a_distance_of_zero_and_go_by_index() -> None:
 
 
 @pytest.mark.parametrize(("query", "itself"), EVERY)
-def test_blocks_and_the_order_of_rows_do_not_move_a_digit(query: str, itself: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_the_order_of_rows_do_not_move_a_digit(
+    query: str, itself: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reference_ND, query_QD = rows(90, 11), rows(40, 11, seed=1) if query == "apart" else None
     indices_Qk, distances_Qk = nearest(reference_ND, query_QD, 6, itself=itself)
     order = np.random.default_rng(2).permutation(90)
-    moved_Qk, moved_distances_Qk = nearest(reference_ND[order], None if query_QD is None else query_QD, 6, itself=itself)
+    moved_Qk, moved_distances_Qk = nearest(
+        reference_ND[order], None if query_QD is None else query_QD, 6, itself=itself
+    )
     back = np.arange(40) if query == "apart" else np.argsort(order)
     np.testing.assert_array_equal(order[moved_Qk][back], indices_Qk)
     np.testing.assert_array_equal(moved_distances_Qk[back], distances_Qk)
@@ -147,4 +156,6 @@ def test_features_that_have_no_distance_are_refused(bad: float) -> None:
 
 def test_the_mean_of_neighbours_is_weighted() -> None:
     values_NK, weight_N = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]]), np.array([1.0, 3.0, 2.0])
-    np.testing.assert_allclose(neighbour_mean(np.array([[0, 1], [2, 2], [1, 2]]), values_NK, weight_N), [[0.75, 0.25], [0.5, 0.5], [0.8, 0.2]])
+    np.testing.assert_allclose(
+        neighbour_mean(np.array([[0, 1], [2, 2], [1, 2]]), values_NK, weight_N), [[0.75, 0.25], [0.5, 0.5], [0.8, 0.2]]
+    )

@@ -32,7 +32,9 @@ def study(methods: list[Any], **more: Any) -> Study:
         ([LOGCONF, {"type": "naive", "loss": "xent"}], None, "naive"),
     ],
 )
-def test_the_plain_naive_method_else_the_first_else_what_is_asked(methods: list[Any], asked: str | None, baseline: str) -> None:
+def test_the_plain_naive_method_else_the_first_else_what_is_asked(
+    methods: list[Any], asked: str | None, baseline: str
+) -> None:
     made = study(methods, baseline=asked)
     assert baseline_of(made.cells, made.config.baseline) == baseline
 
@@ -44,7 +46,9 @@ def test_naive_under_another_loss_of_the_recipe_is_not_plain() -> None:
 
 def test_a_pairing_a_row_of_another_method() -> None:
     made = study(["naive", LOGCONF], seeds=[0, 1], grid={"models.strong": ["world/micro", "world/mini"]})
-    assert pairings(made.cells) == [Pairing("logconf", "file:rows.jsonl", "world/nano", strong, "naive") for strong in ("world/micro", "world/mini")]
+    assert pairings(made.cells) == [
+        Pairing("logconf", "file:rows.jsonl", "world/nano", strong, "naive") for strong in ("world/micro", "world/mini")
+    ]
     assert pairings(study(["naive"], seeds=[0, 1]).cells) == []
 
 
@@ -55,7 +59,10 @@ def test_the_same_point_of_the_grid() -> None:
         ("logconf (train.strong.lr=0.2)", "naive (train.strong.lr=0.2)"),
     ]
     made = study(["naive", LOGCONF], grid={"methods.1.loss.aux": [0.1, 0.2]})
-    assert [p.baseline for p in pairings(made.cells)] == ["naive (methods.1.loss.aux=0.1)", "naive (methods.1.loss.aux=0.2)"]
+    assert [p.baseline for p in pairings(made.cells)] == [
+        "naive (methods.1.loss.aux=0.1)",
+        "naive (methods.1.loss.aux=0.2)",
+    ]
 
 
 def test_a_grid_over_methods() -> None:
@@ -65,8 +72,13 @@ def test_a_grid_over_methods() -> None:
     assert one.method.startswith("logconf (") and one.baseline == "naive (methods.0=naive)"
     made = study(["naive"], grid={"methods": [["naive"], ["naive", {"type": "bagging", "members": 2}], [LOGCONF]]})
     several = {p.method.partition(" ")[0]: p for p in pairings(made.cells)}
-    assert several["bagging"].baseline is not None and several["bagging"].baseline.startswith("naive (methods=['naive', {")
-    assert several["logconf"].baseline is None and "stands there 2 times, never at the same point" in several["logconf"].reason
+    assert several["bagging"].baseline is not None and several["bagging"].baseline.startswith(
+        "naive (methods=['naive', {"
+    )
+    assert (
+        several["logconf"].baseline is None
+        and "stands there 2 times, never at the same point" in several["logconf"].reason
+    )
 
 
 def test_no_baseline_there() -> None:
@@ -79,7 +91,9 @@ def test_no_baseline_there() -> None:
 
 
 def test_a_baseline_that_is_no_method_is_refused_with_the_closest() -> None:
-    with pytest.raises(ConfigError, match=r"baseline is 'naiv'.*naive.*must be the name of a method of the study: naive, logconf"):
+    with pytest.raises(
+        ConfigError, match=r"baseline is 'naiv'.*naive.*must be the name of a method of the study: naive, logconf"
+    ):
         study(["naive", LOGCONF], baseline="naiv")
     assert study(["naive"], baseline="logconf", grid={"methods.0": ["naive", LOGCONF]}).config.baseline == "logconf"
 

@@ -34,10 +34,19 @@ KEYS = (
     "lr",
 )
 LEAVES: Any = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["naive", "logconf", "openai", "world:topic", "world/nano"])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["naive", "logconf", "openai", "world:topic", "world/nano"])
 )
 VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), inner, max_size=4), max_leaves=12
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), inner, max_size=4)
+    ),
+    max_leaves=12,
 )
 
 
@@ -60,7 +69,9 @@ LIMITS = settings(max_examples=150, deadline=None, suppress_health_check=[Health
 
 
 @LIMITS
-@given(st.binary(max_size=60) | st.text(alphabet="{}[]&*a:<-!?|> \n'\"%@0.", max_size=60).map(lambda text: text.encode()))
+@given(
+    st.binary(max_size=60) | st.text(alphabet="{}[]&*a:<-!?|> \n'\"%@0.", max_size=60).map(lambda text: text.encode())
+)
 @example(b"? [a]\n: b")
 @example(b"a: !!binary x")
 def test_any_bytes(folder: Path, data: bytes) -> None:

@@ -34,7 +34,11 @@ def test_a_ladder_has_every_pair_once_and_a_recipe_a_model(name: str) -> None:
     assert pairs == [(weak, strong) for weak in range(7) for strong in range(weak, 7)]
     for model in ladder:
         assert study.config.train.of("weak", model) == study.config.train.of("strong", model)
-    assert [study.config.train.of("weak", model).lr for model in ladder] == [5e-5, 5e-5, *[1e-5] * 5], "their MODEL_CONFIGS"
+    assert [study.config.train.of("weak", model).lr for model in ladder] == [
+        5e-5,
+        5e-5,
+        *[1e-5] * 5,
+    ], "their MODEL_CONFIGS"
     assert study.config.ceiling_on == "labelled"
     assert {format_of(cell.config.task).type for cell in study.cells} == {name.removeprefix("openai-")}
 
@@ -46,4 +50,6 @@ def test_datasets_are_told_apart_and_pinned() -> None:
     assert len(labels) == len(formats) == 17
     dropped_or_unpinned = {"openbookqa", "mc_taco", "quail", "twitter_sentiment"}
     assert not dropped_or_unpinned & set(formats) and not any(name.startswith("ethics") for name in formats)
-    assert {(cell.config.task.labelled, cell.config.task.pool, cell.config.task.balance) for cell in cells} == {(6000, 6000, True)}
+    assert {(cell.config.task.labelled, cell.config.task.pool, cell.config.task.balance) for cell in cells} == {
+        (6000, 6000, True)
+    }

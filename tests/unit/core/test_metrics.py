@@ -27,7 +27,11 @@ def softmax_rows(rng, n, k, decimals=None):
     return probs
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=40).filter(lambda rows: len({gold for _, gold in rows}) == 2))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=40).filter(
+        lambda rows: len({gold for _, gold in rows}) == 2
+    )
+)
 def test_binary_auroc_is_the_share_of_pairs_in_order_with_ties_as_half(rows):
     score_N, gold_N = np.array([s / 4 for s, _ in rows]), np.array([int(g) for _, g in rows])
     pairs = [(p > q) + 0.5 * (p == q) for p in score_N[gold_N == 1] for q in score_N[gold_N == 0]]
@@ -38,7 +42,11 @@ def test_binary_auroc_is_the_share_of_pairs_in_order_with_ties_as_half(rows):
 def test_auroc_and_log_loss_agree_with_scikit_learn(num_classes, decimals):
     rng = np.random.default_rng(num_classes)
     probs, gold = softmax_rows(rng, 300, num_classes, decimals), rng.integers(num_classes, size=300)
-    expected = roc_auc_score(gold, probs[:, 1]) if num_classes == 2 else roc_auc_score(gold, probs, multi_class="ovr", average="macro")
+    expected = (
+        roc_auc_score(gold, probs[:, 1])
+        if num_classes == 2
+        else roc_auc_score(gold, probs, multi_class="ovr", average="macro")
+    )
     assert auroc(probs, gold).value == pytest.approx(expected)
     assert log_loss(probs, gold).value == pytest.approx(sklearn_log_loss(gold, probs, labels=range(num_classes)))
 
@@ -76,7 +84,8 @@ def test_ece_closed_forms():
 
 
 def test_ece_bins_are_closed_above():
-    """0.5 belongs to the lower of two bins, away from 0.75: the two errors do not cancel. Certainty is in the last bin."""
+    """0.5 belongs to the lower of two bins, away from 0.75: the two errors do not cancel. Certainty is in the last
+    bin."""
     assert ece(np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([1, 0]), 2).value == pytest.approx((0.5 + 0.25) / 2)
     assert ece(np.array([[1.0, 0.0]]), np.array([1])).value == 1.0
 
@@ -102,7 +111,13 @@ def test_score_of_a_hand_made_set():
     assert result["accuracy"] == 0.75
     assert result["auroc"] == 1.0
     assert result["log_loss"] == pytest.approx(-np.mean(np.log([0.7, 0.9, 0.4, 0.8])))
-    assert (result["positive_rate"], result["gold_positive_rate"], result["n"], result["abstained"], result["reasons"]) == (0.5, 0.75, 4, 0, {})
+    assert (
+        result["positive_rate"],
+        result["gold_positive_rate"],
+        result["n"],
+        result["abstained"],
+        result["reasons"],
+    ) == (0.5, 0.75, 4, 0, {})
 
 
 def test_undefined_metrics_are_none_with_a_reason():
@@ -150,5 +165,7 @@ def test_agreement_splits_by_whether_the_teacher_is_right():
 def test_agreement_without_errors_of_the_teacher_has_no_share_there():
     gold = LabelSet.hard(["a", "b"], [0, 1], 2)
     result = agreement(gold, gold, gold)
-    assert result["weak_wrong"]["agreement"] is None and result["weak_wrong"]["n"] == 0 and result["weak_wrong"]["reason"]
+    assert (
+        result["weak_wrong"]["agreement"] is None and result["weak_wrong"]["n"] == 0 and result["weak_wrong"]["reason"]
+    )
     assert result["weak_right"] == {"agreement": 1.0, "n": 2}

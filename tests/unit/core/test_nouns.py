@@ -1,4 +1,5 @@
-"""Dataset, LabelSet, Features: ids everywhere, joins by id or an error, order without meaning, files that give back what was saved."""
+"""Dataset, LabelSet, Features: ids everywhere, joins by id or an error, order without meaning, files that give back
+what was saved."""
 
 from __future__ import annotations
 
@@ -23,17 +24,35 @@ IDS = ["c", "a", "b"]
 
 
 def rows(ids: list[str] = IDS, **change: object) -> Dataset:
-    settings = {"name": "n", "split": "pool", "kind": "text", "classes": ("no", "yes"), "ids": ids, "text": [f"text {i}" for i in ids]}
+    settings = {
+        "name": "n",
+        "split": "pool",
+        "kind": "text",
+        "classes": ("no", "yes"),
+        "ids": ids,
+        "text": [f"text {i}" for i in ids],
+    }
     return Dataset.of(**settings | change)
 
 
 def labels(ids: list[str] = IDS) -> LabelSet:
-    return LabelSet.of(ids, [[ord(i) / 200, 1 - ord(i) / 200] for i in ids], weight_N=[ord(i) for i in ids], mask_N=[i != "b" for i in ids], source="s")
+    return LabelSet.of(
+        ids,
+        [[ord(i) / 200, 1 - ord(i) / 200] for i in ids],
+        weight_N=[ord(i) for i in ids],
+        mask_N=[i != "b" for i in ids],
+        source="s",
+    )
 
 
 def test_order_name_and_split_do_not_count_and_rows_kind_and_classes_do() -> None:
     assert rows().digest == rows(["b", "c", "a"]).digest == rows(name="other", split="test").digest
-    others = [rows(text=["x", "text a", "text b"]), rows(["c", "a", "d"]), rows(classes=("yes", "no")), rows().select(["a", "b"])]
+    others = [
+        rows(text=["x", "text a", "text b"]),
+        rows(["c", "a", "d"]),
+        rows(classes=("yes", "no")),
+        rows().select(["a", "b"]),
+    ]
     assert len({rows().digest, *(other.digest for other in others)}) == 5
 
 
@@ -97,7 +116,9 @@ def test_joins_are_by_id_or_an_error() -> None:
             join(["a", "x"])
 
 
-@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 20), st.integers(2, 5)), elements=st.floats(0.01, 1)), st.randoms())
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 20), st.integers(2, 5)), elements=st.floats(0.01, 1)), st.randoms()
+)
 def test_a_label_set_does_not_depend_on_its_order(probs: np.ndarray, random: object) -> None:
     probs /= probs.sum(axis=1, keepdims=True)
     ids = [f"r{i}" for i in range(len(probs))]
@@ -135,7 +156,13 @@ def test_stacking_aligns_and_marks_who_abstains() -> None:
 
 
 def test_nothing_can_be_changed_in_place() -> None:
-    for array in (labels().probs_NK, labels().mask_N, rows().ids, rows().inputs["text"], rows(sources=["x", "y", "z"]).sources):
+    for array in (
+        labels().probs_NK,
+        labels().mask_N,
+        rows().ids,
+        rows().inputs["text"],
+        rows(sources=["x", "y", "z"]).sources,
+    ):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[1]
 
@@ -145,7 +172,13 @@ def test_files_give_back_what_was_saved(tmp_path: Path) -> None:
     for data in (rows(), pair):
         data.save(tmp_path)
         back = Dataset.load(tmp_path)
-        assert (back.digest, back.name, back.split, back.kind, back.classes) == (data.digest, data.name, data.split, data.kind, data.classes)
+        assert (back.digest, back.name, back.split, back.kind, back.classes) == (
+            data.digest,
+            data.name,
+            data.split,
+            data.kind,
+            data.classes,
+        )
     labels().save(tmp_path)
     assert LabelSet.load(tmp_path).digest == labels().digest
     assert LabelSet.load(tmp_path).source == "s"
@@ -168,7 +201,10 @@ def test_streams_depend_on_seed_and_purpose_alone() -> None:
 def test_every_error_survives_pickling() -> None:
     tree = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.W2SError)]
     assert len(tree) > 10
-    special = {errors.StepFailed: ("step", "key", "what", "trace", "log"), errors.OutOfMemory: (100, 20, "tried to allocate", {"zero": 2})}
+    special = {
+        errors.StepFailed: ("step", "key", "what", "trace", "log"),
+        errors.OutOfMemory: (100, 20, "tried to allocate", {"zero": 2}),
+    }
     for kind in tree:
         error = kind(*special.get(kind, ("what",)))
         back = pickle.loads(pickle.dumps(error))

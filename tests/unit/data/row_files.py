@@ -13,7 +13,10 @@ Rows = list[dict[str, Any]]
 
 
 def rows_of(n: int, start: int = 0) -> Rows:
-    return [{"text": f"row number {i}", "label": (i * 7) % 3 % 2, "who": f"author {i // 4}", "key": f"k{i}"} for i in range(start, start + n)]
+    return [
+        {"text": f"row number {i}", "label": (i * 7) % 3 % 2, "who": f"author {i // 4}", "key": f"k{i}"}
+        for i in range(start, start + n)
+    ]
 
 
 def write(folder: Path, rows: Rows, name: str = "rows.jsonl") -> str:
@@ -21,7 +24,9 @@ def write(folder: Path, rows: Rows, name: str = "rows.jsonl") -> str:
     return f"file:{name}"
 
 
-def made(folder: Path, rows: Rows, test_rows: Rows | None = None, pool_rows: Rows | None = None, **spec: Any) -> Prepared:
+def made(
+    folder: Path, rows: Rows, test_rows: Rows | None = None, pool_rows: Rows | None = None, **spec: Any
+) -> Prepared:
     """The rows of files for each part."""
     if test_rows is not None:
         spec["test_data"] = write(folder, test_rows, "test.jsonl")

@@ -22,7 +22,10 @@ SCIQ = {
     "support": "Gravity pulls.",
 }
 AMAZON = {"label": 1, "title": "Good kettle", "content": "It boils fast."}
-HH = {"chosen": "\n\nHuman: Hello\n\nAssistant: Hello, how can I help?", "rejected": "\n\nHuman: Hello\n\nAssistant: Go away."}
+HH = {
+    "chosen": "\n\nHuman: Hello\n\nAssistant: Hello, how can I help?",
+    "rejected": "\n\nHuman: Hello\n\nAssistant: Go away.",
+}
 COSMOS = {
     "id": "3Q9##1",
     "context": "We missed the bus and walked .",
@@ -47,8 +50,20 @@ def many(name, row, n=2000):
 
 
 def test_the_built_in_formats():
-    assert set(FORMATS) >= {"text", "pair", "choices", "preference", "amazon_polarity", "sciq", "anthropic_hh", "cosmos_qa", "boolq"}
-    assert {name: FORMATS[name].test_split for name in ("amazon_polarity", "sciq", "anthropic_hh", "cosmos_qa", "boolq")} == {
+    assert set(FORMATS) >= {
+        "text",
+        "pair",
+        "choices",
+        "preference",
+        "amazon_polarity",
+        "sciq",
+        "anthropic_hh",
+        "cosmos_qa",
+        "boolq",
+    }
+    assert {
+        name: FORMATS[name].test_split for name in ("amazon_polarity", "sciq", "anthropic_hh", "cosmos_qa", "boolq")
+    } == {
         "amazon_polarity": "test",
         "sciq": "test",
         "anthropic_hh": "test",
@@ -64,7 +79,9 @@ def test_text_pair_amazon_and_boolq_word_for_word():
     assert example("pair", {"first": "a", "second": "b", "label": 2}) == Example(("a", "b"), "2")
     assert example("amazon_polarity", AMAZON) == Example(("Good kettle It boils fast.",), "1")
     assert example("amazon_polarity", AMAZON | {"title": ""}) == Example((" It boils fast.",), "1")
-    assert example("boolq", BOOLQ) == Example(("Passage: The Moon is a rocky body.\nQuestion: is the moon made of rock",), "1")
+    assert example("boolq", BOOLQ) == Example(
+        ("Passage: The Moon is a rocky body.\nQuestion: is the moon made of rock",), "1"
+    )
     assert example("boolq", BOOLQ | {"answer": "False"}).label == "0"
 
 
@@ -82,7 +99,11 @@ def test_text_pair_amazon_and_boolq_word_for_word():
             "cosmos_qa",
             COSMOS,
             "Context: We missed the bus and walked .\nQuestion: Why did they walk ?\nAnswer: The bus had left .",
-            [f"Context: We missed the bus and walked .\nQuestion: Why did they walk ?\nAnswer: {COSMOS[f'answer{i}']}" for i in (0, 1, 3)],
+            [
+                "Context: We missed the bus and walked .\nQuestion: Why did they walk ?\nAnswer:"
+                f" {COSMOS[f'answer{i}']}"
+                for i in (0, 1, 3)
+            ],
         ),
     ],
 )
@@ -96,7 +117,11 @@ def test_candidates_are_right_half_of_the_time_and_else_any_wrong_one(name, row,
 def test_cosmos_qa_never_shows_none_of_the_above_as_right():
     seen = many("cosmos_qa", COSMOS | {"label": 1}, 200)
     assert {shown.label for shown in seen} == {"0"}
-    assert {shown.inputs[0].split("Answer: ")[1] for shown in seen} == {COSMOS["answer0"], COSMOS["answer2"], COSMOS["answer3"]}
+    assert {shown.inputs[0].split("Answer: ")[1] for shown in seen} == {
+        COSMOS["answer0"],
+        COSMOS["answer2"],
+        COSMOS["answer3"],
+    }
 
 
 def test_cosmos_qa_content_leaves_the_answer_out():
@@ -136,18 +161,37 @@ def test_answers_that_could_be_two_or_none():
     with pytest.raises(DataError, match="could be an index or a text"):
         example("choices", {"question": "How many?", "choices": ["2", "1", "0"], "answer": "2"})
     assert example("choices", {"question": "How many?", "choices": ["0", "1", "2"], "answer": "2"}) is not None
-    assert {e.label for e in many("choices", {"question": "How many?", "choices": [2, 1, 0], "answer": 2}, 30)} == {"0", "1"}
+    assert {e.label for e in many("choices", {"question": "How many?", "choices": [2, 1, 0], "answer": 2}, 30)} == {
+        "0",
+        "1",
+    }
     with pytest.raises(DataError, match=r"did you mean 'four'\?"):
         example("choices", CHOICES | {"answer": "fuor"})
     with pytest.raises(DataError, match="list of two texts or more"):
         example("choices", CHOICES | {"choices": ["one"]})
-    arc = {"question": "Two and two?", "choices": {"text": ["three", "four", "five"], "label": ["A", "B", "C"]}, "answer": "B"}
+    arc = {
+        "question": "Two and two?",
+        "choices": {"text": ["three", "four", "five"], "label": ["A", "B", "C"]},
+        "answer": "B",
+    }
     assert many("choices", arc, 50) == many("choices", CHOICES, 50)
 
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [(1, "1"), (1.0, "1"), ("1", "1"), ("1.0", "1"), (" 1 ", "1"), (True, "true"), ("True", "true"), ("spam", "spam"), (-1, "-1"), ("-1.0", "-1"), (None, "")],
+    [
+        (1, "1"),
+        (1.0, "1"),
+        ("1", "1"),
+        ("1.0", "1"),
+        (" 1 ", "1"),
+        (True, "true"),
+        ("True", "true"),
+        ("spam", "spam"),
+        (-1, "-1"),
+        ("-1.0", "-1"),
+        (None, ""),
+    ],
 )
 def test_a_class_is_spelled_alike_in_every_file_type(value, name):
     assert class_name(value) == name
@@ -170,7 +214,14 @@ def test_gold_labels_are_classes(value, words):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [("", "empty text"), (" \n", "empty text"), (None, "holds nothing"), (3, "holds 3, not a text"), ("half \ud83d", "half a character")]
+    ("value", "words"),
+    [
+        ("", "empty text"),
+        (" \n", "empty text"),
+        (None, "holds nothing"),
+        (3, "holds 3, not a text"),
+        ("half \ud83d", "half a character"),
+    ],
 )
 def test_texts_are_texts(value, words):
     with pytest.raises(DataError, match=words):

@@ -1,4 +1,5 @@
-"""The formats of the field's NLP datasets on handmade rows in the column layouts of the real ones, and what holds for every format."""
+"""The formats of the field's NLP datasets on handmade rows in the column layouts of the real ones, and what holds for
+every format."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +28,8 @@ Raw = dict[str, Any]
 class Case:
     """A row, what is asked about it, and what to change in it.
 
-    `right` is every text that is shown with label 1, `wrong` with label 0; `flipped` changes the gold label alone; `bad` are changes that are refused.
+    `right` is every text that is shown with label 1, `wrong` with label 0; `flipped` changes the gold label alone;
+    `bad` are changes that are refused.
     """
 
     row: Raw
@@ -40,7 +42,11 @@ class Case:
 
 def statement(row: Raw, text: str, *, yes: object = 1, no: object = 0, **others: Any) -> Case:
     """The text is the same whatever the label: `row` has the right one."""
-    bad = (({"label": -1}, "holds '-1'; it must be one of"), ({"label": None}, "no label"), ({next(iter(row)): " "}, "empty text"))
+    bad = (
+        ({"label": -1}, "holds '-1'; it must be one of"),
+        ({"label": None}, "no label"),
+        ({next(iter(row)): " "}, "empty text"),
+    )
     return Case(row | {"label": yes}, (text,), (), {"label": no}, bad, **others)
 
 
@@ -75,7 +81,10 @@ CASES = {
         {"scenario": "Could you walk the dog?", "excuse": "No, it is asleep."},
         "Q: Is the following a morally valid excuse?\n\nCould you walk the dog?\n\nNo, it is asleep.\n\nA:",
     ),
-    "ethics_justice": statement({"scenario": "I paid for what I took."}, "Q: Does this statement exemplify justice?\n\nI paid for what I took.\n\nA:"),
+    "ethics_justice": statement(
+        {"scenario": "I paid for what I took."},
+        "Q: Does this statement exemplify justice?\n\nI paid for what I took.\n\nA:",
+    ),
     "ethics_virtue": statement(
         {"scenario": "Ann shared her lunch. [SEP] generous"},
         "Q: Does this behavior match the adjective that follows?\n\nAnn shared her lunch. [SEP] generous\n\nA:",
@@ -86,7 +95,12 @@ CASES = {
         names={"label": "yes"},
     ),
     "multirc": statement(
-        {"paragraph": "Ann has a dog.", "question": "Who has a dog?", "answer": "Ann", "idx": {"paragraph": 0, "question": 0, "answer": 0}},
+        {
+            "paragraph": "Ann has a dog.",
+            "question": "Who has a dog?",
+            "answer": "Ann",
+            "idx": {"paragraph": 0, "question": 0, "answer": 0},
+        },
         'Passage:\n\nAnn has a dog.\n\nQ: "Who has a dog?" Is the answer "Ann"?',
     ),
     "paws": statement(
@@ -96,13 +110,27 @@ CASES = {
     "sst2": statement({"sentence": "a fine film", "idx": 1}, "a fine film"),
     "twitter_sentiment": statement({"text": "what a day {really} :)"}, "what a day {really} :)"),
     "wic": statement(
-        {"word": "bank", "sentence1": "The bank closed.", "sentence2": "He runs a bank.", "start1": 4, "start2": 10, "end1": 8, "end2": 14},
-        'Sentence 1:\nThe bank closed.\n\nSentence 2:\nHe runs a bank.\n\nQ: Does "bank" have the same meaning in the above sentences?',
+        {
+            "word": "bank",
+            "sentence1": "The bank closed.",
+            "sentence2": "He runs a bank.",
+            "start1": 4,
+            "start2": 10,
+            "end1": 8,
+            "end2": 14,
+        },
+        'Sentence 1:\nThe bank closed.\n\nSentence 2:\nHe runs a bank.\n\nQ: Does "bank" have the same meaning in the'
+        " above sentences?",
         yes=True,
         no=False,
     ),
     "dream": question(
-        {"dialogue": ["W: Late again?", "M: The bus broke down."], "question": "Why is he late?", "choice": ["rain", "the bus", "sleep"], "answer": "the bus"},
+        {
+            "dialogue": ["W: Late again?", "M: The bus broke down."],
+            "question": "Why is he late?",
+            "choice": ["rain", "the bus", "sleep"],
+            "answer": "the bus",
+        },
         "W: Late again?\nM: The bus broke down.\n\nQ: Why is he late? A: {}",
         "the bus",
         ("rain", "sleep"),
@@ -113,8 +141,16 @@ CASES = {
         ({"dialogue": ["W: Hi", ""]}, "empty text"),
     ),
     "hellaswag": question(
-        {"ctx": "A man stands up. He", "endings": ENDINGS, "label": "2", "source_id": "film~1", "ind": 4, "activity_label": "Standing"},
-        f'Context:\nA man stands up. He\n\nContinuations:\n\n{chr(10).join(ENDINGS)}\n\nQ: Is "{{}}" the best continuation?',
+        {
+            "ctx": "A man stands up. He",
+            "endings": ENDINGS,
+            "label": "2",
+            "source_id": "film~1",
+            "ind": 4,
+            "activity_label": "Standing",
+        },
+        f'Context:\nA man stands up. He\n\nContinuations:\n\n{chr(10).join(ENDINGS)}\n\nQ: Is "{{}}" the best'
+        " continuation?",
         "leaves.",
         ("sits.", "sings.", "sleeps."),
         {"label": "0"},
@@ -157,7 +193,13 @@ CASES = {
         ({"answers": "noon"}, "list of 4 texts"),
     ),
     "quartz": question(
-        {"para": "Warm air rises.", "question": "Hot air goes", "choices": {"text": ["up", "down"], "label": ["A", "B"]}, "answerKey": "A", "para_anno": {}},
+        {
+            "para": "Warm air rises.",
+            "question": "Hot air goes",
+            "choices": {"text": ["up", "down"], "label": ["A", "B"]},
+            "answerKey": "A",
+            "para_anno": {},
+        },
         'Passage:\nWarm air rises.\n\nQ: "Hot air goes" Is the answer "{}"?',
         "up",
         ("down",),
@@ -165,8 +207,16 @@ CASES = {
         ({"answerKey": None}, "no label"),
     ),
     "social_i_qa": question(
-        {"context": "Bo lost a ring.", "question": "How does Bo feel?", "answerA": "glad", "answerB": "sad", "answerC": "bored", "label": "2"},
-        'Context:\nBo lost a ring.\n\nQuestion: "How does Bo feel?"\n\nChoices:\nglad\nsad\nbored\n\nIs the answer "{}"?',
+        {
+            "context": "Bo lost a ring.",
+            "question": "How does Bo feel?",
+            "answerA": "glad",
+            "answerB": "sad",
+            "answerC": "bored",
+            "label": "2",
+        },
+        'Context:\nBo lost a ring.\n\nQuestion: "How does Bo feel?"\n\nChoices:\nglad\nsad\nbored\n\nIs the answer'
+        ' "{}"?',
         "sad",
         ("glad", "bored"),
         {"label": "1"},
@@ -183,8 +233,14 @@ CASES = {
     ),
     "ethics_utilitarianism": Case(
         {"baseline": STOVE, "less_pleasant": STOVE_NOT},
-        tuple(f"Which is more pleasant?\n1) {one}\n2) {two} A: {n}" for one, two, n in ((STOVE, STOVE_NOT, 1), (STOVE_NOT, STOVE, 2))),
-        tuple(f"Which is more pleasant?\n1) {one}\n2) {two} A: {n}" for one, two, n in ((STOVE, STOVE_NOT, 2), (STOVE_NOT, STOVE, 1))),
+        tuple(
+            f"Which is more pleasant?\n1) {one}\n2) {two} A: {n}"
+            for one, two, n in ((STOVE, STOVE_NOT, 1), (STOVE_NOT, STOVE, 2))
+        ),
+        tuple(
+            f"Which is more pleasant?\n1) {one}\n2) {two} A: {n}"
+            for one, two, n in ((STOVE, STOVE_NOT, 2), (STOVE_NOT, STOVE, 1))
+        ),
         {"baseline": STOVE_NOT, "less_pleasant": STOVE},
         (({"baseline": 3}, "not a text"),),
     ),
@@ -199,7 +255,10 @@ OTHERS: dict[str, tuple[Raw, Raw]] = {
     "anthropic_hh": ({"chosen": "a", "rejected": "b"}, {"chosen": "b", "rejected": "a"}),
     "amazon_polarity": ({"title": "a", "content": "b", "label": 0}, {"label": 1}),
     "boolq": ({"passage": "a", "question": "b", "answer": True}, {"answer": False}),
-    "cosmos_qa": ({"context": "a", "question": "b", "label": 0} | {f"answer{i}": f"c{i}" for i in range(4)}, {"label": 1}),
+    "cosmos_qa": (
+        {"context": "a", "question": "b", "label": 0} | {f"answer{i}": f"c{i}" for i in range(4)},
+        {"label": 1},
+    ),
 }
 GOLD = {name: (case.row, case.flipped) for name, case in CASES.items()} | OTHERS
 
@@ -216,7 +275,9 @@ def seen(name: str, row: Raw) -> set[Example | None]:
 @pytest.mark.parametrize("name", CASES)
 def test_every_text_and_label_word_for_word(name: str) -> None:
     case = CASES[name]
-    assert seen(name, case.row) == {Example((text,), "1") for text in case.right} | {Example((text,), "0") for text in case.wrong}
+    assert seen(name, case.row) == {Example((text,), "1") for text in case.right} | {
+        Example((text,), "0") for text in case.wrong
+    }
     if not case.wrong:  # a statement
         assert seen(name, case.row | case.flipped) == {Example((text,), "0") for text in case.right}
     if case.names:
@@ -228,7 +289,9 @@ def test_a_format_says_whether_chance_decides_what_a_row_shows(name: str) -> Non
     assert (len(seen(name, GOLD[name][0])) > 1) is draws(FORMATS[name]())
 
 
-@pytest.mark.parametrize(("name", "change", "words"), [(name, *bad) for name, case in CASES.items() for bad in case.bad])
+@pytest.mark.parametrize(
+    ("name", "change", "words"), [(name, *bad) for name, case in CASES.items() for bad in case.bad]
+)
 def test_bad_rows_are_refused_in_one_line(name: str, change: Raw, words: str) -> None:
     with pytest.raises(DataError) as refused:
         for seed in range(9):  # the coin may not ask for the wrong answer that is missing
@@ -247,7 +310,8 @@ def test_content_does_not_change_with_the_gold_label(name: str) -> None:
 
 
 def test_every_format_but_sciq_is_looked_at() -> None:
-    # sciq's content holds the right answer in its place, before the wrong ones; sorting them now would give its rows other ids and splits.
+    # sciq's content holds the right answer in its place, before the wrong ones; sorting them now would give its rows
+    # other ids and splits.
     generic = {"choice", "question", "generation"}  # tests/integration/test_kinds.py and test_data_formats.py
     assert {name for name, fmt in FORMATS.items() if fmt.__module__.startswith("w2s_ray.")} - generic == {*GOLD, "sciq"}
 
@@ -290,7 +354,10 @@ def test_rows_that_share_a_passage_stay_together(name: str, tmp_path: Path) -> N
         row[other] = marked(row[other], after=f" {i}")
         rows.append(row)
     prepared = made(tmp_path, rows, format=name, columns={"id": "number"}, heldout=0)
-    homes = [{split for split, data in prepared.splits.items() if {str(4 * group + k) for k in range(4)} & set(data.ids)} for group in range(40)]
+    homes = [
+        {split for split, data in prepared.splits.items() if {str(4 * group + k) for k in range(4)} & set(data.ids)}
+        for group in range(40)
+    ]
     assert {len(home) for home in homes} == {1} and set.union(*homes) == {"labelled", "pool", "test"}
     assert sum(len(data) for data in prepared.splits.values()) == 160
 
@@ -300,8 +367,15 @@ def test_train_rows_in_a_split_of_another_name(name: str, monkeypatch: pytest.Mo
     import datasets
 
     fmt, row = FORMATS[name], CASES[name].row
-    sizes = {"train_r1": 10, "train_r2": 40, "test_r1": 10, "test_r2": 20} if name == "anli_r2" else {"test": 40, "validation": 20}
-    splits = {split: datasets.Dataset.from_list([row | {fmt.group: f"{split} {i}", "label": i % 2} for i in range(size)]) for split, size in sizes.items()}
+    sizes = (
+        {"train_r1": 10, "train_r2": 40, "test_r1": 10, "test_r2": 20}
+        if name == "anli_r2"
+        else {"test": 40, "validation": 20}
+    )
+    splits = {
+        split: datasets.Dataset.from_list([row | {fmt.group: f"{split} {i}", "label": i % 2} for i in range(size)])
+        for split, size in sizes.items()
+    }
     monkeypatch.setattr(hub, "load", lambda name, key: splits)
     data = f"hub:{fmt.hub}@{COMMIT}"
     facts = prepare(TaskSpec(data=data), tmp_path).facts
@@ -343,7 +417,11 @@ def test_the_22_tasks_are_marked() -> None:
 
 def test_the_table_of_the_documents_is_that_of_the_code() -> None:
     page = Path(__file__).parents[3] / "docs/how-to/data-formats.md"
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
     told = {row[0]: (row[1], row[2], row[4], row[5], row[6]) for row in rows if len(row) == 7 and row[1]}
     assert told == {
         f"`{name}`": (

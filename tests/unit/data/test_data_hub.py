@@ -1,4 +1,5 @@
-"""`hub:` against a small server that speaks the hub's protocol, with the real `datasets` client in a process of its own.
+"""`hub:` against a small server that speaks the hub's protocol, with the real `datasets` client in a process of its
+own.
 
 A process of its own, because the client reads endpoint, cache and offline mode once, at import.
 """
@@ -38,10 +39,16 @@ def parquet(rows):
 
 
 REPOS = {
-    "allenai/sciq": {"data/train-00000-of-00001.parquet": parquet(SCIQ[:40]), "data/test-00000-of-00001.parquet": parquet(SCIQ[40:])},
+    "allenai/sciq": {
+        "data/train-00000-of-00001.parquet": parquet(SCIQ[:40]),
+        "data/test-00000-of-00001.parquet": parquet(SCIQ[40:]),
+    },
     "org/scripted": {"scripted.py": b"raise SystemExit", "README.md": b"# a script\n"},
     "org/two": {
-        "README.md": b"---\nconfigs:\n- config_name: one\n  data_files: one.jsonl\n- config_name: two\n  data_files: two.jsonl\n---\n",
+        "README.md": (
+            b"---\nconfigs:\n- config_name: one\n  data_files: one.jsonl\n- config_name: two\n  data_files:"
+            b" two.jsonl\n---\n"
+        ),
         "one.jsonl": b'{"text": "one", "label": 0}\n',
         "two.jsonl": b'{"text": "two", "label": 0}\n{"text": "three", "label": 1}\n',
     },
@@ -95,9 +102,20 @@ class Hub(BaseHTTPRequestHandler):
         folders = sorted({name.rsplit("/", 1)[0] for name in files if "/" in name})
         entries += [{"type": "directory", "path": name, "size": 0, "oid": name} for name in folders]
         if verb == "revision":
-            return self.answer(200, {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files], "private": False, "tags": []})
+            return self.answer(
+                200,
+                {
+                    "id": repo,
+                    "sha": COMMIT,
+                    "siblings": [{"rfilename": name} for name in files],
+                    "private": False,
+                    "tags": [],
+                },
+            )
         if verb == "tree":
-            return self.answer(200, [entry for entry in entries if not folder or entry["path"].startswith(folder + "/")])
+            return self.answer(
+                200, [entry for entry in entries if not folder or entry["path"].startswith(folder + "/")]
+            )
         wanted = json.loads(self.body)["paths"] if verb == "paths-info" else []
         return self.answer(200, [entry for entry in entries if entry["path"] in wanted])
 
@@ -123,7 +141,8 @@ time.sleep = lambda seconds: None  # the client's pauses between its attempts
 for line in sys.stdin:
     try:
         made = prepare(TaskSpec.model_validate(json.loads(line)), Path("."))
-        answer = {"digests": {name: rows.digest for name, rows in made.splits.items()}, "facts": made.facts, "text": sorted(made.splits["test"].inputs["text"])}
+        digests = {name: rows.digest for name, rows in made.splits.items()}
+        answer = {"digests": digests, "facts": made.facts, "text": sorted(made.splits["test"].inputs["text"])}
     except W2SError as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     print("ANSWER", json.dumps(answer))
@@ -140,7 +159,9 @@ def ask(tasks, cache: Path, endpoint: str, *, offline: bool):
         "no_proxy": "127.0.0.1",
     }
     lines = "".join(json.dumps(task) + "\n" for task in tasks)
-    done = subprocess.run([sys.executable, "-c", ASK], input=lines, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK], input=lines, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line.removeprefix("ANSWER ")) for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
 
@@ -156,12 +177,18 @@ def test_hub_rows_online_and_then_from_the_cache(endpoint, tmp_path):
     # the layout of allenai/sciq found its format, and its own test split
     assert online["facts"]["rows"] == {"train": 40, "test": 20}
     assert online["facts"]["identity"]["data"] == sciq["data"]
-    assert all(text.startswith("Q: which one is number ") and int(text.split("?")[0].split()[-1]) >= 40 for text in online["text"])
+    assert all(
+        text.startswith("Q: which one is number ") and int(text.split("?")[0].split()[-1]) >= 40
+        for text in online["text"]
+    )
     assert swapped["facts"]["rows"] == {"train": 20, "test": 40}
     assert "split" in two["error"]  # two rows fill no three splits, but they were found under their configuration
 
     offline, other, config = ask(
-        [sciq, {"data": f"hub:allenai/sciq@{OTHER}"}, {"data": f"hub:org/two/one@{COMMIT}"}], tmp_path, "http://127.0.0.1:9", offline=True
+        [sciq, {"data": f"hub:allenai/sciq@{OTHER}"}, {"data": f"hub:org/two/one@{COMMIT}"}],
+        tmp_path,
+        "http://127.0.0.1:9",
+        offline=True,
     )
     assert offline == online
     # `datasets` itself would take the cached copy, whatever revision was asked for
@@ -182,7 +209,9 @@ def test_hub_faults_each_say_what_to_do(endpoint, tmp_path):
     }
     answers = ask([{"data": f"hub:{name}"} for name in expected], tmp_path, endpoint, offline=False)
     for (name, words), answer in zip(expected.items(), answers, strict=True):
-        assert words in answer["error"] and name.split("#")[0] in answer["error"] and "\n" not in answer["error"], answer
+        assert words in answer["error"] and name.split("#")[0] in answer["error"] and "\n" not in answer["error"], (
+            answer
+        )
 
 
 def test_offline_and_not_cached_and_no_network(tmp_path):

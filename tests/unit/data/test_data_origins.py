@@ -1,4 +1,5 @@
-"""The column `source`: where a row comes from, for methods to see. It is no part of a row's identity, and no gold label decides which one stays."""
+"""The column `source`: where a row comes from, for methods to see. It is no part of a row's identity, and no gold label
+decides which one stays."""
 
 import pytest
 from hypothesis import given
@@ -25,16 +26,24 @@ def sited(n, start=0):
 
 
 def origins(prepared):
-    return {text: site for data in prepared.splits.values() for text, site in zip(data.inputs["text"], data.sources, strict=True)}
+    return {
+        text: site
+        for data in prepared.splits.values()
+        for text, site in zip(data.inputs["text"], data.sources, strict=True)
+    }
 
 
 def test_every_row_of_every_split_has_the_source_of_its_row(tmp_path):
     prepared = made(tmp_path, sited(300), **NAMED)
     assert origins(prepared) == {row["text"]: row["site"] for row in sited(300)}
     for name, data in prepared.splits.items():
-        assert sum(prepared.facts["sources"][name].values()) == len(data) and set(prepared.facts["sources"][name]) == set(data.sources)
+        assert sum(prepared.facts["sources"][name].values()) == len(data) and set(
+            prepared.facts["sources"][name]
+        ) == set(data.sources)
     apart = made(tmp_path, sited(300), sited(60, 400), sited(60, 500), **NAMED)
-    assert origins(apart) == {row["text"]: row["site"] for rows in (sited(300), sited(60, 400), sited(60, 500)) for row in rows}
+    assert origins(apart) == {
+        row["text"]: row["site"] for rows in (sited(300), sited(60, 400), sited(60, 500)) for row in rows
+    }
 
 
 def test_without_being_named_the_column_is_nothing(tmp_path):
@@ -53,7 +62,12 @@ def test_sources_move_no_row_and_change_no_id(tmp_path):
     assert places(other) == places(named) and not set(digests(other).values()) & set(digests(named).values())
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab"), st.sampled_from("xy"), st.sampled_from("01")), max_size=20), st.randoms())
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from("ab"), st.sampled_from("xy"), st.sampled_from("01")), max_size=20
+    ),
+    st.randoms(),
+)
 def test_which_source_stays_depends_neither_on_the_order_nor_on_gold(cells, rng):
     def rows(labels):
         return [
@@ -90,9 +104,14 @@ def test_numbers_are_sources_too(tmp_path):
     assert set(origins(made(tmp_path, rows, **NAMED)).values()) == {"0", "1"}
 
 
-@pytest.mark.parametrize("files", [(sited(100), rows_of(60, 200), None), (rows_of(100), sited(60, 200), None), (sited(100), None, rows_of(60, 200))])
+@pytest.mark.parametrize(
+    "files",
+    [(sited(100), rows_of(60, 200), None), (rows_of(100), sited(60, 200), None), (sited(100), None, rows_of(60, 200))],
+)
 def test_one_file_with_sources_and_one_without_are_refused(tmp_path, files):
-    with pytest.raises(InputError, match=r"'source' is to be read from 'site', which is not a column of (rows|test|pool)\.jsonl") as caught:
+    with pytest.raises(
+        InputError, match=r"'source' is to be read from 'site', which is not a column of (rows|test|pool)\.jsonl"
+    ) as caught:
         made(tmp_path, *files, **NAMED)
     assert isinstance(caught.value, ConfigError) and "\n" not in str(caught.value)
 
@@ -108,7 +127,11 @@ def test_a_place_that_knows_its_sources_and_one_that_does_not(tmp_path):
     generated = ("text", "label", "site"), {"source": "site"}
     file = ("text", "label", "place"), {}
     with pytest.raises(
-        DataError, match=r"the rows of made have a source and those of a.csv have none; name a column that both have .*\{source: \"\"\}"
+        DataError,
+        match=(
+            r"the rows of made have a source and those of a.csv have none; name a column that both have .*\{source:"
+            r" \"\"\}"
+        ),
     ) as caught:
         check_sources([part("made", *generated, {}), part("a.csv", *file, {})])
     assert "\n" not in str(caught.value)

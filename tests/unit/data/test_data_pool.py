@@ -1,4 +1,5 @@
-"""`task.pool_data`: pool rows with a source of their own. Who gives way to whom, what moves no row, and what the step's key is made of."""
+"""`task.pool_data`: pool rows with a source of their own. Who gives way to whom, what moves no row, and what the step's
+key is made of."""
 
 import json
 import random
@@ -39,10 +40,16 @@ def numbers(rows):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sets(st.integers(0, 150), max_size=40), st.none() | st.sets(st.integers(0, 150), max_size=40), st.sets(st.integers(0, 150), min_size=1, max_size=40))
+@given(
+    st.sets(st.integers(0, 150), max_size=40),
+    st.none() | st.sets(st.integers(0, 150), max_size=40),
+    st.sets(st.integers(0, 150), min_size=1, max_size=40),
+)
 def test_pool_rows_are_those_of_pool_data_that_are_no_other_rows(train, test, pool):
     def some(wanted, start):
-        return [row for i in sorted(wanted) for row in rows_of(1, i)] + rows_of(60, start)  # enough of each class for every split
+        return [row for i in sorted(wanted) for row in rows_of(1, i)] + rows_of(
+            60, start
+        )  # enough of each class for every split
 
     files = some(train, 1000), None if test is None else some(test, 2000), some(pool, 3000)
     with TemporaryDirectory() as folder:
@@ -76,7 +83,11 @@ def test_the_shares_that_count_keep_their_proportions_and_sum_to_one(parts, apar
     assert sum(shares.values()) == pytest.approx(1) and not apart & set(shares)
     assert shares["heldout"] * 3 == pytest.approx(shares["labelled"])
     half = shares["labelled"] + shares["heldout"]
-    assert all(shares[name] * labelled == pytest.approx(share * half) for name, share in (("pool", pool), ("test", test)) if name in shares)
+    assert all(
+        shares[name] * labelled == pytest.approx(share * half)
+        for name, share in (("pool", pool), ("test", test))
+        if name in shares
+    )
 
 
 def test_a_share_of_the_train_rows_for_the_pool_is_needed_only_without_pool_data():
@@ -90,9 +101,21 @@ def test_a_pool_apart_needs_no_generated_train_rows():
     assert rows_needed(spec, {"pool"}) < rows_needed(spec, ()) / 5
 
 
-@pytest.mark.parametrize("spec", [{}, {"columns": {"group": "who"}}, {"columns": {"id": "key"}, "labelled": 40, "pool": 30, "test": 20}, {"balance": True}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"columns": {"group": "who"}},
+        {"columns": {"id": "key"}, "labelled": 40, "pool": 30, "test": 20},
+        {"balance": True},
+    ],
+)
 def test_the_order_of_the_rows_changes_nothing(tmp_path, spec):
-    files = [TRAIN + rows_of(9), TEST + rows_of(9, 210), POOL + rows_of(9, 310) + rows_of(20, 80)]  # with duplicates, and pool rows that are train rows
+    files = [
+        TRAIN + rows_of(9),
+        TEST + rows_of(9, 210),
+        POOL + rows_of(9, 310) + rows_of(20, 80),
+    ]  # with duplicates, and pool rows that are train rows
     first = made(tmp_path, *files, overlap="drop", **spec)
     second = made(tmp_path, *(random.Random(1).sample(rows, len(rows)) for rows in files), overlap="drop", **spec)
     assert digests(first) == digests(second)
@@ -103,7 +126,9 @@ def test_the_order_of_the_rows_changes_nothing(tmp_path, spec):
 
 @pytest.mark.parametrize("spec", [{}, {"pool": 30, "labelled": 40}, {"columns": {"group": "who"}}])
 def test_flipped_gold_of_the_pool_moves_no_row(tmp_path, spec):
-    pool = POOL + rows_of(20, 80) + [row | {"label": 1 - row["label"]} for row in rows_of(9, 310)]  # train rows, and rows of two labels
+    pool = (
+        POOL + rows_of(20, 80) + [row | {"label": 1 - row["label"]} for row in rows_of(9, 310)]
+    )  # train rows, and rows of two labels
     before = made(tmp_path, TRAIN, TEST, pool, overlap="drop", **spec)
     after = made(tmp_path, TRAIN, TEST, [row | {"label": 1 - row["label"]} for row in pool], overlap="drop", **spec)
     assert digests(before) == digests(after)
@@ -123,9 +148,14 @@ def test_more_pool_rows_and_larger_caps_move_no_row(tmp_path):
 
 
 def test_generated_pool_rows_are_no_train_and_no_test_rows(tmp_path):
-    spec = TaskSpec(data="world:topic", test_data="world:topic", pool_data="world:topic", labelled=200, pool=300, test=100)
+    spec = TaskSpec(
+        data="world:topic", test_data="world:topic", pool_data="world:topic", labelled=200, pool=300, test=100
+    )
     prepared = prepare(spec, tmp_path)
-    assert prepared.facts["sizes"] == {"labelled": 180, "heldout": 20, "pool": 300, "test": 100} and prepared.facts["overlap_dropped"] == 0
+    assert (
+        prepared.facts["sizes"] == {"labelled": 180, "heldout": 20, "pool": 300, "test": 100}
+        and prepared.facts["overlap_dropped"] == 0
+    )
 
 
 # ---- overlap, ids, classes
@@ -138,7 +168,10 @@ def test_generated_pool_rows_are_no_train_and_no_test_rows(tmp_path):
             rows_of(50, 80),
             TEST,
             20,
-            r"20 pool rows are also among the train or test rows, the first is row 1 \(id '\w+'\); take them out, or set task.overlap: drop",
+            (
+                r"20 pool rows are also among the train or test rows, the first is row 1 \(id '\w+'\); take them out,"
+                r" or set task.overlap: drop"
+            ),
         ),
         (rows_of(100, 250), TEST, 10, r"10 pool rows are also among the train or test rows, the first is row 1 .*"),
         (rows_of(50, 80), None, 20, r"20 pool rows are also among the train rows, the first is row 1 .*"),
@@ -158,21 +191,30 @@ def test_a_shared_group_counts_where_the_task_names_the_group(tmp_path):
     shared = [row | {"who": "author 3"} for row in rows_of(7, 1000)]
     assert in_split(made(tmp_path, TRAIN, TEST, POOL + shared), "pool") == numbers(POOL + shared)
     group = {"columns": {"group": "who"}}
-    with pytest.raises(DataError, match=r"^7 pool rows are also among the train or test rows or share a group with one, the first is row 81 "):
+    with pytest.raises(
+        DataError,
+        match=r"^7 pool rows are also among the train or test rows or share a group with one, the first is row 81 ",
+    ):
         made(tmp_path, TRAIN, TEST, POOL + shared, **group)
     assert in_split(made(tmp_path, TRAIN, TEST, POOL + shared, overlap="drop", **group), "pool") == numbers(POOL)
 
 
 def test_only_overlap_leaves_no_pool(tmp_path):
     with pytest.raises(
-        DataError, match=r"the pool split is empty; give more rows, or name rows with task.pool_data that are not among the train and test rows$"
+        DataError,
+        match=(
+            r"the pool split is empty; give more rows, or name rows with task.pool_data that are not among the train"
+            r" and test rows$"
+        ),
     ):
         made(tmp_path, TRAIN, TEST, TRAIN, overlap="drop")
 
 
 def test_an_id_of_two_rows_and_an_unknown_class_are_refused(tmp_path):
     ids = {"columns": {"id": "key"}}
-    with pytest.raises(DataError, match=r"id 'k7' stands at two different rows \(8 and 1, in the train, pool or test rows\)"):
+    with pytest.raises(
+        DataError, match=r"id 'k7' stands at two different rows \(8 and 1, in the train, pool or test rows\)"
+    ):
         made(tmp_path, TRAIN, TEST, [POOL[0] | {"key": "k7"}, *POOL[1:]], **ids)
     with pytest.raises(DataError, match=r"pool.jsonl row 1: label '2' is not among the classes"):
         made(tmp_path, TRAIN, TEST, [POOL[0] | {"label": 2}, *POOL[1:]], classes=("0", "1"))
@@ -201,7 +243,9 @@ def test_a_bad_place_is_refused(tmp_path, place):
 @BAD_PLACES
 def test_a_bad_place_is_named_by_its_key_before_anything_runs(tmp_path, place):
     model = f"hub:org/name@{40 * '0'}"  # named and never opened
-    raw = config("naive", task={"data": write(tmp_path, TRAIN), "pool_data": place}, models={"weak": model, "strong": model})
+    raw = config(
+        "naive", task={"data": write(tmp_path, TRAIN), "pool_data": place}, models={"weak": model, "strong": model}
+    )
     with pytest.raises(InputError, match=r"^task.pool_data: ") as caught:
         check_names(expand(raw, tmp_path))
     assert "\n" not in str(caught.value)
@@ -234,7 +278,15 @@ def test_the_key_tells_pool_rows_from_test_rows_and_does_not_tell_the_place(tmp_
     for name, rows in (("a", TEST), ("b", POOL), ("copy", POOL)):
         write(tmp_path, rows, f"{name}.jsonl")
     a, b = "file:a.jsonl", "file:b.jsonl"
-    specs = [{}, {"test_data": a}, {"pool_data": a}, {"test_data": b}, {"pool_data": b}, {"test_data": a, "pool_data": b}, {"test_data": b, "pool_data": a}]
+    specs = [
+        {},
+        {"test_data": a},
+        {"pool_data": a},
+        {"test_data": b},
+        {"pool_data": b},
+        {"test_data": a, "pool_data": b},
+        {"test_data": b, "pool_data": a},
+    ]
     keys = [key_of(tmp_path, **spec)[0] for spec in specs]
     assert len(set(keys)) == len(specs)
     assert key_of(tmp_path, pool_data="file:copy.jsonl")[0] == keys[4]

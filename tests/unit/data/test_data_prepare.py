@@ -43,11 +43,17 @@ def test_more_rows_move_no_row(few, more, seed, apart):
         assert {row.id for row in rows} <= {row.id for row in two[name]}
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), unique_by=lambda pair: pair[0], min_size=1, max_size=30), st.integers(0, 99))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), unique_by=lambda pair: pair[0], min_size=1, max_size=30),
+    st.integers(0, 99),
+)
 def test_a_group_is_in_one_split(pairs, seed):
     spec = TaskSpec(data="world:topic", seed=seed, heldout=0.3)
     splits = assign([plain(i, unit=f"group {g}") for i, g in pairs], spec, apart=())
-    homes = [{name for name, rows in splits.items() if any(row.unit == unit for row in rows)} for unit in {f"group {g}" for _, g in pairs}]
+    homes = [
+        {name for name, rows in splits.items() if any(row.unit == unit for row in rows)}
+        for unit in {f"group {g}" for _, g in pairs}
+    ]
     assert all(len(home) == 1 for home in homes)
 
 
@@ -77,7 +83,13 @@ def test_adding_rows_to_a_file_moves_none(tmp_path):
 
 @pytest.mark.parametrize(
     "spec",
-    [{}, {"columns": {"group": "who"}}, {"columns": {"id": "key"}, "labelled": 40, "pool": 30, "test": 20}, {"balance": True, "pool": 50}, {"max_words": 2}],
+    [
+        {},
+        {"columns": {"group": "who"}},
+        {"columns": {"id": "key"}, "labelled": 40, "pool": 30, "test": 20},
+        {"balance": True, "pool": 50},
+        {"max_words": 2},
+    ],
 )
 def test_the_order_of_the_rows_changes_nothing(tmp_path, spec):
     rows = rows_of(300) + rows_of(20)  # with duplicates
@@ -154,7 +166,9 @@ def test_the_heldout_slice_comes_out_of_the_labelled_cap(tmp_path):
     sizes = made(tmp_path, rows_of(3000), labelled=500, pool=300, test=200).facts
     assert sizes["sizes"] == {"labelled": 450, "heldout": 50, "pool": 300, "test": 200} and sizes["short"] == {}
     short = made(tmp_path, rows_of(100), labelled=2000, pool=10, test=10).facts["short"]
-    assert set(short) == {"labelled", "heldout"} and short["labelled"]["asked"] == 1800 and short["labelled"]["got"] < 100
+    assert (
+        set(short) == {"labelled", "heldout"} and short["labelled"]["asked"] == 1800 and short["labelled"]["got"] < 100
+    )
 
 
 def test_a_raised_cap_keeps_the_rows_there_were(tmp_path):
@@ -169,7 +183,9 @@ def test_balance_takes_as_many_of_each_class(tmp_path):
     assert len(prepared.splits["pool"]) == 100
 
 
-@given(st.text(alphabet="ab \n\t", max_size=60), st.integers(1, 8), st.integers(1, 30), st.sampled_from(["start", "end"]))
+@given(
+    st.text(alphabet="ab \n\t", max_size=60), st.integers(1, 8), st.integers(1, 30), st.sampled_from(["start", "end"])
+)
 @settings(max_examples=300)
 def test_a_cut_keeps_whole_words_of_one_end(text, words, chars, keeps):
     short = cut(text, words, None, keeps)
@@ -181,10 +197,16 @@ def test_a_cut_keeps_whole_words_of_one_end(text, words, chars, keeps):
 
 
 def test_cuts_are_counted_and_keep_what_the_label_is_about(tmp_path):
-    rows = [{"passage": f"w{i} " + "word " * (50 if i % 2 else 1), "question": f"is it {i}", "answer": i % 3 == 0} for i in range(200)]
+    rows = [
+        {"passage": f"w{i} " + "word " * (50 if i % 2 else 1), "question": f"is it {i}", "answer": i % 3 == 0}
+        for i in range(200)
+    ]
     prepared = made(tmp_path, rows, format="boolq", max_words=12)
     texts = [text for s in prepared.splits.values() for text in s.inputs["text"]]
-    assert all(" ".join(text.split()[-4:-1]) == "Question: is it" for text in texts) and max(len(t.split()) for t in texts) == 12
+    assert (
+        all(" ".join(text.split()[-4:-1]) == "Question: is it" for text in texts)
+        and max(len(t.split()) for t in texts) == 12
+    )
     assert sum(prepared.facts["truncated"].values()) == 100
     assert sum(made(tmp_path, rows, format="boolq", max_chars=40).facts["truncated"].values()) == 100
 
@@ -194,7 +216,9 @@ def test_cuts_are_counted_and_keep_what_the_label_is_about(tmp_path):
 
 def test_overlap_is_refused_or_dropped(tmp_path):
     train, test = rows_of(300), rows_of(60, 280)
-    with pytest.raises(DataError, match=r"20 train rows are also among the test rows, the first is row 281 .*set task.overlap: drop"):
+    with pytest.raises(
+        DataError, match=r"20 train rows are also among the test rows, the first is row 281 .*set task.overlap: drop"
+    ):
         made(tmp_path, train, test)
     prepared = made(tmp_path, train, test, overlap="drop")
     assert prepared.facts["overlap_dropped"] == 20 and len(prepared.splits["test"]) == 60
@@ -225,7 +249,9 @@ def test_classes_are_sorted_as_numbers_or_names_or_as_told(tmp_path):
     assert told.splits["pool"].classes == ("spam", "ham", "eggs", "toast") and told.gold["pool"].num_classes == 4
     by_text = {row["text"]: row["label"] for row in names}
     pool = told.splits["pool"]
-    assert [pool.classes[k] for k in told.gold["pool"].align(pool.ids).hard_N] == [by_text[t] for t in pool.inputs["text"]]
+    assert [pool.classes[k] for k in told.gold["pool"].align(pool.ids).hard_N] == [
+        by_text[t] for t in pool.inputs["text"]
+    ]
 
 
 def test_ids_are_the_users_or_the_contents(tmp_path):
@@ -237,7 +263,9 @@ def test_ids_are_the_users_or_the_contents(tmp_path):
 
 def test_choices_from_several_columns(tmp_path):
     rows = [{"q": f"which {i}?", "a": f"yes {i}", "b": f"no {i}", "c": f"never {i}", "right": "A"} for i in range(200)]
-    prepared = made(tmp_path, rows, format="choices", columns={"question": "q", "choices": "a, b, c", "answer": "right"})
+    prepared = made(
+        tmp_path, rows, format="choices", columns={"question": "q", "choices": "a, b, c", "answer": "right"}
+    )
     for name, data in prepared.splits.items():
         right = ["A: yes" in text for text in data.inputs["text"]]
         assert prepared.gold[name].align(data.ids).hard_N.tolist() == [int(r) for r in right]
@@ -258,19 +286,29 @@ def test_slices_stand_beside_the_rows(tmp_path):
         (
             {},
             {"columns": {"text": "txet"}},
-            r"'text' is to be read from 'txet', which is not a column of rows.jsonl \(did you mean 'text'\?\); it has: text, label, who, key",
+            (
+                r"'text' is to be read from 'txet', which is not a column of rows.jsonl \(did you mean 'text'\?\); it"
+                r" has: text, label, who, key"
+            ),
         ),
         (
             {},
             {"columns": {"txt": "text"}},
-            r"task.columns: the format has no column 'txt' \(did you mean 'text'\?\); it reads: text, label, id, group, slice, source",
+            (
+                r"task.columns: the format has no column 'txt' \(did you mean 'text'\?\); it reads: text, label, id,"
+                r" group, slice, source"
+            ),
         ),
         ({}, {"format": "txt"}, r"unknown format 'txt' \(did you mean 'text'\?\); there are: "),
         ({}, {"format": "sciq"}, "'question' is to be read from 'question', which is not a column"),
         ({"text": "  "}, {}, "rows.jsonl row 6: column 'text' holds an empty text"),
         ({"text": None}, {}, "row 6: column 'text' holds nothing"),
         ({"label": 2}, {"classes": ("0", "1")}, r"rows.jsonl row 6: label '2' is not among the classes \['0', '1'\]"),
-        ({"label": "hma"}, {"classes": ("0", "1", "ham")}, r"label 'hma' .* \(did you mean 'ham'\?\); mend the row, or add it to task.classes"),
+        (
+            {"label": "hma"},
+            {"classes": ("0", "1", "ham")},
+            r"label 'hma' .* \(did you mean 'ham'\?\); mend the row, or add it to task.classes",
+        ),
         ({"label": 0.4}, {}, "row 6: column 'label' holds '0.4'; a gold label is one class, not a probability"),
         ({"label": None}, {}, "row 6: column 'label' holds no label"),
         ({"key": "k7"}, {"columns": {"id": "key"}}, r"id 'k7' stands at two different rows \(6 and 8"),
@@ -278,7 +316,11 @@ def test_slices_stand_beside_the_rows(tmp_path):
         ({"who": None}, {"columns": {"group": "who"}}, "row 6: its group is empty"),
         ({}, {"classes": ("0", "0")}, "must be two different names or more"),
         ({}, {"columns": {"label": "key"}}, "the label column holds 100 different values in 100 rows"),
-        ({}, {"shares": (0.5, 0.5, 0.0)}, "the test split is empty; give more rows, or name test rows with task.test_data"),
+        (
+            {},
+            {"shares": (0.5, 0.5, 0.0)},
+            "the test split is empty; give more rows, or name test rows with task.test_data",
+        ),
         ({}, {"labelled": 2}, "one-class split: all 1 rows of the labelled split"),
         ({}, {"heldout": 1e-9}, "the heldout split is empty; give more rows, or set task.heldout: 0"),
     ],
@@ -303,7 +345,11 @@ def test_a_row_without_a_column_and_classes_of_a_fixed_format(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"), [(lambda i: 1, "all 100 rows have the label"), (lambda i: int(i == 3), "one-class split: all .* rows of the (labelled|test) split")]
+    ("labels", "words"),
+    [
+        (lambda i: 1, "all 100 rows have the label"),
+        (lambda i: int(i == 3), "one-class split: all .* rows of the (labelled|test) split"),
+    ],
 )
 def test_one_class_splits(tmp_path, labels, words):
     with pytest.raises(DataError, match=words):
@@ -322,7 +368,9 @@ def test_facts_are_json(tmp_path):
 
 def test_the_catalogue_lists_and_shows(tmp_path):
     listed = describe()
-    assert {kind for _, kind, _ in listed} == {"source", "format"} and all(line and "\n" not in line for _, _, line in listed)
+    assert {kind for _, kind, _ in listed} == {"source", "format"} and all(
+        line and "\n" not in line for _, _, line in listed
+    )
     assert {"world:topic", "file:PATH", "text", "sciq", "preference"} <= {name for name, _, _ in listed}
     assert [list(row) for row in show("world:topic", 3, tmp_path)] == [["id", "text", "label"]] * 3
     name = write(tmp_path, [{"chosen": "a", "rejected": "b"}])
@@ -351,7 +399,9 @@ def test_the_world_fills_every_cap_exactly(tmp_path):
 
 def test_the_worlds_kind_is_a_slice_and_no_column(tmp_path):
     prepared = prepare(TaskSpec(data="world:topic", labelled=400, pool=400, test=400), tmp_path)
-    assert set(prepared.slices["test"]) == {"easy", "hard", "overlap"} and set(prepared.splits["test"].inputs) == {"text"}
+    assert set(prepared.slices["test"]) == {"easy", "hard", "overlap"} and set(prepared.splits["test"].inputs) == {
+        "text"
+    }
     assert sum(map(len, prepared.slices["test"].values())) == 400
     again = prepare(TaskSpec(data="world:topic", labelled=400, pool=400, test=400), tmp_path)
     other = prepare(TaskSpec(data="world:topic", labelled=400, pool=400, test=400, seed=1), tmp_path)
@@ -367,12 +417,18 @@ def test_the_worlds_kind_is_a_slice_and_no_column(tmp_path):
 def test_real_data_loads(name):
     if not (REAL / name / "train.jsonl").exists():
         pytest.skip("no real data here")
-    spec = {"data": f"file:{name}/train.jsonl", "test_data": f"file:{name}/test.jsonl", "columns": {"text": "txt", "label": "hard_label", "id": "id"}}
+    spec = {
+        "data": f"file:{name}/train.jsonl",
+        "test_data": f"file:{name}/test.jsonl",
+        "columns": {"text": "txt", "label": "hard_label", "id": "id"},
+    }
     prepared = prepare(TaskSpec(**spec, labelled=500, pool=500, test=400), REAL)
     assert prepared.facts["sizes"] | {"heldout": 0} == {"labelled": 450, "heldout": 0, "pool": 500, "test": 400}
     assert 40 <= prepared.facts["sizes"]["heldout"] <= 50
     rows = {
-        row["id"]: row for part in ("train", "test") for row in map(json.loads, (REAL / name / f"{part}.jsonl").read_text(encoding="utf-8").split("\n")[:-1])
+        row["id"]: row
+        for part in ("train", "test")
+        for row in map(json.loads, (REAL / name / f"{part}.jsonl").read_text(encoding="utf-8").split("\n")[:-1])
     }
     for split, data in prepared.splits.items():
         assert all(rows[i]["txt"] == text for i, text in zip(data.ids, data.inputs["text"], strict=True))
@@ -383,7 +439,12 @@ def test_real_groups_stay_whole():
     if not (REAL / "scitail" / "train.jsonl").exists():
         pytest.skip("no real data here")
     columns = {"first": "premise", "second": "hypothesis", "label": "hard_label", "id": "id", "group": "premise"}
-    spec = {"data": "file:scitail/train.jsonl", "test_data": "file:scitail/test.jsonl", "format": "pair", "columns": columns}
+    spec = {
+        "data": "file:scitail/train.jsonl",
+        "test_data": "file:scitail/test.jsonl",
+        "format": "pair",
+        "columns": columns,
+    }
     with pytest.raises(DataError, match="share a group with one"):
         prepare(TaskSpec(**spec), REAL)
     prepared = prepare(TaskSpec(**spec, overlap="drop"), REAL)

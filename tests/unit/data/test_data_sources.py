@@ -19,7 +19,10 @@ from w2s_ray.world.tasks import TASKS
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 # Line breaks of all kinds, quotes, commas, no ASCII: what file types are wont to spoil.
-ROWS = [{"text": f'row {i}, "so" \n wäre\u2028 es {i * i} 好', "label": i % 2, "id": i + 100, "who": i // 3} for i in range(120)]
+ROWS = [
+    {"text": f'row {i}, "so" \n wäre\u2028 es {i * i} 好', "label": i % 2, "id": i + 100, "who": i // 3}
+    for i in range(120)
+]
 
 
 def write(path, rows):
@@ -37,7 +40,10 @@ def write(path, rows):
 
 @pytest.mark.parametrize("columns", [{}, {"id": "id"}, {"id": "id", "group": "who"}])
 def test_the_three_file_types_give_the_same_data(tmp_path, columns):
-    made = [prepare(TaskSpec(data=write(tmp_path / f"rows.{kind}", ROWS), columns=columns, heldout=0.3), tmp_path) for kind in ("jsonl", "csv", "parquet")]
+    made = [
+        prepare(TaskSpec(data=write(tmp_path / f"rows.{kind}", ROWS), columns=columns, heldout=0.3), tmp_path)
+        for kind in ("jsonl", "csv", "parquet")
+    ]
     for other in made[1:]:
         for name, rows in made[0].splits.items():
             assert other.splits[name].digest == rows.digest
@@ -48,7 +54,9 @@ def test_the_three_file_types_give_the_same_data(tmp_path, columns):
 
 def test_boolean_labels_are_alike_in_the_three_file_types(tmp_path):
     rows = [{"text": f"row {i}", "label": i % 3 == 0} for i in range(120)]
-    made = [prepare(TaskSpec(data=write(tmp_path / f"rows.{kind}", rows)), tmp_path) for kind in ("jsonl", "csv", "parquet")]
+    made = [
+        prepare(TaskSpec(data=write(tmp_path / f"rows.{kind}", rows)), tmp_path) for kind in ("jsonl", "csv", "parquet")
+    ]
     assert made[0].splits["pool"].classes == ("false", "true")
     assert len({m.gold["pool"].digest for m in made}) == 1
 
@@ -68,22 +76,42 @@ def test_identity_is_content_without_the_place(tmp_path):
 
 def test_the_identity_of_generated_rows_is_their_version_and_all_their_knobs(tmp_path):
     plain = source_identity("world:topic", tmp_path)
-    assert plain == open_source("world:topic", tmp_path).identity == source_identity("world:topic", tmp_path / "nowhere")
+    assert (
+        plain == open_source("world:topic", tmp_path).identity == source_identity("world:topic", tmp_path / "nowhere")
+    )
     name, _, knobs = plain.partition(" ")
     assert name == f"world:topic@{VERSION}"
     assert json.loads(knobs)["overlap"] == 0.35
-    assert source_identity("world:topic?hard=0.35&overlap=0.35", tmp_path) == plain, "what is written out is the same rows"
-    assert source_identity("world:topic?overlap=0.2&hard=0.3", tmp_path) == source_identity("world:topic?hard=0.3&overlap=0.2", tmp_path) != plain
+    assert source_identity("world:topic?hard=0.35&overlap=0.35", tmp_path) == plain, (
+        "what is written out is the same rows"
+    )
+    assert (
+        source_identity("world:topic?overlap=0.2&hard=0.3", tmp_path)
+        == source_identity("world:topic?hard=0.3&overlap=0.2", tmp_path)
+        != plain
+    )
     everything = {source_identity(f"world:{name}", tmp_path) for name in TASKS}
     assert len(everything) == len(TASKS)
-    knobs_turned = ("words=18", "signal=3", "hard=0.3", "overlap=0.3", "easy_true=0.6", "hard_true=0.9", "classes=5", "form=negation", "hard_share=[0,0.5]")
+    knobs_turned = (
+        "words=18",
+        "signal=3",
+        "hard=0.3",
+        "overlap=0.3",
+        "easy_true=0.6",
+        "hard_true=0.9",
+        "classes=5",
+        "form=negation",
+        "hard_share=[0,0.5]",
+    )
     assert {knob.partition("=")[0] for knob in knobs_turned} == set(json.loads(knobs))
     assert len({source_identity(f"world:topic?{knob}", tmp_path) for knob in knobs_turned} | {plain}) == 10
 
 
 def test_byte_order_mark_and_blank_lines(tmp_path):
     (tmp_path / "a.csv").write_bytes("\ufefftext,label\r\nhello,1\r\n\r\nbye,0\r\n".encode())
-    (tmp_path / "a.jsonl").write_bytes('\ufeff{"text": "hello", "label": "1"}\n\n{"text": "bye", "label": "0"}'.encode())
+    (tmp_path / "a.jsonl").write_bytes(
+        '\ufeff{"text": "hello", "label": "1"}\n\n{"text": "bye", "label": "0"}'.encode()
+    )
     rows = [list(open_source(f"file:a.{kind}", tmp_path).splits["train"].read()) for kind in ("csv", "jsonl")]
     assert rows[0] == rows[1] == [{"text": "hello", "label": "1"}, {"text": "bye", "label": "0"}]
 
@@ -91,7 +119,11 @@ def test_byte_order_mark_and_blank_lines(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.jsonl", b'{"text": "x", "label": 0}\n{"text": "caf\xe9", "label": 1}\n', "a.jsonl line 2 is not UTF-8.*0xe9.*save the file as UTF-8"),
+        (
+            "a.jsonl",
+            b'{"text": "x", "label": 0}\n{"text": "caf\xe9", "label": 1}\n',
+            "a.jsonl line 2 is not UTF-8.*0xe9.*save the file as UTF-8",
+        ),
         ("a.csv", b"text,label\nx,0\ncaf\xe9,1\n", "a.csv line 3 is not UTF-8"),
         ("a.jsonl", b'{"text": "x", "label": 0}\n{"text": "y", \n', "a.jsonl line 2 is not JSON"),
         ("a.jsonl", b'{"text": "x", "label": 0}\n["y", 1]\n', "a.jsonl line 2 holds a list"),
@@ -101,7 +133,11 @@ def test_byte_order_mark_and_blank_lines(tmp_path):
         ("a.csv", b"", "a.csv has no rows"),
         ("a.jsonl", b"\n", "a.jsonl has no rows"),
         ("a.parquet", b"text,label\n", "a.parquet is not a Parquet file"),
-        ("a.tsv", b"text\tlabel\n", r"unknown file type '.tsv' \(did you mean '.csv'\?\); it must be one of .jsonl, .csv, .parquet"),
+        (
+            "a.tsv",
+            b"text\tlabel\n",
+            r"unknown file type '.tsv' \(did you mean '.csv'\?\); it must be one of .jsonl, .csv, .parquet",
+        ),
         ("a.txt", b"x", "unknown file type '.txt'"),
     ],
 )
@@ -117,10 +153,16 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name, content, words):
     [
         ("file:rowz.jsonl", r"there is no file .*rowz.jsonl \(did you mean 'rows.jsonl'\?\); relative paths start at"),
         ("file:folder.csv", "is a folder; name one file in it"),
-        ("rows.jsonl", r"task.data: 'rows.jsonl' is not the name of a data source \(did you mean 'file:rows.jsonl'\?\)"),
+        (
+            "rows.jsonl",
+            r"task.data: 'rows.jsonl' is not the name of a data source \(did you mean 'file:rows.jsonl'\?\)",
+        ),
         ("fil:rows.jsonl", r"did you mean 'file'\?\); write one of world:TASK.*, file:PATH, hub:"),
         ("world:topics", r"there is no 'world:topics' \(did you mean 'world:topic'\?\); there are: world:topic"),
-        ("world:topic?overlp=0.1", r"^overlp is not a known key \(did you mean 'overlap'\?\); there are: .*words \(in task.data: world:topic"),
+        (
+            "world:topic?overlp=0.1",
+            r"^overlp is not a known key \(did you mean 'overlap'\?\); there are: .*words \(in task.data: world:topic",
+        ),
         ("world:topic?overlap", "has 'overlap' where a knob belongs; write world:topic.overlap=VALUE"),
         ("world:topic?hard=0.8", r"hard \(0.8\) and overlap \(0.35\) are shares of the rows and sum to at most 1"),
         ("world:topic?words=many", "words is 'many'; it must be a whole number"),
@@ -129,7 +171,10 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name, content, words):
         ("hub:", "is not the name of a data source"),
         (
             "hub:allenai/sciq",
-            "has no revision; pin it with the 40-digit commit hash that https://huggingface.co/datasets/allenai/sciq/commits/main lists: hub:allenai/sciq@COMMIT",
+            (
+                "has no revision; pin it with the 40-digit commit hash that"
+                " https://huggingface.co/datasets/allenai/sciq/commits/main lists: hub:allenai/sciq@COMMIT"
+            ),
         ),
         ("hub:allenai/sciq@main", "has 'main' as its revision, which can move; pin it"),
         (f"hub:sciq@{COMMIT}", "does not name a dataset; write hub:ORG/NAME@COMMIT"),

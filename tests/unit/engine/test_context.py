@@ -45,7 +45,10 @@ def test_equal_submissions_share_one_node(store_url: str, notes: Path) -> None:
 def test_equal_submissions_from_threads_run_once(store_url: str, notes: Path) -> None:
     with context(store_url) as ctx:
         totals = []
-        threads = [threading.Thread(target=lambda: totals.append(ctx.submit(ADD, {"number": 3, "slow": 0.05}).value["total"])) for _ in range(16)]
+        threads = [
+            threading.Thread(target=lambda: totals.append(ctx.submit(ADD, {"number": 3, "slow": 0.05}).value["total"]))
+            for _ in range(16)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -65,7 +68,11 @@ def test_riders_are_made_with_their_owner_and_late_ones_by_it_again(store_url: s
         assert starts(notes) == 3
         assert late.record().made_by == owner.key.full
     with context(store_url) as ctx:
-        owner = ctx.submit(ADD, {"number": 1}, riders=[RiderSpec(TIMES, {"times": t}, {"data": ctx.submit(ADD_INLINE, {"number": 10})}) for t in (2, 5)])
+        owner = ctx.submit(
+            ADD,
+            {"number": 1},
+            riders=[RiderSpec(TIMES, {"times": t}, {"data": ctx.submit(ADD_INLINE, {"number": 10})}) for t in (2, 5)],
+        )
         owner.record()
     assert starts(notes) == 3 and not ctx.executed
 
@@ -216,12 +223,20 @@ def test_a_riders_failed_input_fails_the_rider_alone(store_url: str, notes: Path
     with context(store_url) as ctx:
         bad = ctx.submit(ADD, {"number": 1, "bad": True})
         owner = ctx.submit(
-            ADD, {"number": 2}, riders=[RiderSpec(TIMES, {"times": 2}, {"data": bad}), RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})})]
+            ADD,
+            {"number": 2},
+            riders=[
+                RiderSpec(TIMES, {"times": 2}, {"data": bad}),
+                RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})}),
+            ],
         )
         assert owner.value == {"total": 2}
         with pytest.raises(StepFailed, match="bad"):
             ctx.ride(owner, RiderSpec(TIMES, {"times": 2}, {"data": bad})).record()
-        assert (ctx.ride(owner, RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})})).artifact().path / "number.txt").read_text() == "6"
+        assert (
+            ctx.ride(owner, RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})})).artifact().path
+            / "number.txt"
+        ).read_text() == "6"
 
 
 def test_a_rider_may_need_what_its_owner_makes(store_url: str, notes: Path) -> None:
@@ -241,7 +256,9 @@ def test_riders_that_are_asked_for_at_once_never_make_the_owner_run_twice(store_
 
             def ask(round_: int = round_, barrier: threading.Barrier = barrier) -> None:
                 barrier.wait()
-                ctx.submit(ADD, {"number": round_}, riders=[RiderSpec(TIMES, {"times": t}, {"data": data}) for t in (2, 3)]).record()
+                ctx.submit(
+                    ADD, {"number": round_}, riders=[RiderSpec(TIMES, {"times": t}, {"data": data}) for t in (2, 3)]
+                ).record()
 
             threads = [threading.Thread(target=ask) for _ in range(6)]
             for thread in threads:

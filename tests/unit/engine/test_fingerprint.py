@@ -28,7 +28,11 @@ def test_other_values_have_other_digests(one: object, other: object) -> None:
     assert (digest(one) == digest(other)) == (repr(canonical(one)) == repr(canonical(other)))
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, object(), {1: 2}, {"a": {2}}, [print], b"x", 1j], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, object(), {1: 2}, {"a": {2}}, [print], b"x", 1j],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_has_no_stable_identity_is_refused(value: object) -> None:
     with pytest.raises(IdentityError):
         digest({"a": [value]})
@@ -68,5 +72,7 @@ def test_a_key_survives_its_written_form(slug: str, hash_: str) -> None:
 
 def test_a_golden_digest() -> None:
     """Must never change: it would orphan every store."""
-    key = make_key("train", 1, "m", {"lr": 1e-3, "epochs": 2, "loss": {"type": "xent"}}, {"data": Key("dataset", "d", "ab" * 32)})
+    key = make_key(
+        "train", 1, "m", {"lr": 1e-3, "epochs": 2, "loss": {"type": "xent"}}, {"data": Key("dataset", "d", "ab" * 32)}
+    )
     assert key.path == "train/m-c3a8f4fe4145"

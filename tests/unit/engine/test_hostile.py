@@ -48,7 +48,9 @@ def test_a_record_is_what_was_written_or_refused(at: int, flip: int) -> None:
 
 @given(
     st.binary(max_size=200)
-    | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)).map(sealed)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    ).map(sealed)
 )
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_record_a_failure_or_neither(data: bytes) -> None:
@@ -96,7 +98,9 @@ def test_what_a_record_says_is_never_written_outside(tmp_path: Path, monkeypatch
         store.write(f"{KEY.path}/record.json", changed(files={name: {"bytes": 4, "sha256": "0" * 64}}))
         with pytest.raises(DamagedArtifact):
             store.open(KEY)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # not even in the cache: its checksum is another
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file()
+    ]  # not even in the cache: its checksum is another
 
 
 def test_another_artifact_with_the_same_digits_is_told_apart_from_damage(tmp_path: Path) -> None:
@@ -106,7 +110,9 @@ def test_another_artifact_with_the_same_digits_is_told_apart_from_damage(tmp_pat
         store.record(KEY)
 
 
-@pytest.mark.parametrize("text", ["", "x", "train/m", "../x-" + "ab" * 32, "train/../m-" + "ab" * 32, "train/m-" + "AB" * 32])
+@pytest.mark.parametrize(
+    "text", ["", "x", "train/m", "../x-" + "ab" * 32, "train/../m-" + "ab" * 32, "train/m-" + "AB" * 32]
+)
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(IdentityError, match="not a key"):
         Key.parse(text)
@@ -114,7 +120,13 @@ def test_what_is_no_key_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b"[" * 2000, b'{"driver": "../x", "machine": "m", "pid": 1, "started": ""}', b'{"driver": 3, "machine": "m", "pid": "x", "started": ""}'],
+    [
+        b"",
+        b"{}",
+        b"[" * 2000,
+        b'{"driver": "../x", "machine": "m", "pid": 1, "started": ""}',
+        b'{"driver": 3, "machine": "m", "pid": "x", "started": ""}',
+    ],
 )
 def test_a_lease_that_cannot_be_read_is_dead_after_its_time(tmp_path: Path, data: bytes) -> None:
     store = open_store(str(tmp_path))
@@ -151,6 +163,8 @@ def test_who_listens_may_fail_and_the_steps_go_on(tmp_path: Path, notes: Path) -
 
 def test_a_full_disk_is_one_line_with_a_remedy(tmp_path: Path, notes: Path) -> None:
     with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
-        with pytest.raises(StepFailed, match=r"No space left on device at .*; free space there, or give another store with --store") as caught:
+        with pytest.raises(
+            StepFailed, match=r"No space left on device at .*; free space there, or give another store with --store"
+        ) as caught:
             context.submit(ADD, {"number": 1, "full": True}).record()
         assert "Traceback" not in caught.value.traceback

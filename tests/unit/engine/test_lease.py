@@ -42,7 +42,11 @@ def test_one_holds_and_gives_back(store: Store) -> None:
 
 
 def test_a_killed_process_is_dead_at_once(store: Store, store_url: str) -> None:
-    code = f"from w2s_ray.engine.lease import *; from w2s_ray.engine.store import open_store; from w2s_ray.engine.fingerprint import Key; import time; Leases(open_store({store_url!r})).acquire(Key('train', 'm', {'ab' * 32!r})); print('held', flush=True); time.sleep(60)"
+    code = (
+        "from w2s_ray.engine.lease import *; from w2s_ray.engine.store import open_store; from"
+        f" w2s_ray.engine.fingerprint import Key; import time; Leases(open_store({store_url!r})).acquire(Key('train',"
+        f" 'm', {'ab' * 32!r})); print('held', flush=True); time.sleep(60)"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"

@@ -12,7 +12,9 @@ from w2s_ray.engine import lock
 
 def test_every_step_is_locked_as_it_is() -> None:
     faults = lock.drift(json.loads(lock.LOCK.read_text()), lock.current())
-    assert not faults, "raise the version of a step whose results mean something else, then: python -m w2s_ray.engine.lock --write"
+    assert not faults, (
+        "raise the version of a step whose results mean something else, then: python -m w2s_ray.engine.lock --write"
+    )
 
 
 def test_a_change_is_noticed_in_whatever_a_step_reaches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -25,7 +27,9 @@ def test_a_change_is_noticed_in_whatever_a_step_reaches(monkeypatch: pytest.Monk
     ):
         changed = tmp_path / f"{room}.py"
         changed.write_text(real(module).read_text() + "\nCHANGED = 1\n")
-        monkeypatch.setattr(lock, "_path", lambda name, module=module, changed=changed: changed if name == module else real(name))
+        monkeypatch.setattr(
+            lock, "_path", lambda name, module=module, changed=changed: changed if name == module else real(name)
+        )
         lock._normal_source.cache_clear()
         now = lock.current()
         assert moved <= {name for name in now if now[name] != before[name]}

@@ -38,7 +38,9 @@ def test_of_many_creators_one_wins(store: Store) -> None:
         wins: list[bool] = []
         barrier = threading.Barrier(8)
 
-        def race(n: int, name: str = f"leases/k.{round_}", wins: list[bool] = wins, barrier: threading.Barrier = barrier) -> None:
+        def race(
+            n: int, name: str = f"leases/k.{round_}", wins: list[bool] = wins, barrier: threading.Barrier = barrier
+        ) -> None:
             barrier.wait()
             wins.append(store.create(name, str(n).encode()))
 
@@ -75,7 +77,9 @@ def test_the_first_record_stands_and_the_second_attempt_is_dropped(store: Store)
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
-def test_damage_is_noticed_and_can_be_set_aside(store: Store, damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_damage_is_noticed_and_can_be_set_aside(
+    store: Store, damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     put_content(store, KEY, 1, {}, lambda folder: (folder / "x.txt").write_text("hello") and None)
     path = f"{store.root}/{KEY.path}/{store.record(KEY).attempt}/x.txt"
     if damage == "gone":
@@ -101,7 +105,9 @@ def test_an_unreadable_record_is_damage_and_no_key(store: Store) -> None:
 def test_a_create_whose_reply_was_lost_is_ours(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object store took the record, the client heard nothing, asked again, and was told that it exists."""
     real = Store.create
-    monkeypatch.setattr(Store, "create", lambda self, name, data, **options: real(self, name, data, **options) and False)
+    monkeypatch.setattr(
+        Store, "create", lambda self, name, data, **options: real(self, name, data, **options) and False
+    )
     put_content(store, KEY, 1, {}, lambda folder: (folder / "x.txt").write_text("hello") and None)
     assert (Store(store.url, store.fs, store.root, store.local).open(KEY).path / "x.txt").read_text() == "hello"
 

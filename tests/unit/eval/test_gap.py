@@ -22,7 +22,8 @@ def test_pgr_is_linear_between_floor_and_ceiling_and_beyond(student, pgr):
 
 
 def test_published_example():
-    """AlexNet to DINO ViT-B/8: 56.6, 66.6 and 74.0 top-1 give 57.5 % (open-sourced vision demo of Burns et al. 2023)."""
+    """AlexNet to DINO ViT-B/8: 56.6, 66.6 and 74.0 top-1 give 57.5 % (open-sourced vision demo of Burns et al.
+    2023)."""
     assert recovered(0.566, 0.666, 0.740) == pytest.approx(0.575, abs=5e-4)
 
 

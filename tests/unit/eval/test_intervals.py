@@ -16,7 +16,9 @@ from w2s_ray.eval.measure import Accuracy, RocAuc
 
 def resample(ids, correct, **options):
     """Of arms that are right as the columns of [N,A] say."""
-    return intervals.resample(ids, [[Accuracy(right_N) for right_N in correct_NA.T] for correct_NA in correct], **options)
+    return intervals.resample(
+        ids, [[Accuracy(right_N) for right_N in correct_NA.T] for correct_NA in correct], **options
+    )
 
 
 def names(n, prefix=""):
@@ -24,7 +26,8 @@ def names(n, prefix=""):
 
 
 def study(rng, num_seeds, num_rows, *, shared_luck=0.8, seed_spread=0.02, shared_rows=True):
-    """Floors of 60 %, ceilings of 80 %, students of 70 % give or take their seed, so the true PGR is 0.5 (median and mean). Rows are hard or easy for all."""
+    """Floors of 60 %, ceilings of 80 %, students of 70 % give or take their seed, so the true PGR is 0.5 (median and
+    mean). Rows are hard or easy for all."""
     ids, correct = [], []
     luck_N = rng.random(num_rows)
     for seed in range(num_seeds):
@@ -59,7 +62,8 @@ def test_agrees_with_the_slow_loop(shared_rows):
     slow = slow_replicates(correct, shared_rows, 1500, np.random.default_rng(1))
     accuracy_RSA = resample(ids, correct, replicates=20_000)
     fast = pgr_intervals(accuracy_RSA)
-    # Compared by where the fast ends fall among the slow replicates: 2.5 % and 97.5 %, up to the error of 1500 draws (0.4 %).
+    # Compared by where the fast ends fall among the slow replicates: 2.5 % and 97.5 %, up to the error of 1500 draws
+    # (0.4 %).
     for statistic, interval in enumerate((fast.median, fast.mean, mean_interval(accuracy_RSA[:, :, 1]))):
         assert np.mean(slow[:, statistic] <= interval.low) == pytest.approx(0.025, abs=0.015)
         assert np.mean(slow[:, statistic] >= interval.high) == pytest.approx(0.025, abs=0.015)
@@ -106,7 +110,12 @@ def test_the_order_of_rows_does_not_matter_and_the_seed_decides():
     ids, correct = study(rng, 3, 80)
     orders = [rng.permutation(80) for _ in range(3)]
     plain = resample(ids, correct, replicates=50, seed=7)
-    shuffled = resample([i[o] for i, o in zip(ids, orders, strict=True)], [c[o] for c, o in zip(correct, orders, strict=True)], replicates=50, seed=7)
+    shuffled = resample(
+        [i[o] for i, o in zip(ids, orders, strict=True)],
+        [c[o] for c, o in zip(correct, orders, strict=True)],
+        replicates=50,
+        seed=7,
+    )
     assert np.array_equal(plain, shuffled)
     assert np.array_equal(plain, resample(ids, correct, replicates=50, seed=7))
     assert not np.array_equal(plain, resample(ids, correct, replicates=50, seed=8))
@@ -121,7 +130,9 @@ def test_blocks_only_bound_the_memory(monkeypatch):
 
 
 def test_draws_without_a_gap_are_left_out_and_counted():
-    accuracy_RSA = np.array([[[0.5, 0.6, 0.7], [0.5, 0.6, 0.5]], [[0.5, 0.7, 0.7], [0.5, 0.6, 0.7]], [[0.7, 0.6, 0.5], [0.5, 0.5, 0.5]]])
+    accuracy_RSA = np.array(
+        [[[0.5, 0.6, 0.7], [0.5, 0.6, 0.5]], [[0.5, 0.7, 0.7], [0.5, 0.6, 0.7]], [[0.7, 0.6, 0.5], [0.5, 0.5, 0.5]]]
+    )
     result = pgr_intervals(accuracy_RSA, level=1.0)  # replicates: {0.5, none}, {1, 0.5}, {none, none}
     assert result.undefined == pytest.approx(3 / 6)
     assert result.median == pytest.approx((0.5, 0.75))
@@ -132,13 +143,16 @@ def test_draws_without_a_gap_are_left_out_and_counted():
 def test_a_seed_at_the_edge_of_the_gap_rule_loses_few_draws():
     won, lost = 68, 41  # of 1000 rows: a difference of 2.6 standard errors
     floor, ceiling = np.arange(1000) < 500, (np.arange(1000) < 500 + won) & (np.arange(1000) >= lost)
-    undefined = pgr_intervals(resample([names(1000)], [np.stack([floor, floor, ceiling], axis=1)], replicates=20_000)).undefined
+    undefined = pgr_intervals(
+        resample([names(1000)], [np.stack([floor, floor, ceiling], axis=1)], replicates=20_000)
+    ).undefined
     assert 0.001 < undefined < 0.02  # P(Z < -2.6) = 0.5 %
 
 
 @pytest.mark.parametrize(("num_seeds", "shared_rows"), [(1, True), (5, True), (5, False)])
 def test_coverage_of_the_known_truth(num_seeds, shared_rows):
-    """Nominally 95 %; the two-way bootstrap errs on the wide side where row noise matters. Below 90 % would be a broken interval, as would huge widths."""
+    """Nominally 95 %; the two-way bootstrap errs on the wide side where row noise matters. Below 90 % would be a broken
+    interval, as would huge widths."""
     rng, studies, covered, widths = np.random.default_rng(5), 150, 0, []
     for number in range(studies):
         ids, correct = study(rng, num_seeds, 400, seed_spread=0.02 if num_seeds > 1 else 0.0, shared_rows=shared_rows)
@@ -178,11 +192,14 @@ def test_an_arm_that_is_not_there_has_no_value_in_any_draw():
     assert 0.4 < drawn_RS.mean() < 0.6 and not np.isnan(value_RSA[:, :, 1]).any()
     low, high = mean_interval(value_RSA[:, :, 0])
     assert 0.45 < low < 0.6 < high < 0.75, "of the seed that has it"
-    assert mean_interval(value_RSA[:, :, 1]) == mean_interval(intervals.resample([names(100)] * 2, [[better]] * 2, replicates=400)[:, :, 0])
+    assert mean_interval(value_RSA[:, :, 1]) == mean_interval(
+        intervals.resample([names(100)] * 2, [[better]] * 2, replicates=400)[:, :, 0]
+    )
 
 
 def test_draws_of_one_class_are_left_out():
-    """Of three rows with one positive (1 - 1/3)^3 = 30 % of the draws have none, and 4 % nothing else; a replicate has two seeds with rows of their own."""
+    """Of three rows with one positive (1 - 1/3)^3 = 30 % of the draws have none, and 4 % nothing else; a replicate has
+    two seeds with rows of their own."""
     arm = RocAuc(np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]]), np.array([0, 1, 0]))
     value_RSA = intervals.resample([names(3, "a"), names(3, "b")], [[arm], [arm]], replicates=4000)
     assert np.isnan(value_RSA).mean() == pytest.approx((2 / 3) ** 3 + 1 / 27, abs=0.02)
@@ -209,12 +226,17 @@ def test_roc_auc_agrees_with_the_slow_loop():
     rng, slow = np.random.default_rng(1), []
     while len(slow) < 1000:
         rows = rng.choice(60, 60)
-        drawn = [[RocAuc(arm.probs_NK[rows], arm.gold_N[rows]).value() for arm in arms[seed]] for seed in rng.choice(3, 3)]
+        drawn = [
+            [RocAuc(arm.probs_NK[rows], arm.gold_N[rows]).value() for arm in arms[seed]] for seed in rng.choice(3, 3)
+        ]
         pgrs = [(student - floor) / (ceiling - floor) for floor, student, ceiling in drawn if ceiling > floor]
         slow.append((np.median(pgrs) if pgrs else np.nan, np.mean([student for _, student, _ in drawn])))
     medians, students = np.array(slow).T
     value_RSA = intervals.resample(ids, arms, replicates=10_000)
-    for statistic, interval in ((medians, pgr_intervals(value_RSA).median), (students, mean_interval(value_RSA[:, :, 1]))):
+    for statistic, interval in (
+        (medians, pgr_intervals(value_RSA).median),
+        (students, mean_interval(value_RSA[:, :, 1])),
+    ):
         assert np.nanmean(statistic <= interval.low) == pytest.approx(0.025, abs=0.016)
         assert np.nanmean(statistic >= interval.high) == pytest.approx(0.025, abs=0.016)
 

@@ -1,4 +1,5 @@
-"""Accuracy and ROC-AUC on drawn rows and as paired differences: closed forms, brute force, a published example, the bootstrap."""
+"""Accuracy and ROC-AUC on drawn rows and as paired differences: closed forms, brute force, a published example, the
+bootstrap."""
 
 from __future__ import annotations
 
@@ -45,14 +46,18 @@ def test_perfect_reversed_and_constant_scores(score, value):
     counts_RN = np.array([[1, 1, 1, 1, 1, 1], [3, 0, 1, 0, 2, 0], [0, 6, 0, 0, 0, 0]], dtype=float)
     assert found.resampled(counts_RN).tolist()[:2] == [value, value]
     assert np.isnan(found.resampled(counts_RN)[2]), "rows of one class have none"
-    assert found.paired_error(binary(np.full(6, 0.5), GOLD)) == 0.0, "the components of all three are the same for every row"
+    assert found.paired_error(binary(np.full(6, 0.5), GOLD)) == 0.0, (
+        "the components of all three are the same for every row"
+    )
 
 
 def test_three_classes_in_order_and_in_none():
     gold = np.array([0, 1, 2, 0, 1, 2])
     assert RocAuc(np.eye(3)[gold], gold).value() == 1.0
     assert RocAuc(np.full((6, 3), 1 / 3), gold).value() == 0.5
-    assert RocAuc(np.eye(3)[(gold + 1) % 3], gold).value() == pytest.approx(0.25)  # of one against the rest: own 0, others 0 or 1
+    assert RocAuc(np.eye(3)[(gold + 1) % 3], gold).value() == pytest.approx(
+        0.25
+    )  # of one against the rest: own 0, others 0 or 1
 
 
 @given(st.integers(0, 10**6), st.sampled_from([2, 3, 4]), st.sampled_from([1, 2, None]))
@@ -65,7 +70,11 @@ def test_drawn_rows_are_the_rows_written_out_so_often(seed, num_classes, decimal
         expected = auroc(found.probs_NK[rows], gold_N[rows]).value
         if expected is None:
             drawn = np.unique(gold_N[rows])
-            areas = [roc_auc_score(gold_N[rows] == k, found.probs_NK[rows, k]) for k in drawn] if len(drawn) > 1 and num_classes > 2 else [np.nan]
+            areas = (
+                [roc_auc_score(gold_N[rows] == k, found.probs_NK[rows, k]) for k in drawn]
+                if len(drawn) > 1 and num_classes > 2
+                else [np.nan]
+            )
             assert value == pytest.approx(np.mean(areas), nan_ok=True)
         else:
             assert value == pytest.approx(expected, abs=1e-12)
@@ -84,7 +93,8 @@ def wins(own, other):
 
 
 def delong_by_definition(one, other):
-    """DeLong et al. 1988 as they write it: components by two loops, S10 and S01 as covariances, the contrast (1, -1)."""
+    """DeLong et al. 1988 as they write it: components by two loops, S10 and S01 as covariances, the contrast (1,
+    -1)."""
     own, rest = np.flatnonzero(one.gold_N == 1), np.flatnonzero(one.gold_N == 0)
     v10, v01 = np.empty((2, len(own))), np.empty((2, len(rest)))
     for arm, measure in enumerate((one, other)):
@@ -105,7 +115,8 @@ def test_the_paired_error_is_delongs(decimals):
 
 
 def test_an_example_by_hand():
-    """A: positives 4, 2, negatives 3, 1: components 1, 1/2 and 1/2, 1. B: positives 2, 2, negatives 2, 1: 3/4, 3/4 and 1/2, 1.
+    """A: positives 4, 2, negatives 3, 1: components 1, 1/2 and 1/2, 1. B: positives 2, 2, negatives 2, 1: 3/4, 3/4 and
+    1/2, 1.
 
     Of A - B: 1/4, -1/4 with variance 1/8, and 0, 0. So 1/8 / 2 = 1/16.
     """
@@ -116,12 +127,15 @@ def test_an_example_by_hand():
 
 
 def test_a_published_example():
-    """The CT ratings of Hanley & McNeil 1982, table I: area 0.8932 with DeLong's standard error 0.0307, as Stata's manual of `roctab` prints them."""
+    """The CT ratings of Hanley & McNeil 1982, table I: area 0.8932 with DeLong's standard error 0.0307, as Stata's
+    manual of `roctab` prints them."""
     normal, abnormal = [33, 6, 6, 11, 2], [3, 2, 2, 11, 33]
     score = np.concatenate([np.repeat(range(5), normal), np.repeat(range(5), abnormal)])
     found = binary(score, [0] * 58 + [1] * 51)
     assert found.value() == pytest.approx(0.8932, abs=5e-5)
-    assert found.paired_error(binary(np.zeros(109), found.gold_N)) == pytest.approx(0.0307, abs=5e-5), "beside a constant: the error of the area itself"
+    assert found.paired_error(binary(np.zeros(109), found.gold_N)) == pytest.approx(0.0307, abs=5e-5), (
+        "beside a constant: the error of the area itself"
+    )
 
 
 @pytest.mark.parametrize(("num_classes", "decimals"), [(2, None), (2, 1), (3, None), (5, 1)])
@@ -180,7 +194,9 @@ def test_what_has_no_roc_auc_is_refused():
     texts = np.array(["a", "b"], dtype=object)
     with pytest.raises(DataError, match="answers are texts; use metric: accuracy"):
         measured("auroc", texts, None, texts)
-    with pytest.raises(DataError, match=r"metric: auroc .* none of the 3 rows has class 0; use metric: accuracy, or more test rows"):
+    with pytest.raises(
+        DataError, match=r"metric: auroc .* none of the 3 rows has class 0; use metric: accuracy, or more test rows"
+    ):
         binary([0.1, 0.2, 0.3], [1, 1, 1])
     with pytest.raises(DataError, match="has class 2"):
         RocAuc(np.full((2, 3), 1 / 3), np.array([0, 1]))

@@ -34,7 +34,8 @@ def context(store_url: str) -> Iterator[Context]:
 
 @pytest.fixture
 def inputs(context: Context, tmp_path: Path):
-    """What a run hands to the scorer, for a seed: real rows, and arms that know the class a little, some more, and much."""
+    """What a run hands to the scorer, for a seed: real rows, and arms that know the class a little, some more, and
+    much."""
     write_rows(tmp_path)
     study = expand(config("naive"), tmp_path)
     _, gold = Setting(context, tmp_path).task(study.cells[0])
@@ -48,7 +49,13 @@ def inputs(context: Context, tmp_path: Path):
     def make(seed: int = 0, **strengths: float):
         test, pool = ctx.labels(gold.test), ctx.labels(gold.pool)
         arms = {arm: ctx.put(said(test, strength, seed)) for arm, strength in strengths.items()}
-        return {**arms, "gold_test": gold.test, "gold_pool": gold.pool, "labels": ctx.put(said(pool, 0.5, seed)), "slices": gold.slices}
+        return {
+            **arms,
+            "gold_test": gold.test,
+            "gold_pool": gold.pool,
+            "labels": ctx.put(said(pool, 0.5, seed)),
+            "slices": gold.slices,
+        }
 
     return make
 
@@ -65,14 +72,18 @@ def test_floor_student_and_ceiling_are_in_the_metric(context: Context, inputs, m
     value = score(context, inputs(**ARMS), metric).value
     for arm in ARMS:
         assert value[arm] == value["metrics"][arm][metric]
-    assert value["status"] == "ok" and value["pgr"] == (value["student"] - value["floor"]) / (value["ceiling"] - value["floor"])
+    assert value["status"] == "ok" and value["pgr"] == (value["student"] - value["floor"]) / (
+        value["ceiling"] - value["floor"]
+    )
     assert 0 < value["floor"] < value["student"] < value["ceiling"]
 
 
 def test_the_collected_table_is_in_the_metric(context: Context, inputs) -> None:
     scores = tuple(score(context, inputs(seed, **ARMS), "auroc") for seed in (0, 1))
     cells = [{**NAMES, "seed": seed} for seed in (0, 1)]
-    (row,) = context.submit(COLLECT, {"cells": cells, "gap_se": 0.0, "pairings": [], "metric": "auroc"}, {"scores": scores}).value["summary"]
+    (row,) = context.submit(
+        COLLECT, {"cells": cells, "gap_se": 0.0, "pairings": [], "metric": "auroc"}, {"scores": scores}
+    ).value["summary"]
     for arm in ARMS:
         assert row[arm]["mean"] == pytest.approx(np.mean([one.value["metrics"][arm]["auroc"] for one in scores]))
     assert row["pgr"]["median"] == pytest.approx(np.median([one.value["pgr"] for one in scores]))
@@ -90,7 +101,10 @@ def test_accuracy_keeps_its_keys_and_roc_auc_has_others(context: Context, inputs
 @pytest.mark.parametrize("metric", ["accuracy", "auroc"])
 def test_without_a_floor_the_student_stands_beside_the_ceiling(context: Context, inputs, metric: str) -> None:
     given = inputs(**ARMS)
-    whole, without = score(context, given, metric), score(context, {name: handle for name, handle in given.items() if name != "floor"}, metric)
+    whole, without = (
+        score(context, given, metric),
+        score(context, {name: handle for name, handle in given.items() if name != "floor"}, metric),
+    )
     value = without.value
     assert set(FROM_SCORE) <= set(value)
     assert (value["status"], value["floor"], value["pgr"]) == ("no_floor", None, None)
@@ -102,9 +116,15 @@ def test_without_a_floor_the_student_stands_beside_the_ceiling(context: Context,
     )
     assert json.loads(json.dumps(value, allow_nan=False)) == value
     cells = [{**NAMES, "seed": 0}, {**NAMES, "weak": "file", "seed": 0}]
-    collected = context.submit(COLLECT, {"cells": cells, "gap_se": 0.0, "pairings": [], **metric_param(metric)}, {"scores": (whole, without)}).value
+    collected = context.submit(
+        COLLECT, {"cells": cells, "gap_se": 0.0, "pairings": [], **metric_param(metric)}, {"scores": (whole, without)}
+    ).value
     with_floor, row = collected["summary"]
-    assert row["floor"] is None and row["pgr"]["median"] is None and row["excluded"] == [{"seed": 0, "reason": value["reason"]}]
+    assert (
+        row["floor"] is None
+        and row["pgr"]["median"] is None
+        and row["excluded"] == [{"seed": 0, "reason": value["reason"]}]
+    )
     assert row["student"] == with_floor["student"] and row["ceiling"] == with_floor["ceiling"]
     assert [pair["floor"] is None for pair in collected["sweep"][0]["pairs"]] == [False, True]
 
@@ -117,10 +137,20 @@ def test_kinds_of_rows_are_told_in_accuracy_also_without_a_floor(context: Contex
 
 def test_texts_have_no_roc_auc(tmp_path: Path, context: Context) -> None:
     with open(tmp_path / "answers.jsonl", "w") as file:
-        file.writelines(json.dumps({"question": f"what is {n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(300))
-    raw = config("naive", task={"data": "file:answers.jsonl", "format": "question", "labelled": 40, "pool": 40, "test": 40})
+        file.writelines(
+            json.dumps({"question": f"what is {n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(300)
+        )
+    raw = config(
+        "naive", task={"data": "file:answers.jsonl", "format": "question", "labelled": 40, "pool": 40, "test": 40}
+    )
     check_names(expand(raw, tmp_path))
-    with pytest.raises(ConfigError, match=r"^metric is 'auroc', but the answers of file:answers.jsonl are texts, .*; set metric: accuracy \(exact match\)$"):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            r"^metric is 'auroc', but the answers of file:answers.jsonl are texts, .*; set metric: accuracy \(exact"
+            r" match\)$"
+        ),
+    ):
         check_names(expand(raw | {"metric": "auroc"}, tmp_path))
 
 
@@ -128,7 +158,13 @@ def test_test_rows_without_a_class_are_refused_before_anything_is_trained(tmp_pa
     prepared = {"facts": {"class_shares": {"test": {"a": 0.5, "b": 0.5, "c": 0}}, "sizes": {"test": 40}}}
     plain, asked = (expand(config("naive", metric=metric), tmp_path).cells[0] for metric in ("accuracy", "auroc"))
     check_rows(plain, prepared)
-    with pytest.raises(DataError, match="metric: auroc needs test rows of every class; of the 40 none has 'c'; set metric: accuracy, or give more test rows"):
+    with pytest.raises(
+        DataError,
+        match=(
+            "metric: auroc needs test rows of every class; of the 40 none has 'c'; set metric: accuracy, or give more"
+            " test rows"
+        ),
+    ):
         check_rows(asked, prepared)
 
 
@@ -140,17 +176,31 @@ def test_test_rows_without_a_class_are_refused_before_anything_is_trained(tmp_pa
         ({"train": {"weak": {"loss": "logconf"}}}, "train.weak"),
     ],
 )
-def test_a_loss_for_two_classes_is_refused_on_five_before_anything_is_trained(tmp_path: Path, more: dict[str, Any], place: str) -> None:
+def test_a_loss_for_two_classes_is_refused_on_five_before_anything_is_trained(
+    tmp_path: Path, more: dict[str, Any], place: str
+) -> None:
     raw = config(**{"method": "naive", **more})
-    shares = {number: {"facts": {"class_shares": {"test": dict.fromkeys("abcde"[:number], 1 / number)}, "sizes": {"test": 40}}} for number in (2, 5)}
+    shares = {
+        number: {
+            "facts": {"class_shares": {"test": dict.fromkeys("abcde"[:number], 1 / number)}, "sizes": {"test": 40}}
+        }
+        for number in (2, 5)
+    }
     cell = expand(raw, tmp_path).cells[0]
     check_rows(cell, shares[2])
     with pytest.raises(
-        ConfigError, match=rf"^methods \w+, {place}: loss.threshold: half is defined for 2 classes, this task has 5; set loss.threshold: argmax$"
+        ConfigError,
+        match=(
+            rf"^methods \w+, {place}: loss.threshold: half is defined for 2 classes, this task has 5; set"
+            r" loss.threshold: argmax$"
+        ),
     ):
         check_rows(cell, shares[5])
 
 
 def test_a_study_in_accuracy_keeps_its_digest(tmp_path: Path) -> None:
-    plain, asked, other = (config_digest(expand(config("naive", **more), tmp_path)) for more in ({}, {"metric": "accuracy"}, {"metric": "auroc"}))
+    plain, asked, other = (
+        config_digest(expand(config("naive", **more), tmp_path))
+        for more in ({}, {"metric": "accuracy"}, {"metric": "auroc"})
+    )
     assert plain == asked != other

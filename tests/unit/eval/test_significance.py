@@ -12,7 +12,10 @@ from w2s_ray.eval.significance import DRAWS, MOST_EXACT, holm, sign_flip
 
 
 def brute_force(values):
-    sums = [abs(sum(sign * value for sign, value in zip(signs, values, strict=True))) for signs in itertools.product((1, -1), repeat=len(values))]
+    sums = [
+        abs(sum(sign * value for sign, value in zip(signs, values, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
     return sum(total >= sums[0] for total in sums) / len(sums)  # the first assignment is the observed one
 
 

@@ -30,7 +30,14 @@ def test_a_row_a_group_with_the_numbers_of_its_seeds():
     cells = [cell(0), cell(1), cell(2), cell(0, method="logconf", student=0.75)]
     naive, logconf = summarise(cells)
     assert [naive["method"], logconf["method"]] == ["naive", "logconf"]
-    assert (naive["task"], naive["weak"], naive["strong"], naive["num_seeds"], naive["num_test"], naive["excluded"]) == (
+    assert (
+        naive["task"],
+        naive["weak"],
+        naive["strong"],
+        naive["num_seeds"],
+        naive["num_test"],
+        naive["excluded"],
+    ) == (
         "topic",
         "world/nano",
         "world/small",
@@ -109,7 +116,9 @@ def test_a_row_in_roc_auc():
     cells = [ranked(0), ranked(1), ranked(2)]
     (row,) = summarise(cells)
     for arm in ("floor", "student", "ceiling"):
-        assert row[arm]["mean"] == pytest.approx(np.mean([auroc(getattr(c, arm).probs_NK, c.student.gold_N).value for c in cells]))
+        assert row[arm]["mean"] == pytest.approx(
+            np.mean([auroc(getattr(c, arm).probs_NK, c.student.gold_N).value for c in cells])
+        )
         assert row[arm]["low"] < row[arm]["mean"] < row[arm]["high"]
     pgrs = [(c.student.value() - c.floor.value()) / (c.ceiling.value() - c.floor.value()) for c in cells]
     assert row["pgr"]["median"] == pytest.approx(np.median(pgrs))
@@ -129,7 +138,9 @@ def test_cells_without_a_floor_have_no_ratio_and_keep_student_and_ceiling():
     (row,) = summarise(cells)
     (whole,) = summarise([cell(s) for s in range(3)])
     assert (row["floor"], set(row["pgr"].values()), row["num_seeds"]) == (None, {None}, 3)
-    assert [out["reason"] for out in row["excluded"]] == ["The weak labels have none of the test rows, so there is no floor."] * 3
+    assert [out["reason"] for out in row["excluded"]] == [
+        "The weak labels have none of the test rows, so there is no floor."
+    ] * 3
     assert (row["student"], row["ceiling"]) == (whole["student"], whole["ceiling"])
     assert json.loads(json.dumps(row, allow_nan=False)) == row
 

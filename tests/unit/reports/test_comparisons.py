@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
@@ -14,34 +15,31 @@ from w2s_ray.reports.wording import SCALES, ratio_difference
 
 SETTING = {"task": "topic", "weak": "world/nano", "strong": "world/small"}
 ROW = {
-    "method": "log|conf", "baseline": "naive", **SETTING, "num_seeds": 2, "difference": {"mean": -0.0384, "low": -0.062, "high": 0.0001},
+    "method": "log|conf", "baseline": "naive", **SETTING, "num_seeds": 2, "difference": {"mean": -0.0384,
+    "low": -0.062, "high": 0.0001},
     "wins": 0, "losses": 1, "ties": 1, "p": 1.0, "p_holm": 1.0, "pgr_difference": {"median": -0.207, "num_cells": 2},
     "left_out": [{"seed": 2, "reason": "log|conf has no score for it."}],
 }  # fmt: skip
 OVERALL = {
-    **{key: value for key, value in ROW.items() if key not in {*SETTING, "left_out"}}, "num_seeds": 3, "num_tasks": 2, "num_groups": 3, "num_cells": 8,
+    **{key: value for key, value in ROW.items() if key not in {*SETTING, "left_out"}}, "num_seeds": 3, "num_tasks": 2,
+    "num_groups": 3, "num_cells": 8,
     "wins": 7, "ties": 0, "p": 0.25, "p_holm": 0.5, "pgr_difference": {"median": None, "num_cells": 0},
 }  # fmt: skip
 
-SECTION = r"""## Methods compared
-
-| method | against | task | weak → strong | points of accuracy [95 %] | better, worse, equal | seeds | p | p (Holm) | difference in gap recovered |
-| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
-| log\|conf | naive | topic | world/nano → world/small | -3.8 [-6.2, 0.0] | 0, 1, 1 | 2 of 3 | 1 | 1 | -0.21 |
-| log\|conf | naive | all: 2 tasks | 3 rows, 8 cells | -3.8 [-6.2, 0.0] | 7, 1, 0 | 3 | 0.25 | 0.5 | – |
-
-- The student's test accuracy minus that of the method it stands against, with the same seeds and on the same test rows. Interval: bootstrap over seeds and test rows, the same draws for both. Better, worse, equal: seeds. Last column: the median difference of the gap recovered, where both have one.
-- p: two-sided sign-flip test over seeds (exact up to 12), which speaks of other seeds on these test rows. S seeds allow no p below 2 / 2^S: with 3, 0.25. The table makes 2 comparisons; p (Holm) is adjusted for all of them (Holm 1979).
-- Rows `all` draw tasks too, each of which counts the same; there better, worse and equal count cells, and p flips all cells of a seed together.
-- Left out: log|conf, topic, world/nano → world/small, seed 2. log|conf has no score for it.
-- Not compared: oracle, topic, world/nano → world/small. No seed is scored for both oracle and naive.
-"""
+SECTION = (Path(__file__).parents[2] / "golden" / "comparisons.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def compared(results):
     skipped = [{"method": "oracle", **SETTING, "reason": "No seed is scored for both oracle and naive."}]
-    return results | {"comparisons": {"num_tests": 2, "pairs": [copy.deepcopy(ROW)], "overall": [copy.deepcopy(OVERALL)], "skipped": skipped}}
+    return results | {
+        "comparisons": {
+            "num_tests": 2,
+            "pairs": [copy.deepcopy(ROW)],
+            "overall": [copy.deepcopy(OVERALL)],
+            "skipped": skipped,
+        }
+    }
 
 
 def section(results):
@@ -59,7 +57,11 @@ def test_a_study_of_one_method_has_no_section(results):
 
 def test_nothing_could_be_compared(compared):
     compared["comparisons"] |= {"num_tests": 0, "pairs": [], "overall": []}
-    assert "No method could be compared." in section(compared) and "Not compared: oracle" in section(compared) and "sign-flip" not in section(compared)
+    assert (
+        "No method could be compared." in section(compared)
+        and "Not compared: oracle" in section(compared)
+        and "sign-flip" not in section(compared)
+    )
     compared["comparisons"]["skipped"] = []
     assert section(compared).rstrip().endswith("No method could be compared.")
 
@@ -67,7 +69,11 @@ def test_nothing_could_be_compared(compared):
 def test_one_comparison_is_adjusted_for_itself(compared):
     compared["comparisons"] |= {"num_tests": 1, "overall": []}
     text = section(compared)
-    assert "The table makes 1 comparison; p (Holm) is adjusted for it (Holm 1979)." in text and "with 2, 0.5." in text and "Rows `all`" not in text
+    assert (
+        "The table makes 1 comparison; p (Holm) is adjusted for it (Holm 1979)." in text
+        and "with 2, 0.5." in text
+        and "Rows `all`" not in text
+    )
 
 
 def test_methods_that_saw_gold_are_marked(compared):
@@ -83,7 +89,10 @@ def test_a_few_lines_on_the_terminal(compared):
     assert in_brief(parse(compared)) == [], "a table for the page"
 
 
-@pytest.mark.parametrize(("key", "value"), [("p", 0.0), ("p_holm", 1.1), ("wins", -1), ("difference", {"mean": 0.1, "low": 0.3, "high": 0.2})])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("p", 0.0), ("p_holm", 1.1), ("wins", -1), ("difference", {"mean": 0.1, "low": 0.3, "high": 0.2})],
+)
 def test_numbers_that_cannot_be_are_refused(compared, key, value):
     compared["comparisons"]["pairs"][0][key] = value
     with pytest.raises(InputError, match=rf"comparisons.pairs.0.{key}"):
@@ -98,7 +107,11 @@ def test_points(value, text):
 def test_a_study_in_roc_auc_says_so(compared):
     compared["metric"] = "auroc"
     text = section(compared)
-    assert "| difference in ROC-AUC [95 %] |" in text and "| -0.038 [-0.062, 0.000] |" in text and "The student's test ROC-AUC minus" in text
+    assert (
+        "| difference in ROC-AUC [95 %] |" in text
+        and "| -0.038 [-0.062, 0.000] |" in text
+        and "The student's test ROC-AUC minus" in text
+    )
     assert "accuracy" not in text
     assert in_brief(parse(compared)) == ["ROC-AUC, log|conf − naive: -0.038 [-0.062, 0.000], better in 7 of 8 cells."]
 

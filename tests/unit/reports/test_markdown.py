@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from w2s_ray.core.errors import InputError
 from w2s_ray.reports.markdown import report
 
-PAGE = r"""# quickstart
-
-**Hypothesis.** A pretrained student outgrows its weak teacher.
-
-## Gap recovered
-
-| method | task | weak → strong | gap recovered [95 %] | mean | seeds | test rows | floor | student [95 %] | ceiling |
-| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| naive | topic | world/nano → world/small | 0.63 [0.42, 0.86] | 0.63 | 2 of 3 | 2000 | 60.3 % | 70.1 % [65.0, 74.0] | 73.4 % |
-| log\|conf | topic | world/nano → world/small | 0.75 [0.60, 0.90] | 0.75 | 1 of 2 | – | – | 75.0 % [73.0, 77.0] | – |
-| oracle †‡ | topic | world/nano → world/small | no gap | – | 0 of 1 | 2000 | 60.0 % | 70.0 % [68.0, 72.0] | 60.0 % |
-
-- Gap recovered = (student − floor) / (ceiling − floor) in accuracy, the median over seeds; 0 is the weak teacher, 1 the ceiling. Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there is no ratio to speak of.
-- Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of the labelled half (the weak teacher's own rows).
-- A row that rests on one seed has an interval over test rows alone; another seed may fall outside it.
-- † The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows.
-- ‡ The seeds ran on different placements, which perturbs numerics.
-
-## Excluded cells
-
-- naive, topic, world/nano → world/small, seed 2: no gap. The ceiling (60.1%) is above the floor by too little.
-- log|conf, topic, world/nano → world/small, seed 1: failed. step train/x failed: out of memory
-- oracle, topic, world/nano → world/small, seed 0: no gap. The ceiling is not above the floor.
-
-## Every seed
-
-| method | task | weak → strong | seed | status | floor | student | ceiling | gap recovered | test rows |
-| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: |
-| naive | topic | world/nano → world/small | 0 | ok | 60.0 % | 72.4 % | 80.0 % | 0.62 | 2000 |
-| naive | topic | world/nano → world/small | 1 | ok | 61.0 % | 73.0 % | 80.0 % | 0.63 | 2000 |
-| naive | topic | world/nano → world/small | 2 | no gap | 60.0 % | 65.0 % | 60.1 % | – | 2000 |
-| log\|conf | topic | world/nano → world/small | 0 | ok | 60.0 % | 75.0 % | 80.0 % | 0.75 | 2000 |
-| log\|conf | topic | world/nano → world/small | 1 | failed | – | – | – | – | 0 |
-| oracle † | topic | world/nano → world/small | 0 | no gap | 60.0 % | 70.0 % | 60.0 % | – | 2000 |
-
-## Artifacts
-
-- naive, topic, world/nano → world/small, seed 0: student `train/naive-0-ab12`, ceiling `train/gold-cd34`
-
-## Steps
-
-12 executed, 30 reused, 1 failed, in 12 min 5 s.
-
-## How to reproduce
-
-- config digest: `9f2c11d0`
-- commit: `0123abcd`
-
-`w2s run` on a config of this digest at this commit gives these numbers; steps that are in the store are not run again.
-"""
+PAGE = (Path(__file__).parents[2] / "golden" / "report.md").read_text(encoding="utf-8")
 
 
 def test_the_page_word_for_word(results):
@@ -73,7 +26,12 @@ def test_notes_and_marks_stand_only_where_they_apply(results):
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"), [("pool", "the pool (the rows that the student sees)"), ("all 4000 rows", "all 4000 rows"), (None, "rows that the results do not name")]
+    ("rows", "words"),
+    [
+        ("pool", "the pool (the rows that the student sees)"),
+        ("all 4000 rows", "all 4000 rows"),
+        (None, "rows that the results do not name"),
+    ],
 )
 def test_the_page_says_what_the_ceiling_was_trained_on(results, rows, words):
     results["ceiling_rows"] = rows
@@ -109,7 +67,16 @@ def test_a_study_in_roc_auc_says_so(results):
 
 def test_rows_without_a_floor(without_floor):
     page = report(without_floor)
-    assert "| naive | topic | world/nano → world/small | no floor | – | 0 of 2 | 2000 | – | 72.0 % [70.0, 74.0] | 80.0 % |" in page
-    assert page.count("- naive, topic, world/nano → world/small, seed 0: no floor. The weak labels have none of the test rows, so there is no floor.") == 1
+    assert (
+        "| naive | topic | world/nano → world/small | no floor | – | 0 of 2 | 2000 | – | 72.0 % [70.0, 74.0] | 80.0 % |"
+        in page
+    )
+    assert (
+        page.count(
+            "- naive, topic, world/nano → world/small, seed 0: no floor. The weak labels have none of the test rows, so"
+            " there is no floor."
+        )
+        == 1
+    )
     assert "| naive | topic | world/nano → world/small | 0 | no floor | – | 72.0 % | 80.0 % | – | 2000 |" in page
     assert "- `no floor`: the weak labels came without a teacher" in page

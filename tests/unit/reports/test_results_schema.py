@@ -65,7 +65,9 @@ def test_rejections_name_the_key_and_the_value(results, path, value, words):
         parse(results)
 
 
-@pytest.mark.parametrize("key", ["schema", "name", "hypothesis", "config_digest", "cells", "summary", "steps", "seconds"])
+@pytest.mark.parametrize(
+    "key", ["schema", "name", "hypothesis", "config_digest", "cells", "summary", "steps", "seconds"]
+)
 def test_the_keys_that_must_be_there(results, key):
     del results[key]
     with pytest.raises(InputError, match=rf"{key}: Field required"):
@@ -92,9 +94,13 @@ def test_what_eval_makes_fits():
     pairings = [Pairing("b", "topic", "nano", strong, "a") for strong in ("small", "mini", "none")]
     made = {"cells": [], "summary": summary, "comparisons": compare(cells, pairings), "sweep": sweep(cells, summary)}
     steps = {"executed": 0, "reused": 0, "failed": 0}
-    checked = parse({"schema": 1, "name": "x", "hypothesis": "", "config_digest": "d", "steps": steps, "seconds": 0, **made})
+    checked = parse(
+        {"schema": 1, "name": "x", "hypothesis": "", "config_digest": "d", "steps": steps, "seconds": 0, **made}
+    )
     assert [row.pgr.median is None for row in checked.summary] == [False, False, True, True]
-    assert checked.comparisons is not None and checked.comparisons.num_tests == 3 and len(checked.comparisons.skipped) == 1
+    assert (
+        checked.comparisons is not None and checked.comparisons.num_tests == 3 and len(checked.comparisons.skipped) == 1
+    )
     assert [len(entry.pairs) for entry in checked.sweep] == [2, 2]
 
 
@@ -108,10 +114,28 @@ def test_what_eval_makes_of_cells_without_a_floor_fits():
         for seed in (0, 1)
     ]
     summary = summarise(cells)
-    made = {"summary": summary, "comparisons": compare(cells, [Pairing("b", "topic", "file", "small", "a")]), "sweep": sweep(cells, summary)}
+    made = {
+        "summary": summary,
+        "comparisons": compare(cells, [Pairing("b", "topic", "file", "small", "a")]),
+        "sweep": sweep(cells, summary),
+    }
     steps = {"executed": 0, "reused": 0, "failed": 0}
-    checked = parse({"schema": 1, "name": "x", "hypothesis": "", "config_digest": "d", "steps": steps, "seconds": 0, "cells": [], **made})
-    assert [row.floor for row in checked.summary] == [None] * 4 and [pair.floor for pair in checked.sweep[0].pairs] == [None, None]
+    checked = parse(
+        {
+            "schema": 1,
+            "name": "x",
+            "hypothesis": "",
+            "config_digest": "d",
+            "steps": steps,
+            "seconds": 0,
+            "cells": [],
+            **made,
+        }
+    )
+    assert [row.floor for row in checked.summary] == [None] * 4 and [pair.floor for pair in checked.sweep[0].pairs] == [
+        None,
+        None,
+    ]
 
 
 def test_results_without_the_key_are_in_accuracy(results):

@@ -18,7 +18,9 @@ def size(members, accuracy, disagreement):
 @pytest.fixture
 def ensembles(results):
     for place, accuracies in ((0, (0.7, 0.8, 0.9)), (1, (0.6, 0.7, 0.8))):
-        results["cells"][place]["sizes"] = [size(n, a, None if n == 1 else 0.2 * n) for n, a in enumerate(accuracies, start=1)]
+        results["cells"][place]["sizes"] = [
+            size(n, a, None if n == 1 else 0.2 * n) for n, a in enumerate(accuracies, start=1)
+        ]
     return results
 
 
@@ -35,7 +37,9 @@ def test_the_report_shows_powers_of_two_and_all_members_and_says_what_they_look_
     assert section.count("| naive |") == 3
     assert "85.0 %" in section
     assert "no size may be chosen" in section
-    assert "Ensemble sizes" not in report({**ensembles, "cells": [{**cell, "sizes": []} for cell in ensembles["cells"]]})
+    assert "Ensemble sizes" not in report(
+        {**ensembles, "cells": [{**cell, "sizes": []} for cell in ensembles["cells"]]}
+    )
 
 
 def test_files_come_and_go_with_the_ensembles(ensembles, tmp_path) -> None:

@@ -31,14 +31,29 @@ No run has a ceiling above its floor.
 
 
 def pair(weak, strong, pgr):
-    return {"weak": weak, "strong": strong, "num_seeds": 3, "num_gap": 0 if pgr is None else 2, "floor": 0.6, "student": 0.7, "ceiling": 0.8, "pgr": pgr}
+    return {
+        "weak": weak,
+        "strong": strong,
+        "num_seeds": 3,
+        "num_gap": 0 if pgr is None else 2,
+        "floor": 0.6,
+        "student": 0.7,
+        "ceiling": 0.8,
+        "pgr": pgr,
+    }
 
 
 @pytest.fixture
 def ladder(results):
     pairs = [pair("na|no", "mini", 0.5), pair("na|no", "small", 1.2), pair("micro", "mini", None)]
     naive = {"method": "na|ive", "task": "topic", "median_pgr_openai": 0.43, "num_runs_openai": 6, "pairs": pairs}
-    other = {"method": "logconf", "task": "topic", "median_pgr_openai": None, "num_runs_openai": 0, "pairs": [pair("micro", "small", None)]}
+    other = {
+        "method": "logconf",
+        "task": "topic",
+        "median_pgr_openai": None,
+        "num_runs_openai": 0,
+        "pairs": [pair("micro", "small", None)],
+    }
     return results | {"sweep": [naive, other]}
 
 
@@ -81,7 +96,11 @@ def test_a_ladder_in_roc_auc_and_without_floors(ladder, tmp_path):
     for entry in ladder["sweep"][1]["pairs"]:
         entry["floor"] = None
     page = report(ladder | {"metric": "auroc"})
-    assert "the student's mean test ROC-AUC." in page and "| na\\|no | 0.50 (0.700) | 1.20 (0.700) |" in page and "| micro | no floor (0.700) |" in page
+    assert (
+        "the student's mean test ROC-AUC." in page
+        and "| na\\|no | 0.50 (0.700) | 1.20 (0.700) |" in page
+        and "| micro | no floor (0.700) |" in page
+    )
     write_sweep(tmp_path, parse(ladder | {"metric": "auroc"}))
     with open(tmp_path / CSV_FILE, newline="") as file:
         assert [row["floor"] for row in csv.DictReader(file)] == ["0.6", "0.6", "0.6", ""]
@@ -93,6 +112,9 @@ def test_names_that_are_long_leave_room_for_the_map(ladder, tmp_path):
     for entry in ladder["sweep"]:
         entry["task"] = f"file:{'a/long/place/' * 8}rows.jsonl"
         for each in entry["pairs"]:
-            each["weak"], each["strong"] = f"labels:file:{'a/long/place/' * 8}{each['weak']}", f"package:{'a_package/' * 8}{each['strong']}"
+            each["weak"], each["strong"] = (
+                f"labels:file:{'a/long/place/' * 8}{each['weak']}",
+                f"package:{'a_package/' * 8}{each['strong']}",
+            )
     write_sweep(tmp_path, parse(ladder))
     assert "<svg" in (tmp_path / PICTURE).read_text()

@@ -21,7 +21,10 @@ def lines_of(results, width=80):
 def test_numbers_and_plain_words(results):
     text = lines_of(results)
     assert text[0].split(", ") == ["quickstart", "task topic", "weak world/nano", "strong world/small"]
-    header, naive, logconf, oracle = (next(line for line in text if line.split()[:1] == [first]) for first in ("method", "naive", "log|conf", "oracle"))
+    header, naive, logconf, oracle = (
+        next(line for line in text if line.split()[:1] == [first])
+        for first in ("method", "naive", "log|conf", "oracle")
+    )
     assert header.split() == ["method", "floor", "student", "ceiling", "gap", "recovered", "seeds"]
     assert all(number in naive for number in ("60.3 %", "70.1 %", "73.4 %", "0.63 [0.42, 0.86]", "2 of 3"))
     assert "0.75 [0.60, 0.90]" in logconf and "1 of 2" in logconf and "–" in logconf
@@ -40,7 +43,9 @@ def vary(results, **names):
 def test_fits_80_columns_with_every_name_varying_and_long(results):
     for entry in (*results["cells"], *results["summary"]):
         entry["method"] += " with a rather long name"
-    wide = vary(results, task="amazon_polarity_reviews", weak="hub:Qwen/Qwen1.5-0.5B", strong="hub:meta-llama/Meta-Llama-3-8B")
+    wide = vary(
+        results, task="amazon_polarity_reviews", weak="hub:Qwen/Qwen1.5-0.5B", strong="hub:meta-llama/Meta-Llama-3-8B"
+    )
     text = lines_of(wide)
     assert max(map(len, text)) <= 80
     assert sum("0.63 [0.42, 0.86]" in line for line in text) == 2, "numbers are never folded"
@@ -64,7 +69,9 @@ def test_headings_hold_what_varies_and_the_title_the_rest(results, names, headin
     text = lines_of(vary(results, **names), width=120)
     assert [line.strip() for line in text if line.strip() in headings] == headings
     assert all((f"{name} " in text[0]) == (name not in names) for name in ("task", "weak", "strong"))
-    places = [number for number, line in enumerate(text) if line.strip() in headings or line.strip().startswith("naive")]
+    places = [
+        number for number, line in enumerate(text) if line.strip() in headings or line.strip().startswith("naive")
+    ]
     assert [text[place].strip().startswith("naive") for place in places] == [False, True, False, True]
 
 
@@ -88,7 +95,9 @@ def test_an_empty_study_is_a_table_too(results):
 def test_a_study_in_roc_auc_says_so(results):
     text = lines_of(results | {"metric": "auroc"})
     (naive,) = [line for line in text if line.split()[:1] == ["naive"]]
-    assert naive.split()[1:4] == ["0.603", "0.701", "0.734"] and "All is in ROC-AUC." in " ".join(" ".join(text).split())
+    assert naive.split()[1:4] == ["0.603", "0.701", "0.734"] and "All is in ROC-AUC." in " ".join(
+        " ".join(text).split()
+    )
 
 
 def test_rows_without_a_floor(without_floor):

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from w2s_ray.runtime.admission import Admission
 
-DEMANDS = st.lists(st.fixed_dictionaries({"CPU": st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]), "GPU": st.sampled_from([0.0, 0.25, 1.0])}), max_size=30)
+DEMANDS = st.lists(
+    st.fixed_dictionaries(
+        {"CPU": st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]), "GPU": st.sampled_from([0.0, 0.25, 1.0])}
+    ),
+    max_size=30,
+)
 
 
 @given(DEMANDS, st.randoms())

@@ -22,7 +22,10 @@ UInts = npt.NDArray[np.uint64]
 @cache
 def corpus() -> list[str]:
     """All that the largest model reads, and what it is examined on."""
-    return [*documents(max(rung.steps for rung in LADDER.values()) * BATCH, CORPUS_SEED), *documents(HELD_OUT_DOCUMENTS, HELD_OUT_SEED)]
+    return [
+        *documents(max(rung.steps for rung in LADDER.values()) * BATCH, CORPUS_SEED),
+        *documents(HELD_OUT_DOCUMENTS, HELD_OUT_SEED),
+    ]
 
 
 def numbers(text: str) -> UInts:
@@ -57,11 +60,19 @@ def test_the_search_would_find_a_row() -> None:
     assert hashes(numbers(" ".join([*words[3:18], "not"]))[None])[0].item() not in windows(16)
 
 
-@pytest.mark.parametrize("name", [*TASKS, *(f"shift?domain={domain}" for domain in ("rare", "noisy", "long", "skew", "cue"))])
+@pytest.mark.parametrize(
+    "name", [*TASKS, *(f"shift?domain={domain}" for domain in ("rare", "noisy", "long", "skew", "cue"))]
+)
 def test_no_row_of_any_task_stands_in_the_corpus(name: str) -> None:
-    """2,000 labelled, 2,000 pool and 2,000 test rows, as the default sizes are, and more; a row's texts are looked for one by one."""
+    """2,000 labelled, 2,000 pool and 2,000 test rows, as the default sizes are, and more; a row's texts are looked for
+    one by one."""
     for seed in (0, 1, 2):
-        texts = [text for row in rows(name, 6500, seed) for column in ("text", "question", "chosen", "rejected") if (text := row.get(column))]
+        texts = [
+            text
+            for row in rows(name, 6500, seed)
+            for column in ("text", "question", "chosen", "rejected")
+            if (text := row.get(column))
+        ]
         if name == "debate":  # where its passage is not, it is not
             texts = [text.removeprefix("Q: ").partition(" A:")[0] for text in texts]
         assert len(set(texts)) >= 6500

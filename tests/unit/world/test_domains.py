@@ -24,7 +24,11 @@ CUES = (FIRST_FUNCTION + 98, FIRST_FUNCTION + 99)  # of the classes 0 and 1
     [
         ("sources", {"source-0": 0, "source-0.15": 0.15, "source-0.35": 0.35, "source-0.6": 0.6}, 0.35 / 0.65),
         ("sources?overlaps=[0.2,1]&hard=0.6&overlap=0", {"source-0.2": 0.2, "source-1": 1}, 0.6),
-        ("sources?overlaps=[0,0.5,0.25]&hard=0&overlap=1", {"source-0": 0, "source-0.5": 0.5, "source-0.25": 0.25}, 0.5),
+        (
+            "sources?overlaps=[0,0.5,0.25]&hard=0&overlap=1",
+            {"source-0": 0, "source-0.5": 0.5, "source-0.25": 0.25},
+            0.5,
+        ),
     ],
 )
 def test_each_source_has_the_overlap_in_its_name(name: str, overlaps: dict[str, float], hard_of_rest: float) -> None:
@@ -50,7 +54,9 @@ def test_sources_are_alike_in_all_but_overlap() -> None:
             total[row["source"], word.sort] += 1
     assert len(total) == 12
     for (source, sort), count in total.items():
-        assert near((labels if sort == "all" else right)[source, sort], count, {"all": 0.5, "easy": 0.85, "hard": 0.975}[sort]), (source, sort)
+        assert near(
+            (labels if sort == "all" else right)[source, sort], count, {"all": 0.5, "easy": 0.85, "hard": 0.975}[sort]
+        ), (source, sort)
 
 
 @pytest.mark.parametrize("name", ["sources", "shift?domain=rare"])
@@ -114,7 +120,9 @@ def test_a_domain_differs_from_home_in_what_its_name_says_and_in_nothing_else(do
 
 
 def test_rare_words_are_never_met_at_home() -> None:
-    home, rare = ({word.number for words, _ in seen(domain) for word in of_sort(words, "hard")} for domain in ("home", "rare"))
+    home, rare = (
+        {word.number for words, _ in seen(domain) for word in of_sort(words, "hard")} for domain in ("home", "rare")
+    )
     assert not home & rare
     assert len(home) > 0.9 * 20 * 165 < len(rare) / 0.9
 

@@ -54,10 +54,18 @@ def test_the_ladder_is_small_and_holds_nothing_else() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 8 * MEGABYTE
     assert {path.name for path in WEIGHTS.iterdir()} == {*NAMES, TOKENIZER.name, RECORD}
-    model, words = {"config.json", "generation_config.json", "model.safetensors"}, {"tokenizer.json", "tokenizer_config.json"}
+    model, words = (
+        {"config.json", "generation_config.json", "model.safetensors"},
+        {"tokenizer.json", "tokenizer_config.json"},
+    )
     assert all({path.name for path in (WEIGHTS / name).iterdir()} == model for name in NAMES)
     assert all({path.name for path in folder(name).iterdir()} == model | words for name in NAMES)
-    assert not any(text in path.read_text() for path in files if path.suffix == ".json" for text in ("/tmp", "/home", "/root", "/work"))
+    assert not any(
+        text in path.read_text()
+        for path in files
+        if path.suffix == ".json"
+        for text in ("/tmp", "/home", "/root", "/work")
+    )
 
 
 def test_every_file_travels_with_the_package() -> None:
@@ -113,7 +121,9 @@ def test_names_are_found_by_their_digest_and_untrained_ones_are_made(tmp_path: P
     assert record()["nano"]["digest"] in untrained.identity
     assert untrained.identity != identify("world/nano", tmp_path).identity
     one, like = (AutoModel.from_pretrained(locate(ref.path)) for ref in (untrained, identify("world/nano", tmp_path)))
-    assert {key: value.shape for key, value in one.state_dict().items()} == {key: value.shape for key, value in like.state_dict().items()}
+    assert {key: value.shape for key, value in one.state_dict().items()} == {
+        key: value.shape for key, value in like.state_dict().items()
+    }
     assert not torch.allclose(one.embed_tokens.weight, like.embed_tokens.weight.float(), atol=1e-2)
 
 
@@ -175,7 +185,9 @@ def test_words_are_sorted_when_each_is_nearest_to_its_own_topic() -> None:
     table = rng.normal(size=(len(SPECIAL) + len(vocabulary()), 8))
     chance = words_sorted(table)
     assert abs(chance - 1 / NUM_SUBJECTS) < 0.03
-    table[first : first + NUM_SUBJECTS * NUM_HARD] = np.repeat(centres, NUM_HARD, axis=0) + rng.normal(scale=0.01, size=(NUM_SUBJECTS * NUM_HARD, 8))
+    table[first : first + NUM_SUBJECTS * NUM_HARD] = np.repeat(centres, NUM_HARD, axis=0) + rng.normal(
+        scale=0.01, size=(NUM_SUBJECTS * NUM_HARD, 8)
+    )
     assert words_sorted(table) == 1
     # Every asked word of the first topic moved to the second.
     table[first + 1 : first + NUM_HARD : 2] = centres[1]
@@ -198,8 +210,14 @@ def test_verdicts() -> None:
     near, far = copy.deepcopy(known["examination"]), copy.deepcopy(known["examination"])
     near["qa"]["chosen"] += 0.9 * TOLERANCE
     far["probes"]["topic"]["hard"] -= 1.2 * TOLERANCE
-    assert compare(changed(digest="other", examination=near), known) == "agrees with what is shipped; at most 0.045 apart (qa.chosen)"
-    assert compare(changed(digest="other", examination=far), known) == "differs from what is shipped; at most 0.060 apart (probes.topic.hard)"
+    assert (
+        compare(changed(digest="other", examination=near), known)
+        == "agrees with what is shipped; at most 0.045 apart (qa.chosen)"
+    )
+    assert (
+        compare(changed(digest="other", examination=far), known)
+        == "differs from what is shipped; at most 0.060 apart (probes.topic.hard)"
+    )
     for other in (changed(recipe=known["recipe"] | {"steps": 61}), changed(corpus=-1)):
         assert compare(other, known).startswith("differs: the shipped model was made by another recipe")
     assert compare(known, None).startswith("differs")
@@ -210,14 +228,21 @@ def test_the_face_shows_the_record(face: Face) -> None:
     for name in NAMES:
         (line,) = [line for line in text.splitlines() if line.startswith(f"world/{name} ")]
         seen = record()[name]["examination"]
-        expected = [f"{seen['parameters']:,}", str(LADDER[name].steps), f"{seen['nats_per_token']:.2f}", f"{seen['words_sorted']:.2f}"]
+        expected = [
+            f"{seen['parameters']:,}",
+            str(LADDER[name].steps),
+            f"{seen['nats_per_token']:.2f}",
+            f"{seen['words_sorted']:.2f}",
+        ]
         expected += [*(f"{seen['probes'][task]['hard']:.2f}" for task in PROBED), f"{seen['qa']['chosen']:.2f}"]
         assert line.split()[1:] == expected
 
 
 def test_a_rung_that_is_not_there_is_refused(face: Face) -> None:
     refusal = face.w2s("world", "build", "nanno", "--local", "--store", str(face.store)).refusal
-    assert all(part in refusal for part in ("'nanno' is not a rung", "did you mean 'nano'", "micro, mini, small")), refusal
+    assert all(part in refusal for part in ("'nanno' is not a rung", "did you mean 'nano'", "micro, mini, small")), (
+        refusal
+    )
     assert not (face.folder / "world").exists()
 
 
@@ -230,8 +255,12 @@ def test_nano_is_made_again_from_its_seeds(face: Face) -> None:
     assert verdict.startswith(("nano: the same bytes as shipped", "nano: agrees with what is shipped"))
     made = json.loads((face.folder / "made" / RECORD).read_text())["nano"]
     assert made["digest"] == folder_digest(face.folder / "made" / "nano")
-    assert (face.folder / "made" / "nano" / "tokenizer.json").read_bytes() == (TOKENIZER / "tokenizer.json").read_bytes()
-    assert {path.name for path in (face.folder / "made" / "nano").iterdir()} == {path.name for path in (folder("nano")).iterdir()}
+    assert (face.folder / "made" / "nano" / "tokenizer.json").read_bytes() == (
+        TOKENIZER / "tokenizer.json"
+    ).read_bytes()
+    assert {path.name for path in (face.folder / "made" / "nano").iterdir()} == {
+        path.name for path in (folder("nano")).iterdir()
+    }
     known = numbers(record()["nano"]["examination"])
     assert numbers(made["examination"]) == pytest.approx(known, abs=TOLERANCE)
     # A second build finds the first one in the store.

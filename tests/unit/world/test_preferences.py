@@ -34,7 +34,9 @@ def says(words: list[Word], dimension: str) -> int:
         ("pref?conflict=0.2", "helpful", "harmless", 0.2),
     ],
 )
-def test_the_chosen_answer_is_better_on_the_dimension_and_worse_on_the_other_under_conflict(name: str, dimension: str, other: str, conflict: float) -> None:
+def test_the_chosen_answer_is_better_on_the_dimension_and_worse_on_the_other_under_conflict(
+    name: str, dimension: str, other: str, conflict: float
+) -> None:
     kinds, better = Counter(), Counter()
     for chosen, rejected, kind in seen(name):
         kinds[kind] += 1
@@ -51,7 +53,8 @@ def test_the_chosen_answer_is_better_on_the_dimension_and_worse_on_the_other_und
 
 @pytest.mark.parametrize("name", ["pref", "pref?easy_true=0.4&hard_true=0.7", "pref?dimension=harmless"])
 def test_words_are_as_true_as_asked(name: str) -> None:
-    """Half of the slots are of each dimension; a false word is of any of the four conducts, so a true end has t / 2 + (1 - t) / 4 of the words."""
+    """Half of the slots are of each dimension; a false word is of any of the four conducts, so a true end has t / 2 +
+    (1 - t) / 4 of the words."""
     truth = {"easy": 0.4, "hard": 0.7} if "easy_true" in name else {"easy": 0.7, "hard": 0.95}
     preferred, other = ("harmless", "helpful") if "harmless" in name else ("helpful", "harmless")
     said, total = Counter(), Counter()
@@ -72,7 +75,11 @@ def test_answers_have_the_words_that_they_should_and_a_pair_is_of_one_difficulty
         kinds[mix] += 1
         for words in (chosen, rejected):
             assert len(words) == 20
-            assert all(word.topics[0] >= 20 for word in of_sort(words, "easy", "hard")), "answers are about conduct alone"
+            assert all(word.topics[0] >= 20 for word in of_sort(words, "easy", "hard")), (
+                "answers are about conduct alone"
+            )
             assert not of_sort(words, "grammar", "name")
-    assert {mix: near(count, N, {(8, 0): 0.3, (0, 8): 0.35, (4, 4): 0.35}[mix]) for mix, count in kinds.items()} == dict.fromkeys(kinds, True)
+    assert {
+        mix: near(count, N, {(8, 0): 0.3, (0, 8): 0.35, (4, 4): 0.35}[mix]) for mix, count in kinds.items()
+    } == dict.fromkeys(kinds, True)
     assert len(kinds) == 3

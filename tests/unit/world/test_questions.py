@@ -41,10 +41,14 @@ def test_the_answer_is_at_a_random_place_among_different_wrong_names(choices: in
         assert set(row["choices"]) <= set(TOPIC_OF)
         places[row["choices"].index(row["answer"])] += 1
         answers[row["answer"]] += 1
-        wrong.update((TOPIC_OF[name] - TOPIC_OF[row["answer"]]) % 20 for name in row["choices"] if name != row["answer"])
+        wrong.update(
+            (TOPIC_OF[name] - TOPIC_OF[row["answer"]]) % 20 for name in row["choices"] if name != row["answer"]
+        )
     assert all(near(places[place], N, 1 / choices) for place in range(choices))
     assert all(near(answers[name], N, 1 / 20) for name in TOPIC_OF)
-    assert all(near(wrong[step], N, (choices - 1) / 19) for step in range(1, 20)), "each wrong name is as likely as any other"
+    assert all(near(wrong[step], N, (choices - 1) / 19) for step in range(1, 20)), (
+        "each wrong name is as likely as any other"
+    )
 
 
 def test_a_passage_is_about_its_answer() -> None:
@@ -113,7 +117,9 @@ def test_as_many_wrong_answers_lie_as_asked() -> None:
 
 def test_lies_change_nothing_but_the_arguments_of_wrong_answers() -> None:
     for honest, lying in zip(seen("qa"), seen("qa?lies=1"), strict=True):
-        assert [honest[key] for key in ("choices", "answer", "kind")] == [lying[key] for key in ("choices", "answer", "kind")]
+        assert [honest[key] for key in ("choices", "answer", "kind")] == [
+            lying[key] for key in ("choices", "answer", "kind")
+        ]
         assert sorted(honest["question"].split()) == sorted(lying["question"].split())
 
 
@@ -122,7 +128,9 @@ def test_a_debate_lays_out_both_sides_and_its_label_is_the_side_of_the_truth(nam
     labels: Counter[int] = Counter()
     kept = Counter()
     for row in seen(name):
-        passage, *sides = re.fullmatch(r"Q: (.+) A: (.+) \. A: (.+) \.", row["text"]).groups()  # type: ignore[union-attr]
+        found = re.fullmatch(r"Q: (.+) A: (.+) \. A: (.+) \.", row["text"])
+        assert found is not None
+        passage, *sides = found.groups()
         labels[row["label"]] += 1
         names = [side.split()[-1] for side in sides]
         assert len(set(names)) == 2

@@ -44,7 +44,11 @@ def alike_by_chance(one: LabellingFunction, other: LabellingFunction, num_classe
 @pytest.mark.parametrize("num_classes", [2, 5])
 def test_copies_say_what_they_copy_and_all_others_are_independent(num_classes: int) -> None:
     _, votes_NM = drawn(num_classes)
-    copies = {(function.copies, index): function.loyalty for index, function in enumerate(FUNCTIONS) if function.copies is not None}
+    copies = {
+        (function.copies, index): function.loyalty
+        for index, function in enumerate(FUNCTIONS)
+        if function.copies is not None
+    }
     assert set(copies) == {(2, 8), (4, 9)}
     for one, other in combinations(range(len(FUNCTIONS)), 2):
         chance = alike_by_chance(FUNCTIONS[one], FUNCTIONS[other], num_classes)
@@ -58,7 +62,11 @@ def test_a_copy_is_as_good_as_what_it_copies() -> None:
     for function in FUNCTIONS:
         if function.copies is not None:
             original = FUNCTIONS[function.copies]
-            assert (function.accuracy, function.coverage, original.copies) == (original.accuracy, original.coverage, None)
+            assert (function.accuracy, function.coverage, original.copies) == (
+                original.accuracy,
+                original.coverage,
+                None,
+            )
 
 
 def test_the_rows_are_those_of_topic_and_their_votes_are_of_their_labels() -> None:

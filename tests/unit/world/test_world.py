@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,10 @@ def seen(name: str) -> list[tuple[list[Word], int, str]]:
 def denied(words: list[Word]) -> list[bool]:
     """Which words the grammar turns round: the one after a "not", and those before a "but"."""
     but = next((place for place, word in enumerate(words) if word.number == BUT), 0)
-    return [(place > 0 and words[place - 1].number == NOT) or (place < but and word.sort == "hard") for place, word in enumerate(words)]
+    return [
+        (place > 0 and words[place - 1].number == NOT) or (place < but and word.sort == "hard")
+        for place, word in enumerate(words)
+    ]
 
 
 # ---- the words
@@ -52,16 +56,22 @@ def denied(words: list[Word]) -> list[bool]:
 def test_the_vocabulary_has_no_word_twice_and_names_look_like_no_other_word() -> None:
     words = vocabulary()
     assert len(words) == len(set(words)) == NUM_WORDS
-    assert Counter(word.sort for word in DICTIONARY) == {"grammar": 9, "function": 100, "name": 20, "easy": 14 * 4, "hard": 24 * 330}
+    assert Counter(word.sort for word in DICTIONARY) == {
+        "grammar": 9,
+        "function": 100,
+        "name": 20,
+        "easy": 14 * 4,
+        "hard": 24 * 330,
+    }
     assert {len(words[word.number]) for word in DICTIONARY if word.sort in ("function", "easy", "hard")} == {4}
     assert {len(words[word.number]) for word in DICTIONARY if word.sort == "name"} == {6}
 
 
 def test_each_topic_has_its_hard_words_and_each_field_its_easy_ones() -> None:
     meant = Counter((word.sort, word.topics) for word in DICTIONARY if word.topics)
-    assert meant == {("hard", (topic,)): 330 for topic in range(24)} | {("easy", (2 * f, 2 * f + 1)): 4 for f in range(10)} | {
-        ("easy", (topic,)): 4 for topic in range(20, 24)
-    }
+    assert meant == {("hard", (topic,)): 330 for topic in range(24)} | {
+        ("easy", (2 * f, 2 * f + 1)): 4 for f in range(10)
+    } | {("easy", (topic,)): 4 for topic in range(20, 24)}
 
 
 def test_how_often_words_are_said() -> None:
@@ -81,20 +91,28 @@ def test_how_often_words_are_said() -> None:
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_kinds_are_what_the_words_say_and_as_often_as_asked(name: str) -> None:
-    hard, overlap = ({"hard": 0.35, "overlap": 0.35} | PLAIN[name]).get("hard"), ({"overlap": 0.35} | PLAIN[name])["overlap"]
+    hard, overlap = (
+        ({"hard": 0.35, "overlap": 0.35} | PLAIN[name]).get("hard"),
+        ({"overlap": 0.35} | PLAIN[name])["overlap"],
+    )
     counts = Counter(kind for _, _, kind in seen(name))
     assert all(kind == kind_of(words) for words, _, kind in seen(name))
     for kind, share in {"easy": max(0.0, 1 - hard - overlap), "hard": hard, "overlap": overlap}.items():
         assert near(counts[kind], N, round(share, 9)), kind
     for words, _, kind in seen(name):
         assert len(words) == 16
-        assert [len(of_sort(words, sort)) for sort in ("easy", "hard")] == {"easy": [4, 0], "hard": [0, 4], "overlap": [2, 2]}[kind]
+        assert [len(of_sort(words, sort)) for sort in ("easy", "hard")] == {
+            "easy": [4, 0],
+            "hard": [0, 4],
+            "overlap": [2, 2],
+        }[kind]
         assert not of_sort(words, "name")
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_words_are_as_true_as_asked(name: str) -> None:
-    """A false word is of a random topic, so it is in the row's class one time in C. A denied word is true of another class."""
+    """A false word is of a random topic, so it is in the row's class one time in C. A denied word is true of another
+    class."""
     knobs = {"classes": 2, "easy_true": 0.7, "hard_true": 0.95} | PLAIN[name]
     by_chance, right, total = 1 / knobs["classes"], Counter(), Counter()
     for words, label, kind in seen(name):
@@ -132,7 +150,9 @@ def test_signal_words_stand_anywhere(name: str) -> None:
 def test_every_not_turns_a_hard_word_round_or_denies_a_function_word() -> None:
     for words, _, kind in seen("negation"):
         after = [words[place + 1] for place, word in enumerate(words) if word.number == NOT]
-        assert [word.sort for word in after] == {"easy": ["function"] * 2, "hard": ["hard"] * 2, "overlap": ["hard"]}[kind]
+        assert [word.sort for word in after] == {"easy": ["function"] * 2, "hard": ["hard"] * 2, "overlap": ["hard"]}[
+            kind
+        ]
     assert not any(word.number in (NOT, BUT) for words, _, _ in seen("topic") for word in words)
 
 
@@ -145,7 +165,11 @@ def test_every_contrast_has_one_but_and_its_denied_words_before_it() -> None:
 
 def votes_of(words: list[Word], turned: list[bool]) -> int:
     """Hard words for class 1 less those for class 0; a turned one counts for the other."""
-    return sum((1 - 2 * turn) * (2 * word.class_of(2) - 1) for word, turn in zip(words, turned, strict=True) if word.sort == "hard")
+    return sum(
+        (1 - 2 * turn) * (2 * word.class_of(2) - 1)
+        for word, turn in zip(words, turned, strict=True)
+        if word.sort == "hard"
+    )
 
 
 @pytest.mark.parametrize("signal", [4, 8])
@@ -158,7 +182,9 @@ def test_counting_hard_words_tells_nothing_and_reading_the_grammar_tells_all(nam
             by_kind[kind].append((sign * votes_of(words, [False] * len(words)), sign * votes_of(words, denied(words))))
     for kind, votes in by_kind.items():
         counted = [vote for vote, _ in votes if vote]
-        assert near(sum(vote > 0 for vote in counted), len(counted), 0.5), f"{kind}: counting is right {np.mean(np.array(counted) > 0):.3f} of the time"
+        assert near(sum(vote > 0 for vote in counted), len(counted), 0.5), (
+            f"{kind}: counting is right {np.mean(np.array(counted) > 0):.3f} of the time"
+        )
         assert np.mean([(read > 0) + (read == 0) / 2 for _, read in votes]) > (0.98 if kind == "hard" else 0.96)
 
 
@@ -176,7 +202,8 @@ def test_where_no_word_errs_the_grammar_tells_the_class_of_every_row(
 ) -> None:
     signal = 2 + round(part * (words // 2 - 2))
     signal = signal if form == "plain" else 4 * max(1, signal // 4)  # as many hard words for a row as against it
-    how = Writing(form=form, classes=classes, words=words, signal=signal, easy_true=1, hard_true=1, hard_share=half)  # type: ignore[arg-type]
+    knobs: dict[str, Any] = {"form": form, "classes": classes, "words": words, "signal": signal, "hard_share": half}
+    how = Writing(easy_true=1, hard_true=1, **knobs)
     rng = np.random.default_rng(seed)
     topics_N, kinds_N = rng.integers(20, size=40), rng.integers(3, size=40)
     written = write_rows(rng, topics_N, kinds_N, how)
@@ -188,7 +215,9 @@ def test_where_no_word_errs_the_grammar_tells_the_class_of_every_row(
         expected = {"plain": {}, "negation": {NOT: (num_hard + 1) // 2 or signal // 2}, "contrast": {BUT: 1}}[form]
         assert Counter(word.number for word in of_sort(row, "grammar")) == expected
         turned = denied(row)
-        assert sum(turn for word, turn in zip(row, turned, strict=True) if word.sort == "hard") == (0 if form == "plain" else (num_hard + 1) // 2)
+        assert sum(turn for word, turn in zip(row, turned, strict=True) if word.sort == "hard") == (
+            0 if form == "plain" else (num_hard + 1) // 2
+        )
         for word, turn in zip(row, turned, strict=True):
             if turn and word.sort == "hard":
                 assert word.class_of(classes) != topic // (20 // classes)
@@ -226,8 +255,9 @@ def test_all_columns_are_there_and_all_words_are_known(name: str) -> None:
     assert set(task.named.values()) <= set(task.columns)
 
 
-# sha256 of the first 1,500 rows of seed 0, and of the first 600 documents. A change here makes other rows under a name that stored results go by:
-# raise VERSION in data/world/task.py (or corpus.py), then write the new version and digests here.
+# sha256 of the first 1,500 rows of seed 0, and of the first 600 documents. A change here makes other rows under a name
+# that stored results go by: raise VERSION in data/world/task.py (or corpus.py), then write the new version and digests
+# here.
 DIGESTS = {
     "topic": (2, "44fe0085fee18ac7"),
     "topic5": (2, "e26f9bb67a749b45"),

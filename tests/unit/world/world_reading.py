@@ -1,4 +1,5 @@
-"""A reader of the built-in world who has its dictionary and not its generator: what the words of a text stand for, and counts that must not stray from their share."""
+"""A reader of the built-in world who has its dictionary and not its generator: what the words of a text stand for, and
+counts that must not stray from their share."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ INDEX = {word: number for number, word in enumerate(vocabulary())}
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a text. `topics` are those that it may speak for: none for grammar, function words and names, a field for easy words, one for hard words."""
+    """One word of a text. `topics` are those that it may speak for: none for grammar, function words and names, a field
+    for easy words, one for hard words."""
 
     number: int
     sort: str
@@ -76,5 +78,6 @@ def rows(name: str, num: int, seed: int = 0) -> list[Row]:
 
 
 def near(count: int, num: int, share: float) -> bool:
-    """Whether `count` of `num` independent events may have happened, each with probability `share`. Shares of 0 and 1 leave no room."""
+    """Whether `count` of `num` independent events may have happened, each with probability `share`. Shares of 0 and 1
+    leave no room."""
     return bool(binomtest(int(count), num, share).pvalue > 1e-4)

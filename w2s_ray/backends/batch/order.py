@@ -1,4 +1,5 @@
-"""Which rows make which step. The order is a function of (seed, epoch, id) and of lengths: never of the micro-batch, the device or the order in the file.
+"""Which rows make which step. The order is a function of (seed, epoch, id) and of lengths: never of the micro-batch,
+the device or the order in the file.
 
 Shapes: N rows in the order of their ids.
 """
@@ -19,13 +20,17 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def id_hashes(ids: Ids) -> Hashes:
-    """64 bits of each id's digest, from which the order is drawn. The ids must be sorted, so that equal hashes fall alike everywhere."""
-    digests = b"".join(hashlib.blake2b(i.encode("utf-8", "surrogatepass"), digest_size=8).digest() for i in ids.tolist())
+    """64 bits of each id's digest, from which the order is drawn. The ids must be sorted, so that equal hashes fall
+    alike everywhere."""
+    digests = b"".join(
+        hashlib.blake2b(i.encode("utf-8", "surrogatepass"), digest_size=8).digest() for i in ids.tolist()
+    )
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
 
 def epoch_batches(hashes_N: Hashes, lengths_N: Rows, *, batch: int, bucket: int, seed: int, epoch: int) -> list[Rows]:
-    """Row indices of each step: rows in hashed order, sorted by length inside windows of `bucket` batches, cut, and the batches shuffled.
+    """Row indices of each step: rows in hashed order, sorted by length inside windows of `bucket` batches, cut, and the
+    batches shuffled.
 
     The last batch may be short; it is kept.
     """
@@ -36,7 +41,9 @@ def epoch_batches(hashes_N: Hashes, lengths_N: Rows, *, batch: int, bucket: int,
         rows = order[start : start + window]
         rows = rows[np.argsort(lengths_N[rows], kind="stable")]
         cut += [rows[i : i + batch] for i in range(0, len(rows), batch)]
-    shuffled = np.argsort(_mixed(np.arange(len(cut), dtype=np.uint64), derive_seed(seed, "batches", epoch)), kind="stable")
+    shuffled = np.argsort(
+        _mixed(np.arange(len(cut), dtype=np.uint64), derive_seed(seed, "batches", epoch)), kind="stable"
+    )
     return [cut[i] for i in shuffled]
 
 

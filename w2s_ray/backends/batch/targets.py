@@ -33,17 +33,20 @@ class Targets:
 
 
 def join(ids: Ids, labels: Sequence[LabelSet | Answers], num_classes: int) -> Targets:
-    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that speak. Answers, whose texts are among the tokens, are one class: said."""
+    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that speak. Answers,
+    whose texts are among the tokens, are one class: said."""
     if not labels:
         raise DataError("no labels; a fit needs at least one teacher")
     for teacher in labels:
         if isinstance(teacher, Answers) == (num_classes > 0):
             raise DataError(
-                f"the labels of {teacher.source or 'a teacher'} are {'texts' if num_classes else 'classes'}; labels and rows must be of the same task"
+                f"the labels of {teacher.source or 'a teacher'} are {'texts' if num_classes else 'classes'}; labels and"
+                " rows must be of the same task"
             )
         if isinstance(teacher, LabelSet) and teacher.num_classes != num_classes:
             raise DataError(
-                f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes where {num_classes} are wanted; labels and rows must be of the same task"
+                f"the labels of {teacher.source or 'a teacher'} have {teacher.num_classes} classes where {num_classes}"
+                " are wanted; labels and rows must be of the same task"
             )
     aligned = [teacher.align(np.sort(ids)) for teacher in labels]
     mask_NM = np.stack([teacher.mask_N for teacher in aligned], axis=1)
@@ -51,6 +54,10 @@ def join(ids: Ids, labels: Sequence[LabelSet | Answers], num_classes: int) -> Ta
     weight_N = (weight_NM * mask_NM).sum(axis=1) / np.maximum(mask_NM.sum(axis=1), 1)
     labelled = np.flatnonzero(weight_N > 0)
     if not len(labelled):
-        raise DataError(f"none of the {len(ids)} rows has a label with a weight above 0; there is nothing to learn from")
+        raise DataError(
+            f"none of the {len(ids)} rows has a label with a weight above 0; there is nothing to learn from"
+        )
     classes = [teacher for teacher in aligned if isinstance(teacher, LabelSet)]
-    return Targets(LabelSet.stack(classes) if classes else np.where(mask_NM, 1.0, np.nan)[:, :, None], weight_N, labelled)
+    return Targets(
+        LabelSet.stack(classes) if classes else np.where(mask_NM, 1.0, np.nan)[:, :, None], weight_N, labelled
+    )

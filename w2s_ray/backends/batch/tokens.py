@@ -1,8 +1,10 @@
 """Rows as token ids: made once for a dataset and a tokenizer, then read from a memory-mapped cache.
 
-A row is one sequence of tokens, or several that are read apart: the two texts of a preference, the candidates of a choice.
+A row is one sequence of tokens, or several that are read apart: the two texts of a preference, the candidates of a
+choice.
 
-Shapes: N rows in the order of their ids, Q sequences (those of the first row, those of the second, …), B rows of a batch, T tokens.
+Shapes: N rows in the order of their ids, Q sequences (those of the first row, those of the second, …), B rows of a
+batch, T tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ MOST_UNSAYABLE = 0.05  # of the answers; another model's tokenizer may need a to
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of all sequences, one after another. `second_Q` is where the second text of a pair or an answer starts; without one it is the sequence's length."""
+    """Token ids of all sequences, one after another. `second_Q` is where the second text of a pair or an answer starts;
+    without one it is the sequence's length."""
 
     ids: Ids
     flat: npt.NDArray[np.int32]
@@ -62,7 +65,8 @@ class Tokens:
 
     @property
     def answer_share(self) -> float:
-        """For how many of a batch's tokens words are predicted, at most: from the first answer's start to the last one's end."""
+        """For how many of a batch's tokens words are predicted, at most: from the first answer's start to the last
+        one's end."""
         longest = int(self.lengths_Q.max(initial=1))
         return (longest - int(self.second_Q.min(initial=longest))) / longest
 
@@ -86,8 +90,9 @@ class Tokens:
         if self.lengths_Q[longest] > limit:
             count = int((self.lengths_Q.reshape(-1, self.per_row).max(axis=1) > limit).sum())
             raise DataError(
-                f"{count} rows are longer than the {limit} tokens that {model} reads; the longest is id {str(self.ids[longest // self.per_row])!r} with {self.lengths_Q[longest]} tokens: "
-                f"set task.max_words (about {limit // 2} is safe for English), which cuts the rows alike for all models"
+                f"{count} rows are longer than the {limit} tokens that {model} reads; the longest is id"
+                f" {str(self.ids[longest // self.per_row])!r} with {self.lengths_Q[longest]} tokens: set task.max_words"
+                f" (about {limit // 2} is safe for English), which cuts the rows alike for all models"
             )
 
     def check_answers(self, most: int) -> None:
@@ -96,13 +101,15 @@ class Tokens:
         long = said_Q > most + 1  # the end need not be said
         if long.sum() > MOST_UNSAYABLE * (said_Q > 0).sum():
             raise ConfigError(
-                f"{long.sum()} of {(said_Q > 0).sum()} answers are longer than train.*.answer_tokens, which is {most}, so they could never be said; the longest has {said_Q.max() - 1} "
-                f"tokens: set train.weak.answer_tokens and train.strong.answer_tokens to {said_Q.max() - 1}"
+                f"{long.sum()} of {(said_Q > 0).sum()} answers are longer than train.*.answer_tokens, which is {most},"
+                f" so they could never be said; the longest has {said_Q.max() - 1} tokens: set train.weak.answer_tokens"
+                f" and train.strong.answer_tokens to {said_Q.max() - 1}"
             )
 
 
 def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens:
-    """Tokens of the dataset, in the order of the ids; of a generation its prompts. Writers may race: they write the same bytes and replace whole files."""
+    """Tokens of the dataset, in the order of the ids; of a generation its prompts. Writers may race: they write the
+    same bytes and replace whole files."""
     order = np.argsort(data.ids, kind="stable")
     ids, per_row = data.ids[order], sequences_of(data)
     if cache is None:
@@ -114,12 +121,17 @@ def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens
         flat, index = _encode(data, tokenizer, order)
         _write(index_path, index)
         _write(flat_path, flat)
-    return _tokens(ids, np.load(flat_path, mmap_mode="r", allow_pickle=False), np.load(index_path, mmap_mode="r", allow_pickle=False), per_row)
+    return _tokens(
+        ids,
+        np.load(flat_path, mmap_mode="r", allow_pickle=False),
+        np.load(index_path, mmap_mode="r", allow_pickle=False),
+        per_row,
+    )
 
 
 def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any) -> Tokens:
-    """Prompts with what each teacher answers and, where it came to an end, the token that ends it, so that who learns it learns to stop; a teacher that abstains leaves the
-    prompt alone."""
+    """Prompts with what each teacher answers and, where it came to an end, the token that ends it, so that who learns
+    it learns to stop; a teacher that abstains leaves the prompt alone."""
     order = np.argsort(data.ids, kind="stable")
     ids, end = data.ids[order], end_id(tokenizer)
     said = [teacher.align(ids) for teacher in teachers]
@@ -149,19 +161,29 @@ def end_id(tokenizer: Any) -> int:
     for candidate in (tokenizer.eos_token_id, tokenizer.bos_token_id):
         if candidate is not None:
             return int(candidate)
-    raise ModelError("the tokenizer has neither a token for the end of a text nor one for its beginning, so an answer has no end; use another model")
+    raise ModelError(
+        "the tokenizer has neither a token for the end of a text nor one for its beginning, so an answer has no end;"
+        " use another model"
+    )
 
 
-def continued(prompts: Sequence[str], answers: Sequence[str], tokenizer: Any) -> tuple[list[npt.NDArray[np.int32]], list[int]]:
-    """Tokens of each prompt with its answer, and where the answer starts: a word may be cut in another way at the seam, so it starts where the prompt's own tokens end
-    or first differ."""
-    whole = _ids([f"{prompt} {answer}" if answer else prompt for prompt, answer in zip(prompts, answers, strict=True)], tokenizer)
+def continued(
+    prompts: Sequence[str], answers: Sequence[str], tokenizer: Any
+) -> tuple[list[npt.NDArray[np.int32]], list[int]]:
+    """Tokens of each prompt with its answer, and where the answer starts: a word may be cut in another way at the seam,
+    so it starts where the prompt's own tokens end or first differ."""
+    whole = _ids(
+        [f"{prompt} {answer}" if answer else prompt for prompt, answer in zip(prompts, answers, strict=True)], tokenizer
+    )
     distinct = list(dict.fromkeys(prompts))
     alone = dict(zip(distinct, _ids(distinct, tokenizer), strict=True))
     starts = [_common(row, alone[prompt]) for row, prompt in zip(whole, prompts, strict=True)]
     for row, start, prompt, answer in zip(whole, starts, prompts, answers, strict=True):
         if answer and start >= len(row):
-            raise DataError(f"the answer {answer[:40]!r} adds no token to the prompt that ends with {prompt[-40:]!r}; mend or drop the row")
+            raise DataError(
+                f"the answer {answer[:40]!r} adds no token to the prompt that ends with {prompt[-40:]!r}; mend or drop"
+                " the row"
+            )
     return whole, starts
 
 
@@ -176,7 +198,14 @@ def _ids(texts: Sequence[str], tokenizer: Any) -> list[npt.NDArray[np.int32]]:
     rows: list[npt.NDArray[np.int32]] = []
     for start in range(0, len(texts), _CHUNK_ROWS):
         chunk = list(texts[start : start + _CHUNK_ROWS])
-        encoded = tokenizer(chunk, padding=False, truncation=False, return_attention_mask=False, return_token_type_ids=False, verbose=False)
+        encoded = tokenizer(
+            chunk,
+            padding=False,
+            truncation=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
         rows += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
     return rows
 
@@ -187,7 +216,9 @@ def tokenizer_digest(tokenizer: Any) -> str:
         rules = tokenizer.backend_tokenizer.to_str()
     else:
         rules = "\x1f".join(f"{token}\x1e{index}" for token, index in sorted(tokenizer.get_vocab().items()))
-    return content_digest([type(tokenizer).__name__, rules, repr(sorted(tokenizer.special_tokens_map.items(), key=str))])
+    return content_digest(
+        [type(tokenizer).__name__, rules, repr(sorted(tokenizer.special_tokens_map.items(), key=str))]
+    )
 
 
 def _encode(data: Dataset, tokenizer: Any, order: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int32], Int64s]:
@@ -210,7 +241,14 @@ def _pairs(first: list[str], second: list[str], tokenizer: Any) -> tuple[list[np
     starts: list[int] = []
     for start in range(0, len(first), _CHUNK_ROWS):
         chunk = first[start : start + _CHUNK_ROWS], second[start : start + _CHUNK_ROWS]
-        encoded = tokenizer(*chunk, padding=False, truncation=False, return_attention_mask=False, return_token_type_ids=True, verbose=False)
+        encoded = tokenizer(
+            *chunk,
+            padding=False,
+            truncation=False,
+            return_attention_mask=False,
+            return_token_type_ids=True,
+            verbose=False,
+        )
         rows += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
         types = encoded.get("token_type_ids") or [[]] * len(chunk[0])
         starts += [t.index(1) if 1 in t else len(row) for t, row in zip(types, rows[start:], strict=True)]
@@ -227,11 +265,15 @@ def _tokens(ids: Ids, flat: npt.NDArray[np.int32], index: Int64s, per_row: int) 
     offsets, second_Q = np.asarray(index[0]), np.asarray(index[1][:-1])
     if len(offsets) != per_row * len(ids) + 1 or offsets[-1] != len(flat):
         raise DataError(
-            f"the token cache holds {len(offsets) - 1} sequences and {len(flat)} tokens where {per_row * len(ids)} sequences and {offsets[-1]} tokens belong; delete the cache folder"
+            f"the token cache holds {len(offsets) - 1} sequences and {len(flat)} tokens where {per_row * len(ids)}"
+            f" sequences and {offsets[-1]} tokens belong; delete the cache folder"
         )
     empty = np.flatnonzero(np.diff(offsets) == 0)
     if len(empty):
-        raise DataError(f"{len(empty)} rows have no tokens, the first is id {str(ids[empty[0] // per_row])!r}; drop empty texts from the source")
+        raise DataError(
+            f"{len(empty)} rows have no tokens, the first is id {str(ids[empty[0] // per_row])!r}; drop empty texts"
+            " from the source"
+        )
     return Tokens(ids, flat, offsets, second_Q, per_row)
 
 

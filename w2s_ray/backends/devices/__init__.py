@@ -1,1 +1,2 @@
-"""What computes: the device and its memory, how fast it is used, the processes that compute together. The lowest floor."""
+"""What computes: the device and its memory, how fast it is used, the processes that compute together. The lowest
+floor."""

@@ -22,13 +22,15 @@ def pick_device(resources: Resources) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise ResourceError(
-            f"resources.gpus is {resources.gpus:g}, but torch {torch.__version__} sees no CUDA device here; set resources.gpus: 0 or mend the driver"
+            f"resources.gpus is {resources.gpus:g}, but torch {torch.__version__} sees no CUDA device here; set"
+            " resources.gpus: 0 or mend the driver"
         )
     return torch.device("cuda", torch.cuda.current_device())
 
 
 def use_threads(resources: Resources) -> None:
-    """One thread a CPU that the step owns: more would fight with its neighbours' for the cores, several times slower for all."""
+    """One thread a CPU that the step owns: more would fight with its neighbours' for the cores, several times slower
+    for all."""
     torch.set_num_threads(max(1, int(resources.cpus)))
 
 
@@ -44,13 +46,17 @@ def autocast(device: torch.device, precision: Literal["fp32", "bf16"]) -> Autoca
     if precision == "fp32":
         return nullcontext
     if not has_bf16(device):
-        raise ResourceError(f"train.precision is bf16, which {device_name(device)} does not have; set train.precision: fp32")
+        raise ResourceError(
+            f"train.precision is bf16, which {device_name(device)} does not have; set train.precision: fp32"
+        )
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def device_name(device: torch.device) -> str:
     return (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
     )
 
 

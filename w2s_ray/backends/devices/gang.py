@@ -60,7 +60,8 @@ class Gang:
         return found
 
     def gather(self, tensor_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of all processes in the order in which they were dealt, one to each in turn, and the places of this one's among them."""
+        """The rows of all processes in the order in which they were dealt, one to each in turn, and the places of this
+        one's among them."""
         if self.size == 1:
             return tensor_B, torch.arange(len(tensor_B), device=tensor_B.device)
         counts = torch.zeros(self.size, dtype=torch.int64, device=tensor_B.device)
@@ -86,7 +87,8 @@ _JOINED = [False]  # whether this process has been in a group since `lost_peers`
 
 @contextmanager
 def lost_peers() -> Iterator[None]:
-    """A message that fails because another process is gone, or the group was taken down to begin again, is told from a mistake of this process's.
+    """A message that fails because another process is gone, or the group was taken down to begin again, is told from a
+    mistake of this process's.
 
     gloo raises plain errors that name its own files.
     """
@@ -97,7 +99,11 @@ def lost_peers() -> Iterator[None]:
         raise
     except Exception as error:
         taken_down = _JOINED[0] and not dist.is_initialized()
-        if taken_down or isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "/gloo/" in str(error)):
+        if (
+            taken_down
+            or isinstance(error, dist.DistError)
+            or (isinstance(error, RuntimeError) and "/gloo/" in str(error))
+        ):
             raise PeerLost(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
         raise
 
@@ -110,7 +116,8 @@ def own_device(resources: Resources) -> torch.device:
 
 
 def join_gang(device: torch.device) -> Gang:
-    """The process group that Ray Train or torchrun announced; alone where nobody did. DeepSpeed wants a group even of one."""
+    """The process group that Ray Train or torchrun announced; alone where nobody did. DeepSpeed wants a group even of
+    one."""
     if not dist.is_initialized():
         alone = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
         for name, value in alone.items():

@@ -1,4 +1,5 @@
-"""How much memory a fit takes on each device, and the cheapest way of running it that fits. Arithmetic alone, for a plan makes it too: no torch.
+"""How much memory a fit takes on each device, and the cheapest way of running it that fits. Arithmetic alone, for a
+plan makes it too: no torch.
 
 What lies on a device at the fullest moment of a step, in bytes:
 
@@ -11,9 +12,11 @@ What lies on a device at the fullest moment of a step, in bytes:
 | AdamW's two moments | 8 P | 8 P | 8 P / n | 8 P / n | 8 P / n |
 | buckets of what is sent | none | B | B | B | B |
 
-P parameters (of the frozen ones weights alone, in bf16 2 bytes each), n processes, B the bytes of one bucket. Rajbhandari et al. 2020 (arXiv 1910.02054) § 5 for
-half-precision training; ours keeps weights in fp32 and casts them (autocast), which costs the same 16 bytes a parameter. Activations: what a layer keeps for its
-backward pass, counted in the code of `transformers` (Korthikanti et al. 2022, arXiv 2205.05198, § 4 count the classic layer so); attention keeps no matrix (SDPA).
+P parameters (of the frozen ones weights alone, in bf16 2 bytes each), n processes, B the bytes of one bucket.
+Rajbhandari et al. 2020 (arXiv 1910.02054) § 5 for half-precision training; ours keeps weights in fp32 and casts them
+(autocast), which costs the same 16 bytes a parameter. Activations: what a layer keeps for its backward pass, counted in
+the code of `transformers` (Korthikanti et al. 2022, arXiv 2205.05198, § 4 count the classic layer so); attention keeps
+no matrix (SDPA).
 """
 
 from __future__ import annotations
@@ -44,7 +47,22 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "ffn": ("intermediate_size", "n_inner", "ffn_dim", "d_ff"),
     "vocab": ("vocab_size",),
 }
-_UNGATED = ("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bert", "roberta", "distilbert", "electra", "albert", "phi", "bloom", "mpnet", "xlm-roberta")
+_UNGATED = (
+    "gpt2",
+    "gpt_neo",
+    "gpt_neox",
+    "gptj",
+    "opt",
+    "bert",
+    "roberta",
+    "distilbert",
+    "electra",
+    "albert",
+    "phi",
+    "bloom",
+    "mpnet",
+    "xlm-roberta",
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,9 @@ class Shape:
             return self.parameters
         if recipe.adapt == "probe":
             return 0
-        sides = 2 * 2 * self.width + 2 * (self.width + self.key_width) + (3 if self.gated else 2) * (self.width + self.ffn)
+        sides = (
+            2 * 2 * self.width + 2 * (self.width + self.key_width) + (3 if self.gated else 2) * (self.width + self.ffn)
+        )
         return self.layers * recipe.lora.rank * sides
 
     def at_rest(self, recipe: Recipe) -> float:
@@ -97,7 +117,8 @@ class Shape:
         """Bytes that a forward pass keeps for the backward pass, and the largest temporaries of the latter."""
         half = 2 if recipe.precision == "bf16" else 4
         mlp = 4 if self.gated else 2
-        # The residual stream is fp32 before and after attention; norms' outputs, q, k, v, attention's output twice, and the MLP's inner values are cast.
+        # The residual stream is fp32 before and after attention; norms' outputs, q, k, v, attention's output twice, and
+        # the MLP's inner values are cast.
         layer = 2 * 4 * self.width + half * (5 * self.width + 2 * self.key_width + mlp * self.ffn)
         if recipe.adapt == "lora":
             layer += half * (3 * self.width + self.ffn)  # the adapters' inputs, cast for them
@@ -127,15 +148,28 @@ class Way:
 
     def arithmetic(self) -> str:
         """`weights 28.4 + gradients …`, in GB."""
-        return " + ".join(f"{name} {size / GB:.1f}" for name, size in self.parts.items() if size >= 0.05 * GB) or "less than 0.1"
+        return (
+            " + ".join(f"{name} {size / GB:.1f}" for name, size in self.parts.items() if size >= 0.05 * GB)
+            or "less than 0.1"
+        )
 
 
 def ways(
-    shape: Shape, recipe: Recipe, resources: Resources, workers: int, device_bytes: float, longest: int, *, gpu: bool, answered: float = 0.0
+    shape: Shape,
+    recipe: Recipe,
+    resources: Resources,
+    workers: int,
+    device_bytes: float,
+    longest: int,
+    *,
+    gpu: bool,
+    answered: float = 0.0,
 ) -> Iterator[Way]:
-    """Every way that the request allows, the cheapest to run first, each with the most tokens at once that fit, or the fewest that the longest row needs.
+    """Every way that the request allows, the cheapest to run first, each with the most tokens at once that fit, or the
+    fewest that the longest row needs.
 
-    `answered` is the share of tokens for which words are predicted: each has fp32 logits of the whole vocabulary, their log-softmax and their gradient.
+    `answered` is the share of tokens for which words are predicted: each has fp32 logits of the whole vocabulary, their
+    log-softmax and their gradient.
     """
     room = device_bytes * (1 - SPARE) - (CONTEXT_GB if gpu else PROCESS_GB) * GB
     stages: tuple[int | None, ...] = (0, 1, 2, 3) if resources.zero == "auto" else (resources.zero,)
@@ -145,7 +179,9 @@ def ways(
         stages = (3,) if resources.offload == "params" else (1, 2, 3)
     of_one_step = -(-recipe.batch // workers) * longest
     for stage in stages:
-        for recomputed in (False, True) if resources.activation_checkpointing == "auto" else (resources.activation_checkpointing,):
+        for recomputed in (
+            (False, True) if resources.activation_checkpointing == "auto" else (resources.activation_checkpointing,)
+        ):
             for tokens in _candidates(resources, longest, gpu=gpu):
                 parts, host = _parts(shape, recipe, workers, stage, resources.offload)
                 if not gpu:
@@ -159,8 +195,19 @@ def ways(
             yield way
 
 
-def settle(shape: Shape, recipe: Recipe, resources: Resources, workers: int, device_bytes: float, longest: int, *, gpu: bool, answered: float = 0.0) -> Way:
-    """The first way that fits with enough tokens at once to keep a device busy, else the first that fits at all; an impossible request is refused with its arithmetic."""
+def settle(
+    shape: Shape,
+    recipe: Recipe,
+    resources: Resources,
+    workers: int,
+    device_bytes: float,
+    longest: int,
+    *,
+    gpu: bool,
+    answered: float = 0.0,
+) -> Way:
+    """The first way that fits with enough tokens at once to keep a device busy, else the first that fits at all; an
+    impossible request is refused with its arithmetic."""
     allowed = list(ways(shape, recipe, resources, workers, device_bytes, longest, gpu=gpu, answered=answered))
     fitting = [way for way in allowed if way.fits]
     enough = min(GOOD_TOKENS, -(-recipe.batch // workers) * longest)
@@ -169,9 +216,10 @@ def settle(shape: Shape, recipe: Recipe, resources: Resources, workers: int, dev
         return (busy or fitting)[0]
     least = min(allowed, key=lambda way: way.total)
     raise ResourceError(
-        f"a fit of {in_words(shape.parameters)} parameters ({recipe.adapt}, {recipe.precision}) on {workers} x {device_bytes / GB:.1f} GB does not fit: "
-        f"{name_of(least)} with {least.micro_tokens} tokens at once needs {least.arithmetic()} = {least.total / GB:.1f} GB a device, "
-        f"and {max(least.room, 0) / GB:.1f} GB are free for it; {_advice(resources, recipe)}"
+        f"a fit of {in_words(shape.parameters)} parameters ({recipe.adapt}, {recipe.precision}) on {workers} x"
+        f" {device_bytes / GB:.1f} GB does not fit: {name_of(least)} with {least.micro_tokens} tokens at once needs"
+        f" {least.arithmetic()} = {least.total / GB:.1f} GB a device, and {max(least.room, 0) / GB:.1f} GB are free for"
+        f" it; {_advice(resources, recipe)}"
     )
 
 
@@ -210,7 +258,9 @@ def _candidates(resources: Resources, longest: int, *, gpu: bool) -> list[int]:
     return [max(most >> halvings, longest) for halvings in range(math.ceil(math.log2(most / longest)) + 1)]
 
 
-def _parts(shape: Shape, recipe: Recipe, workers: int, stage: int | None, offload: str) -> tuple[dict[str, float], float]:
+def _parts(
+    shape: Shape, recipe: Recipe, workers: int, stage: int | None, offload: str
+) -> tuple[dict[str, float], float]:
     trained = shape.trained(recipe)
     frozen = shape.parameters - trained if recipe.adapt == "full" else shape.parameters
     bf16 = recipe.precision == "bf16"
@@ -218,7 +268,12 @@ def _parts(shape: Shape, recipe: Recipe, workers: int, stage: int | None, offloa
     copies = 2.0 * trained if bf16 else 0.0
     resting = weights
     spread = workers if stage else 1
-    gradients, masters, moments, bucket = 4.0 * trained, 4.0 * trained / spread if stage else 0.0, 8.0 * trained / spread, 0.0
+    gradients, masters, moments, bucket = (
+        4.0 * trained,
+        4.0 * trained / spread if stage else 0.0,
+        8.0 * trained / spread,
+        0.0,
+    )
     if stage is not None:
         bucket = 4.0 * min(BUCKET, trained) * 2
     if stage == 1:
@@ -235,7 +290,14 @@ def _parts(shape: Shape, recipe: Recipe, workers: int, stage: int | None, offloa
     if offload == "params":
         host += resting / workers
         weights -= resting / workers
-    return {"weights": weights, "casts": copies, "grads": gradients, "masters": masters, "moments": moments, "buckets": bucket}, host
+    return {
+        "weights": weights,
+        "casts": copies,
+        "grads": gradients,
+        "masters": masters,
+        "moments": moments,
+        "buckets": bucket,
+    }, host
 
 
 def _one_layer(shape: Shape, parameters: int) -> float:

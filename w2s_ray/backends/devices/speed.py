@@ -1,9 +1,10 @@
 """How well a device was used: model FLOPs utilisation, by a stated formula.
 
-FLOPs of a token in training: 6 N for a forward and a backward pass through N parameters that multiply (Kaplan et al. 2020, arXiv 2001.08361 § 2.1), and
-12 L D T for attention over rows of T tokens (Chowdhery et al. 2022, arXiv 2204.02311, Appendix B; half of it where attention is causal, which is not
-subtracted, as there). With frozen weights no gradient of theirs is computed: 4 N, and attention as before. Padding and recomputation are no work. Word vectors are looked up, not
-multiplied, so they do not count.
+FLOPs of a token in training: 6 N for a forward and a backward pass through N parameters that multiply (Kaplan et al.
+2020, arXiv 2001.08361 § 2.1), and 12 L D T for attention over rows of T tokens (Chowdhery et al. 2022, arXiv
+2204.02311, Appendix B; half of it where attention is causal, which is not subtracted, as there). With frozen weights no
+gradient of theirs is computed: 4 N, and attention as before. Padding and recomputation are no work. Word vectors are
+looked up, not multiplied, so they do not count.
 """
 
 from __future__ import annotations
@@ -40,7 +41,17 @@ def peak_flops(device: str, precision: str) -> float | None:
     return next((peak for name, peak in _PEAKS.items() if name in device), None)
 
 
-def utilisation(shape: Shape, tokens: float, mean_length: float, seconds: float, device: str, precision: str, workers: int, *, frozen: bool) -> float | str:
+def utilisation(
+    shape: Shape,
+    tokens: float,
+    mean_length: float,
+    seconds: float,
+    device: str,
+    precision: str,
+    workers: int,
+    *,
+    frozen: bool,
+) -> float | str:
     """The share of the devices' peak that went into the model's own work, or why it is not known."""
     peak = peak_flops(device, precision)
     if peak is None:

@@ -1,6 +1,7 @@
 """The state of a fit in one safetensors file, so that a fit that died continues where it was. No pickle.
 
-Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: digest of the fit, step, counters, a checksum of it all.
+Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: digest of the fit,
+step, counters, a checksum of it all.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 
 
 class CheckpointPlace(Protocol):
-    """Where a fit keeps its checkpoint. `keep` takes the file over and replaces what had the name before, all or nothing."""
+    """Where a fit keeps its checkpoint. `keep` takes the file over and replaces what had the name before, all or
+    nothing."""
 
     @property
     def scratch(self) -> Path:
@@ -51,15 +53,28 @@ class Training:
     losses: list[float] = field(default_factory=list)
     counters: dict[str, float] = field(default_factory=dict)
     resumed: list[dict[str, float]] = field(default_factory=list)  # one entry a time that a checkpoint was continued
-    looks: list[dict[str, float]] = field(default_factory=list)  # at rows that the fit does not learn from: step and score
+    looks: list[dict[str, float]] = field(
+        default_factory=list
+    )  # at rows that the fit does not learn from: step and score
     saved_at: float = 0.0  # by the wall clock: when the checkpoint that is continued was written
 
     def notes(self) -> dict[str, Any]:
         """What is no tensor, for a checkpoint."""
-        return {"step": self.step, "counters": self.counters, "resumed": self.resumed, "looks": self.looks, "at": time.time()}
+        return {
+            "step": self.step,
+            "counters": self.counters,
+            "resumed": self.resumed,
+            "looks": self.looks,
+            "at": time.time(),
+        }
 
     def read_notes(self, notes: Mapping[str, Any]) -> None:
-        self.step, self.counters, self.resumed, self.saved_at = notes["step"], notes["counters"], notes["resumed"], notes["at"]
+        self.step, self.counters, self.resumed, self.saved_at = (
+            notes["step"],
+            notes["counters"],
+            notes["resumed"],
+            notes["at"],
+        )
         self.looks = notes["looks"]
 
 
@@ -88,7 +103,8 @@ def restore_checkpoint(place: CheckpointPlace, training: Training, digest: str) 
             if broken(file):
                 log.warning("the checkpoint %s does not have its checksum; the fit starts over", path)
                 return False
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if meta.get("digest") == digest else None  # noqa: SIM118  # not a dict
+            names = file.keys()  # not those of a dict
+            tensors = {name: file.get_tensor(name) for name in names} if meta.get("digest") == digest else None
     except SafetensorError as error:
         log.warning("the checkpoint %s cannot be read (%s); the fit starts over", path, error)
         return False
@@ -119,10 +135,16 @@ def _load(training: Training, tensors: Mapping[str, Tensor]) -> None:
         for name, parameter in training.weights.items():
             parameter.copy_(tensors[f"weight.{name}"])
             prefix = f"adamw.{name}."
-            state[parameter] = {key.removeprefix(prefix): value.to(parameter.device) for key, value in tensors.items() if key.startswith(prefix)}
+            state[parameter] = {
+                key.removeprefix(prefix): value.to(parameter.device)
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
     training.optimizer.state.update({p: values for p, values in state.items() if values})
     if isinstance(training.loss_fn, Stateful):
-        training.loss_fn.load_state_dict({key.removeprefix("loss."): value for key, value in tensors.items() if key.startswith("loss.")})
+        training.loss_fn.load_state_dict(
+            {key.removeprefix("loss."): value for key, value in tensors.items() if key.startswith("loss.")}
+        )
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and training.device.type == "cuda":
         torch.cuda.set_rng_state(tensors["rng.cuda"], training.device)

@@ -1,7 +1,7 @@
 """Early stopping: looks at rows that the fit does not learn from, of which the best one's weights are kept.
 
-With the labels that the fit learns from, a student is judged by its weak teacher (EleutherAI/w2s, `w2s/sft.py`); with gold it is the upper bound that Burns et al. 2023
-(arXiv 2312.09390, § 5.1.1) call cheating.
+With the labels that the fit learns from, a student is judged by its weak teacher (EleutherAI/w2s, `w2s/sft.py`); with
+gold it is the upper bound that Burns et al. 2023 (arXiv 2312.09390, § 5.1.1) call cheating.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ def kept_out(ids: Ids, share: float) -> Ids:
     """The rows that a fit looks at where it was given none: the same for every seed."""
     chosen = [unit_hash(0, "check", str(i)) < share for i in ids]
     if all(chosen) or not any(chosen):
-        raise DataError(f"check.share is {share:g}, which of {len(ids)} labelled rows keeps out {sum(chosen)}; give more rows, or another share")
+        raise DataError(
+            f"check.share is {share:g}, which of {len(ids)} labelled rows keeps out {sum(chosen)}; give more rows, or"
+            " another share"
+        )
     out: Ids = ids[np.array(chosen)]
     return out
 
@@ -79,7 +82,9 @@ def every_steps(check: Check, total: int) -> int:
 def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
     """The metric of what is said, by the mean of the teachers that speak; larger is better. Texts have no mean."""
     if len(teachers) > 1 and not isinstance(teachers[0], LabelSet):
-        raise ConfigError("check: answers of several teachers cannot be looked at together, for texts have no mean; leave check out")
+        raise ConfigError(
+            "check: answers of several teachers cannot be looked at together, for texts have no mean; leave check out"
+        )
     truth = teachers[0].align(said.ids)
     if isinstance(truth, LabelSet) and len(teachers) > 1:
         probs_NMK = LabelSet.stack([truth, *(t for t in teachers[1:] if isinstance(t, LabelSet))])
@@ -90,13 +95,15 @@ def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
     found = score(said, truth)
     if found[check.metric] is None:
         raise ConfigError(
-            f"check.metric: {check.metric} is not defined by the labels that are looked at, gold or weak ({found['reasons'][check.metric]}); set check.metric: accuracy, or a larger "
-            "check.share"
+            f"check.metric: {check.metric} is not defined by the labels that are looked at, gold or weak"
+            f" ({found['reasons'][check.metric]}); set check.metric: accuracy, or a larger check.share"
         )
     return float(found[check.metric]) * (-1 if check.metric == "log_loss" else 1)
 
 
-def apart(data: Dataset, teachers: Sequence[Labels], given: tuple[Dataset, Sequence[Labels]] | None, check: Check) -> tuple[Dataset, Sequence[Labels], Ids]:
+def apart(
+    data: Dataset, teachers: Sequence[Labels], given: tuple[Dataset, Sequence[Labels]] | None, check: Check
+) -> tuple[Dataset, Sequence[Labels], Ids]:
     """The rows to look at, their labels, and which of the fit's own rows it must not learn from."""
     if given is not None:
         return given[0], given[1], data.ids[:0]

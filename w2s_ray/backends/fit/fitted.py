@@ -54,8 +54,12 @@ class Fitted:
         said_NX = self._predicted(tokens)
         if data.kind == "generation":
             said_NX = said_NX.reshape(len(tokens), -1)
-            ended_N = said_NX[:, -2] == end_id(self.tokenizer)  # the last token, which is the end wherever there was one
-            return Answers.of(tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1], ended_N=ended_N).align(data.ids)
+            ended_N = said_NX[:, -2] == end_id(
+                self.tokenizer
+            )  # the last token, which is the end wherever there was one
+            return Answers.of(
+                tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1], ended_N=ended_N
+            ).align(data.ids)
         return LabelSet.of(tokens.ids, said_NX.reshape(len(tokens), len(self.classes))).align(data.ids)
 
     def embed(self, data: Dataset, layer: Layer = -1) -> Features:
@@ -65,9 +69,15 @@ class Fitted:
 
     def _check(self, data: Dataset) -> None:
         if data.kind != self.reader.kind:
-            raise DataError(f"this model was trained on rows of kind {self.reader.kind!r}, and {data.name} has rows of kind {data.kind!r}")
+            raise DataError(
+                f"this model was trained on rows of kind {self.reader.kind!r}, and {data.name} has rows of kind"
+                f" {data.kind!r}"
+            )
         if data.num_classes != len(self.classes):
-            raise DataError(f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of {data.name} have {data.num_classes}")
+            raise DataError(
+                f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of"
+                f" {data.name} have {data.num_classes}"
+            )
 
     def _predicted(self, tokens: Tokens) -> Floats32:
         return self._over_rows(self.reader.predicted, tokens)
@@ -89,11 +99,15 @@ class Fitted:
         else:
             self.save_pretrained(folder)
         if self.reader.head is not None:
-            save_file({name: p.detach().cpu().contiguous() for name, p in self.reader.head.named_parameters()}, folder / HEAD_FILE)
+            save_file(
+                {name: p.detach().cpu().contiguous() for name, p in self.reader.head.named_parameters()},
+                folder / HEAD_FILE,
+            )
         write_fit_file(folder, self.recipe, self.classes, self.reader.kind)
 
     def save_pretrained(self, folder: Path, *, half: bool = False) -> None:
-        """The backbone and the tokenizer alone, as those who pretrain publish them; `half`: in half precision, which the model then has itself."""
+        """The backbone and the tokenizer alone, as those who pretrain publish them; `half`: in half precision, which
+        the model then has itself."""
         with quiet():
             model = self.reader.backbone.half() if half else self.reader.backbone
             model.save_pretrained(folder, safe_serialization=True)

@@ -1,4 +1,5 @@
-"""The gradient of one step's loss, whatever the micro-batches: the fixed global batch decides what is learned, memory decides how it is cut.
+"""The gradient of one step's loss, whatever the micro-batches: the fixed global batch decides what is learned, memory
+decides how it is cut.
 
 Shapes: B rows of a batch, M teachers, K classes.
 """
@@ -29,7 +30,9 @@ class Micro:
     share: float  # of the step's whole weight
 
 
-def step_loss(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward, gang: Gang = ALONE) -> Tensor:
+def step_loss(
+    forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward, gang: Gang = ALONE
+) -> Tensor:
     """Add the gradient of the step's loss to the parameters and return the loss, detached. `backward` takes a scalar.
 
     In a gang each process has its own micro-batches, all as many, and `backward` averages gradients over it.
@@ -41,7 +44,8 @@ def step_loss(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progre
 
 
 def _summed(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward) -> Tensor:
-    """sum(w l) / sum(w) over the batch is the sum over micro-batches of their weighted means, each times its share of the weight."""
+    """sum(w l) / sum(w) over the batch is the sum over micro-batches of their weighted means, each times its share of
+    the weight."""
     total: Tensor | None = None
     for micro in micros:
         loss = loss_fn(forward(micro.inputs), micro.targets_BMK, micro.weights_B, progress) * micro.share
@@ -51,22 +55,30 @@ def _summed(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress
     return total
 
 
-def _in_two_passes(forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward, gang: Gang) -> Tensor:
-    """A loss that looks at the whole batch: logits first, then its gradient in them, then the model's (GradCache, Gao et al. 2021, arXiv 2101.06983)."""
+def _in_two_passes(
+    forward: Forward, micros: Sequence[Micro], loss_fn: LossFn, progress: float, backward: Backward, gang: Gang
+) -> Tensor:
+    """A loss that looks at the whole batch: logits first, then its gradient in them, then the model's (GradCache, Gao
+    et al. 2021, arXiv 2101.06983)."""
     states, outputs = [], []
     with torch.no_grad():
         for micro in micros:
             states.append(_rng(micro))
             outputs.append(forward(micro.inputs))
     gradient_BK, loss = _in_logits(torch.cat(outputs), micros, loss_fn, progress, gang)
-    for micro, state, part_BK in zip(micros, states, gradient_BK.split([len(m.weights_B) for m in micros]), strict=True):
+    for micro, state, part_BK in zip(
+        micros, states, gradient_BK.split([len(m.weights_B) for m in micros]), strict=True
+    ):
         _set_rng(micro, state)  # the same dropout as in the first pass
         backward((forward(micro.inputs) * part_BK).sum())
     return loss
 
 
-def _in_logits(mine_BK: Tensor, micros: Sequence[Micro], loss_fn: LossFn, progress: float, gang: Gang) -> tuple[Tensor, Tensor]:
-    """The gradient of the whole batch's loss in this process's logits (times the gang's size, for gradients are averaged over it), and the loss."""
+def _in_logits(
+    mine_BK: Tensor, micros: Sequence[Micro], loss_fn: LossFn, progress: float, gang: Gang
+) -> tuple[Tensor, Tensor]:
+    """The gradient of the whole batch's loss in this process's logits (times the gang's size, for gradients are
+    averaged over it), and the loss."""
     targets_BMK, weights_B = torch.cat([m.targets_BMK for m in micros]), torch.cat([m.weights_B for m in micros])
     counted_B = weights_B > 0  # a row without weight fills a gap in a gang's schedule
     whole_BK, places = gang.gather(mine_BK[counted_B])

@@ -45,23 +45,39 @@ class Job:
     progress: Progress | None = None
     watch: Watch = field(default_factory=Watch)
     head: Probe | None = None  # what the head starts as
-    check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = None  # rows to look at; where the recipe looks and there are none, some of its own
+    check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = (
+        None  # rows to look at; where the recipe looks and there are none, some of its own
+    )
 
     @property
     def digest(self) -> str:
-        """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of it."""
+        """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of
+        it."""
         looked_at = [self.check[0].digest, *(teacher.digest for teacher in self.check[1])] if self.check else []
         started = [] if self.head is None else [self.head.weight_DC.tobytes().hex(), self.head.bias_C.tobytes().hex()]
-        return content_digest([self.data.digest, *(teacher.digest for teacher in self.labels), self.recipe.model_dump_json(), *looked_at, *started])
+        return content_digest(
+            [
+                self.data.digest,
+                *(teacher.digest for teacher in self.labels),
+                self.recipe.model_dump_json(),
+                *looked_at,
+                *started,
+            ]
+        )
 
     def targets(self, tokens: Tokens) -> Targets:
-        """The rows' labels, by all teachers; rows that are only looked at are not learned from. A text without labels weighs as many words as are predicted in it."""
+        """The rows' labels, by all teachers; rows that are only looked at are not learned from. A text without labels
+        weighs as many words as are predicted in it."""
         if not self.labels:
             weight_N = (tokens.lengths_N - 1).astype(np.float64)
             return Targets(np.ones((len(tokens), 1, 1)), weight_N, np.flatnonzero(weight_N > 0))
         targets = join(self.data.ids, self.labels, self.data.num_classes)
         out = self.looked_at()[2] if self.recipe.check else ()
-        return replace(targets, labelled=targets.labelled[~np.isin(np.sort(self.data.ids)[targets.labelled], out)]) if len(out) else targets
+        return (
+            replace(targets, labelled=targets.labelled[~np.isin(np.sort(self.data.ids)[targets.labelled], out)])
+            if len(out)
+            else targets
+        )
 
     def looked_at(self) -> tuple[Dataset, Sequence[LabelSet | Answers], Ids]:
         assert self.recipe.check is not None
@@ -87,7 +103,9 @@ class Job:
         if not self.labels:
             return tokenise_texts(data, tokenizer, self.cache)
         if data.kind == "generation":
-            answered = tokenise_answered(data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer)
+            answered = tokenise_answered(
+                data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer
+            )
             answered.check_answers(self.recipe.answer_tokens)
             return answered
         return tokenise(data, tokenizer, self.cache)
@@ -96,11 +114,19 @@ class Job:
         if self.data.kind == "generation":
             return AnswerSurprise()
         steps = self.recipe.epochs * num_batches(len(targets.labelled), self.recipe.batch)
-        made: LossFn = self.recipe.loss.build(Given(len(self.labels), steps, targets.mean_NK))  # type: ignore[attr-defined]  # every loss config builds
+        loss: Any = self.recipe.loss  # every loss config builds
+        made: LossFn = loss.build(Given(len(self.labels), steps, targets.mean_NK))
         return made
 
     def reader(self, cast: Autocast, *, ask_causal: bool = True) -> Reader:
         """The model before the first step."""
         return build_reader(
-            self.model_path, self.recipe, self.data.kind, self.data.num_classes, cast, teachers=max(len(self.labels), 1), head=self.head, ask_causal=ask_causal
+            self.model_path,
+            self.recipe,
+            self.data.kind,
+            self.data.num_classes,
+            cast,
+            teachers=max(len(self.labels), 1),
+            head=self.head,
+            ask_causal=ask_causal,
         )

@@ -43,7 +43,8 @@ GPU_LOSSES_IN_FLIGHT = 16  # reading a loss waits for the device, so on a GPU it
 
 @dataclass
 class Loop:
-    """The steps of one fit. What is trained maps padded rows to values that the loss compares with the targets; a classifier's are logits."""
+    """The steps of one fit. What is trained maps padded rows to values that the loss compares with the targets; a
+    classifier's are logits."""
 
     model: nn.Module
     loss_fn: LossFn
@@ -62,14 +63,38 @@ class Loop:
 
     @staticmethod
     def build(
-        model: nn.Module, loss_fn: LossFn, tokens: Tokens, targets: Targets, recipe: Recipe, resources: Resources, fill: int, device: torch.device
+        model: nn.Module,
+        loss_fn: LossFn,
+        tokens: Tokens,
+        targets: Targets,
+        recipe: Recipe,
+        resources: Resources,
+        fill: int,
+        device: torch.device,
     ) -> Loop:
         named = dict(model.named_parameters())
         if isinstance(loss_fn, nn.Module):
             named |= {f"loss.{name}": p for name, p in loss_fn.to(device).named_parameters()}
         trained = {name: p for name, p in named.items() if p.requires_grad}
-        training = Training(trained, build_adamw(trained.items(), recipe), loss_fn, device, counters={"tokens": 0, "padded": 0, "rows": 0, "seconds": 0.0})
-        return Loop(model, loss_fn, training, tokens, targets, targets.labelled, id_hashes(tokens.ids[targets.labelled]), recipe, resources, fill)
+        training = Training(
+            trained,
+            build_adamw(trained.items(), recipe),
+            loss_fn,
+            device,
+            counters={"tokens": 0, "padded": 0, "rows": 0, "seconds": 0.0},
+        )
+        return Loop(
+            model,
+            loss_fn,
+            training,
+            tokens,
+            targets,
+            targets.labelled,
+            id_hashes(tokens.ids[targets.labelled]),
+            recipe,
+            resources,
+            fill,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -92,7 +117,13 @@ class Loop:
         """From a checkpoint of this fit, if there is one."""
         training = self.training
         if self._restore(place, digest):
-            training.resumed.append({"step": training.step, "workers": self.gang.size, "since_checkpoint_s": round(time.time() - training.saved_at, 3)})
+            training.resumed.append(
+                {
+                    "step": training.step,
+                    "workers": self.gang.size,
+                    "since_checkpoint_s": round(time.time() - training.saved_at, 3),
+                }
+            )
 
     def next_rows(self) -> Rows:
         """Of the step that comes."""
@@ -115,7 +146,10 @@ class Loop:
             self.watch.beat()
             look = self.checks is not None and self.checks.due(training.step, self.total)
             every = self.resources.checkpoint_every_steps
-            due = self._agree(time.monotonic() - saved >= self.resources.checkpoint_every_s or (every > 0 and training.step % every == 0))
+            due = self._agree(
+                time.monotonic() - saved >= self.resources.checkpoint_every_s
+                or (every > 0 and training.step % every == 0)
+            )
             if len(pending) >= self.most_pending or due or self.done or look:
                 self.note(pending)
                 training.counters["seconds"] += time.monotonic() - started
@@ -147,7 +181,8 @@ class Loop:
         better = all(found > look["score"] for look in training.looks)
         training.looks.append({"step": training.step, "score": found})
         if better:
-            # By turns in two places, and the newest checkpoint then knows of it: so the best that a checkpoint knows of is never written over before a later one does.
+            # By turns in two places, and the newest checkpoint then knows of it: so the best that a checkpoint knows of
+            # is never written over before a later one does.
             self.save(Best.of(place, training.looks), digest)
             self.save(place, digest)
         self.watch.beat()
@@ -157,9 +192,12 @@ class Loop:
         training = self.training
         told = {name: getattr(training, name) for name in ("step", "losses", "counters", "resumed", "looks")}
         best = max(training.looks, key=lambda look: look["score"])
-        if best["step"] < training.step and not (self._restore(Best.of(place, training.looks), digest) and training.step == best["step"]):
+        if best["step"] < training.step and not (
+            self._restore(Best.of(place, training.looks), digest) and training.step == best["step"]
+        ):
             raise FitError(
-                f"the weights of step {best['step']:g}, the best look of {len(training.looks)}, are no longer where they were kept; run the fit again"
+                f"the weights of step {best['step']:g}, the best look of {len(training.looks)}, are no longer where"
+                " they were kept; run the fit again"
             )
         for name, value in told.items():
             setattr(training, name, value)
@@ -175,13 +213,17 @@ class Loop:
     def epoch(self, epoch: int) -> list[Rows]:
         lengths = self.tokens.lengths_N[self.rows]
         drawn = epoch if self.recipe.order == "each" else 0
-        batches = epoch_batches(self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=drawn)
+        batches = epoch_batches(
+            self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=drawn
+        )
         return [self.rows[batch] for batch in batches]
 
     def _step(self, rows: Rows) -> Tensor:
         training = self.training
         self.set_lr()
-        loss = step_loss(self.model, self._micros(rows), self.loss_fn, training.step / self.total, self._backward, self.gang)
+        loss = step_loss(
+            self.model, self._micros(rows), self.loss_fn, training.step / self.total, self._backward, self.gang
+        )
         self.update()
         return loss
 
@@ -227,7 +269,12 @@ class Loop:
         device = self.training.device
         inputs = Padded.of(self.tokens, rows, self.fill, device)
         weights = self.targets.weight_N[rows]
-        return Micro(inputs, as_tensor(self.targets.probs_NMK[rows], device), as_tensor(weights, device), float(weights.sum()) / whole)
+        return Micro(
+            inputs,
+            as_tensor(self.targets.probs_NMK[rows], device),
+            as_tensor(weights, device),
+            float(weights.sum()) / whole,
+        )
 
     def note(self, pending: list[Tensor]) -> None:
         """Read the losses that were left on the device."""
@@ -237,19 +284,30 @@ class Loop:
         for step, loss in enumerate(losses, start=first):
             if not np.isfinite(loss):
                 raise FitError(
-                    f"the loss is {loss} at step {step + 1} of {self.total} (lr {self.recipe.lr:g}, {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
+                    f"the loss is {loss} at step {step + 1} of {self.total} (lr {self.recipe.lr:g},"
+                    f" {self.recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
                 )
         self.training.losses += losses
 
     def check_weights(self) -> None:
         """The last step has no loss after it that would show a weight that is not finite."""
-        check_finite(all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()), self.total, self.recipe)
+        check_finite(
+            all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()),
+            self.total,
+            self.recipe,
+        )
 
     def _report(self, progress: Progress | None) -> None:
         if progress is not None:
             step = self.training.step
             progress(
-                {"step": step, "steps": self.total, "epoch": (step - 1) // self.steps_per_epoch, "loss": self.training.losses[-1], "lr": self._lr(step - 1)}
+                {
+                    "step": step,
+                    "steps": self.total,
+                    "epoch": (step - 1) // self.steps_per_epoch,
+                    "loss": self.training.losses[-1],
+                    "lr": self._lr(step - 1),
+                }
             )
 
     def _lr(self, step: int) -> float:
@@ -274,7 +332,16 @@ class Loop:
             "steps": self.total,
             "resumed": self.training.resumed,
             "tokens_per_s": speed,
-            "mfu": utilisation(shape_of(model_path), speed, mean_length, 1.0, device, self.recipe.precision, self.gang.size, frozen=frozen),
+            "mfu": utilisation(
+                shape_of(model_path),
+                speed,
+                mean_length,
+                1.0,
+                device,
+                self.recipe.precision,
+                self.gang.size,
+                frozen=frozen,
+            ),
             "device": device,
             "peak_memory_mb": self.gang.each(peak_memory_mb(self.training.device), self.training.device),
             "workers": self.gang.size,
@@ -289,7 +356,8 @@ class Loop:
 def check_finite(finite: bool, steps: int, recipe: Recipe) -> None:
     if not finite:
         raise FitError(
-            f"weights are not finite after step {steps} (lr {recipe.lr:g}, {recipe.precision}); lower train.lr, set train.clip, or use precision: fp32"
+            f"weights are not finite after step {steps} (lr {recipe.lr:g}, {recipe.precision}); lower train.lr, set"
+            " train.clip, or use precision: fp32"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,19 +21,38 @@ T = TypeVar("T")
 
 
 def settled(
-    model_path: str, recipe: Recipe, tokens: Tokens, resources: Resources, device: torch.device, gang: Gang = ALONE, *, share: float = 1.0, speaks: bool = False
+    model_path: str,
+    recipe: Recipe,
+    tokens: Tokens,
+    resources: Resources,
+    device: torch.device,
+    gang: Gang = ALONE,
+    *,
+    share: float = 1.0,
+    speaks: bool = False,
 ) -> Resources:
-    """The request without `auto`; a model that `speaks` predicts words. All processes of a gang settle alike, on the smallest of their devices."""
+    """The request without `auto`; a model that `speaks` predicts words. All processes of a gang settle alike, on the
+    smallest of their devices."""
     longest = int(tokens.lengths_N.max(initial=1))
     smallest = gang.least(share * device_bytes(resources, device), device)
     shape, answered = shape_of(model_path), tokens.answer_share if speaks else 0.0
-    way = settle(shape.speaking() if speaks else shape, recipe, resources, gang.size, smallest, longest, gpu=device.type == "cuda", answered=answered)
+    way = settle(
+        shape.speaking() if speaks else shape,
+        recipe,
+        resources,
+        gang.size,
+        smallest,
+        longest,
+        gpu=device.type == "cuda",
+        answered=answered,
+    )
     return as_resources(resources, way)
 
 
 def as_resources(resources: Resources, way: Way) -> Resources:
     zero = resources.zero if way.stage is None else way.stage
-    return replace(resources, zero=zero, micro_tokens=way.micro_tokens, activation_checkpointing=way.recomputed)  # type: ignore[arg-type]  # stages are 0 to 3
+    settled: dict[str, Any] = {"zero": zero, "micro_tokens": way.micro_tokens}
+    return replace(resources, activation_checkpointing=way.recomputed, **settled)
 
 
 def device_bytes(resources: Resources, device: torch.device) -> float:
@@ -44,7 +63,8 @@ def device_bytes(resources: Resources, device: torch.device) -> float:
 
 
 def halving(fit: Callable[[Resources, list[int]], T], resources: Resources) -> T:
-    """Fit; where memory runs out, go on from the checkpoint with half as many tokens at once, and say so. The batch stays what it is."""
+    """Fit; where memory runs out, go on from the checkpoint with half as many tokens at once, and say so. The batch
+    stays what it is."""
     halvings: list[int] = []
     while True:
         try:

@@ -1,4 +1,5 @@
-"""Linear probes on frozen features: which rows and labels they are fitted on, and their files. The solver is `blocks/linear.py`.
+"""Linear probes on frozen features: which rows and labels they are fitted on, and their files. The solver is
+`blocks/linear.py`.
 
 Shapes: M members, N rows, D features, K classes.
 """
@@ -28,7 +29,9 @@ def fit_probe(features: Features, labels: Sequence[LabelSet], recipe: Recipe) ->
     return fitted
 
 
-def fit_probes(features: Features, labels: Sequence[Sequence[LabelSet]], recipes: Sequence[Recipe]) -> list[FittedProbe]:
+def fit_probes(
+    features: Features, labels: Sequence[Sequence[LabelSet]], recipes: Sequence[Recipe]
+) -> list[FittedProbe]:
     """One probe for each labels and recipe, on the same features, as one computation."""
     started = time.monotonic()
     targets = [join(features.ids, each, each[0].num_classes if each else 0) for each in labels]
@@ -42,13 +45,20 @@ def fit_probes(features: Features, labels: Sequence[Sequence[LabelSet]], recipes
     weight_MN = np.stack([each.weight_N for each in targets])
     l2_M = np.array([recipe.l2 for recipe in recipes])
     array_ND, targets_MNK, weight_MN = array_ND[used], targets_MNK[:, used], weight_MN[:, used]
-    if features.signed:  # each pair both ways round: which text stands first tells nothing, so the solution has neither a mean nor a bias
+    # each pair both ways round: which text stands first tells nothing, so the solution has neither a mean nor a bias
+    if features.signed:
         array_ND = np.concatenate([array_ND, -array_ND])
-        targets_MNK, weight_MN = np.concatenate([targets_MNK, targets_MNK[:, :, ::-1]], axis=1), np.concatenate([weight_MN, weight_MN], axis=1)
+        targets_MNK, weight_MN = (
+            np.concatenate([targets_MNK, targets_MNK[:, :, ::-1]], axis=1),
+            np.concatenate([weight_MN, weight_MN], axis=1),
+        )
     probes = logistic_many(array_ND, targets_MNK, l2_M, weight_MN, reads_MD)
     seconds = (time.monotonic() - started) / len(probes)
     facts = {"fused": len(probes)} if len(probes) > 1 else {}
-    return [FittedProbe(probe, facts={"rows": len(each.labelled), "seconds": {"train": seconds}, **facts}) for probe, each in zip(probes, targets, strict=True)]
+    return [
+        FittedProbe(probe, facts={"rows": len(each.labelled), "seconds": {"train": seconds}, **facts})
+        for probe, each in zip(probes, targets, strict=True)
+    ]
 
 
 @dataclass
@@ -67,7 +77,15 @@ class FittedProbe:
 
         folder.mkdir(parents=True, exist_ok=True)
         probe = self.probe
-        save_file({"mean": probe.mean_D, "scale": probe.scale_D, "weight": np.ascontiguousarray(probe.weight_DC), "bias": probe.bias_C}, folder / PROBE_FILE)
+        save_file(
+            {
+                "mean": probe.mean_D,
+                "scale": probe.scale_D,
+                "weight": np.ascontiguousarray(probe.weight_DC),
+                "bias": probe.bias_C,
+            },
+            folder / PROBE_FILE,
+        )
 
     @staticmethod
     def load(folder: Path) -> FittedProbe:

@@ -1,4 +1,5 @@
-"""Files that a fit goes on from, each with a checksum of what is in it: one whose bits have changed is not a checkpoint. No pickle.
+"""Files that a fit goes on from, each with a checksum of what is in it: one whose bits have changed is not a
+checkpoint. No pickle.
 
 The checksum lies in the file itself, so that it appears, and is replaced, together with what it vouches for.
 """
@@ -57,7 +58,9 @@ def _digest(value: Any) -> str:
 
 
 def _begun(notes: Mapping[str, str]) -> Any:
-    return xxhash.xxh3_128(json.dumps(dict(notes), sort_keys=True).encode())  # as fast as memory: a checkpoint has three times the bytes of its model
+    return xxhash.xxh3_128(
+        json.dumps(dict(notes), sort_keys=True).encode()
+    )  # as fast as memory: a checkpoint has three times the bytes of its model
 
 
 def _add(seal: Any, key: str, tensor: Tensor) -> None:

@@ -22,7 +22,8 @@ from w2s_ray.core.seeds import derive_seed
 
 
 def fit(job: Job) -> Fitted:
-    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in the job's place is continued; so is a fit that ran out of memory, with less at once."""
+    """Train on the rows that at least one teacher labels. A checkpoint of the same fit in the job's place is continued;
+    so is a fit that ran out of memory, with less at once."""
     return halving(lambda resources, halvings: _fit(replace(job, resources=resources), halvings), job.resources)
 
 
@@ -47,14 +48,17 @@ class Prepared:
 
     @staticmethod
     def of(job: Job, device: torch.device, base: Reader | None = None, share: float = 1.0) -> Prepared:
-        """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory this fit has a share."""
+        """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory
+        this fit has a share."""
         recipe = job.recipe
         cast = autocast(device, recipe.precision)
         clock = Clock(device)
         tokenizer = load_tokenizer(job.model_path)
         tokens = job.tokens(tokenizer)
         targets = job.targets(tokens)
-        resources = settled(job.model_path, recipe, tokens, job.resources, device, share=share, speaks=job.data.kind in SAID)
+        resources = settled(
+            job.model_path, recipe, tokens, job.resources, device, share=share, speaks=job.data.kind in SAID
+        )
         clock.lap("tokenise")
         reader = job.reader(cast)
         if base is not None:

@@ -1,7 +1,9 @@
-"""Several fits of one kind as one computation: the weights that train are stacked, and one vectorised pass computes the gradients of all members.
+"""Several fits of one kind as one computation: the weights that train are stacked, and one vectorised pass computes the
+gradients of all members.
 
-Every member keeps its own rows, order, learning rate, optimizer and checkpoint, which are those of the fit alone: its weights are views of the stack. So a member that was begun here can be
-ended alone, and the other way round. What is frozen (the base of adapters) is there once.
+Every member keeps its own rows, order, learning rate, optimizer and checkpoint, which are those of the fit alone: its
+weights are views of the stack. So a member that was begun here can be ended alone, and the other way round. What is
+frozen (the base of adapters) is there once.
 
 Shapes: M members that are not done, B rows of the longest batch, T tokens, K classes, P numbers that train.
 """
@@ -28,14 +30,16 @@ from w2s_ray.backends.models.classifier import Classifier, build_classifier, squ
 from w2s_ray.backends.models.load import load_tokenizer, shape_of
 from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
 
-# On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers (tokens times width; benchmarks/ensemble.md).
+# On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers
+# (tokens times width; benchmarks/ensemble.md).
 MOST_NUMBERS_ON_CPU = 25_000
 STACKED = ("text", "pair")  # what is read as one sequence a row, by a classifier
 MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest row of all members
 
 
 def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | W2SError]:
-    """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is memory for it, else in two halves, or one by one.
+    """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is
+    memory for it, else in two halves, or one by one.
 
     Also one that is left alone is computed in the same way, so that a member's last digits do not tell who was with it.
     """
@@ -73,7 +77,14 @@ def _pays(jobs: Sequence[Job]) -> bool:
         tokens = job.tokens(tokenizer)
         labelled = job.targets(tokens).labelled
         lengths = tokens.lengths_N[labelled]
-        batches = epoch_batches(id_hashes(tokens.ids[labelled]), lengths, batch=job.recipe.batch, bucket=job.recipe.bucket, seed=job.recipe.seed, epoch=0)
+        batches = epoch_batches(
+            id_hashes(tokens.ids[labelled]),
+            lengths,
+            batch=job.recipe.batch,
+            bucket=job.recipe.bucket,
+            seed=job.recipe.seed,
+            epoch=0,
+        )
         longest.append([int(lengths[rows].max()) for rows in batches])
         sizes.append(lengths.sum() / len(batches))
     if device == "cpu" and np.mean(sizes) * shape_of(first.model_path).width > MOST_NUMBERS_ON_CPU:
@@ -91,7 +102,9 @@ def _fit_together(jobs: Sequence[Job]) -> list[Fitted | W2SError]:
         raise ResourceError("a stack keeps its activations, and there is no room for them")
     together = Together([one.loop for one in prepared], _vectorisable(jobs[0], prepared[0]))
     together.run(jobs)
-    made: list[Fitted | W2SError] = [together.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)]
+    made: list[Fitted | W2SError] = [
+        together.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)
+    ]
     for one in made:
         if isinstance(one, Fitted):
             one.facts["seconds"]["train"] /= len(jobs)
@@ -144,13 +157,17 @@ class Together:
     def _step(self, active: list[int], stacked: dict[str, Tensor]) -> Tensor:
         """One optimizer step of each; their losses."""
         loops = [self.loops[n] for n in active]
-        chosen = stacked if len(active) == len(self.loops) else {name: values[active] for name, values in stacked.items()}
+        chosen = (
+            stacked if len(active) == len(self.loops) else {name: values[active] for name, values in stacked.items()}
+        )
         trained = {name: values for name, values in chosen.items() if name in loops[0].training.weights}
         buffers = {name: values for name, values in chosen.items() if name not in trained}
         total_M: Tensor | None = None
         for batch in self._batches(loops):
             gradients, losses_M = self._gradients(loops[0], trained, buffers, batch)
-            gradients = {name: values.contiguous() for name, values in gradients.items()}  # the fused AdamW reads memory in its order
+            gradients = {
+                name: values.contiguous() for name, values in gradients.items()
+            }  # the fused AdamW reads memory in its order
             for m, loop in enumerate(loops):
                 for name, weight in loop.training.weights.items():
                     weight.grad = gradients[name][m] if weight.grad is None else weight.grad + gradients[name][m]
@@ -161,26 +178,36 @@ class Together:
         assert total_M is not None
         return total_M
 
-    def _gradients(self, first: Loop, trained: dict[str, Tensor], buffers: dict[str, Tensor], batch: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], Tensor]:
+    def _gradients(
+        self, first: Loop, trained: dict[str, Tensor], buffers: dict[str, Tensor], batch: tuple[Tensor, ...]
+    ) -> tuple[dict[str, Tensor], Tensor]:
         def loss_of(weights: dict[str, Tensor], fixed: dict[str, Tensor], *inputs: Tensor) -> Tensor:
             ids_BT, lengths_B, second_B, targets_BMK, weights_B, share = inputs
-            logits_BK = functional_call(self.model, {**weights, **fixed}, (Padded(ids_BT, lengths_B, second_B, full=False),))
+            logits_BK = functional_call(
+                self.model, {**weights, **fixed}, (Padded(ids_BT, lengths_B, second_B, full=False),)
+            )
             return first.loss_fn(logits_BK, targets_BMK, weights_B, 0.0) * share
 
         gradients, losses_M = vmap(grad_and_value(loss_of))(trained, buffers, *batch)
         return gradients, losses_M.detach()
 
     def _batches(self, loops: list[Loop]) -> list[tuple[Tensor, ...]]:
-        """What goes through the model at once: the members' next rows side by side, cut where they are too many tokens. A row that fills a gap has no weight."""
+        """What goes through the model at once: the members' next rows side by side, cut where they are too many tokens.
+        A row that fills a gap has no weight."""
         rows = [loop.next_rows() for loop in loops]
-        rows = [each[np.argsort(loop.tokens.lengths_N[each], kind="stable")] for each, loop in zip(rows, loops, strict=True)]
+        rows = [
+            each[np.argsort(loop.tokens.lengths_N[each], kind="stable")] for each, loop in zip(rows, loops, strict=True)
+        ]
         most = max(map(len, rows))
         longest = max(int(loop.tokens.lengths_N[each].max()) for each, loop in zip(rows, loops, strict=True))
         at_once = max(1, min(loop.resources.tokens_at_once for loop in self.loops) // longest)
         whole = [float(loop.targets.weight_N[each].sum()) for each, loop in zip(rows, loops, strict=True)]
         cuts = range(0, most, -(-most // -(-most // at_once)))
         size = -(-most // len(cuts))
-        return [self._batch(loops, [each[start : start + size] for each in rows], whole, min(size, most - start)) for start in cuts]
+        return [
+            self._batch(loops, [each[start : start + size] for each in rows], whole, min(size, most - start))
+            for start in cuts
+        ]
 
     def _batch(self, loops: list[Loop], rows: list[Rows], whole: list[float], size: int) -> tuple[Tensor, ...]:
         device = loops[0].training.device
@@ -195,8 +222,14 @@ class Together:
                 loop.count([each])
                 padded = loop.tokens.padded(each, loop.fill)
                 ids[m, : len(each), : padded.shape[1]] = padded
-                lengths[m, : len(each)], second[m, : len(each)] = loop.tokens.lengths_N[each], loop.tokens.second_Q[each]
-                targets[m, : len(each)], weights[m, : len(each)] = loop.targets.probs_NMK[each], loop.targets.weight_N[each]
+                lengths[m, : len(each)], second[m, : len(each)] = (
+                    loop.tokens.lengths_N[each],
+                    loop.tokens.second_Q[each],
+                )
+                targets[m, : len(each)], weights[m, : len(each)] = (
+                    loop.targets.probs_NMK[each],
+                    loop.targets.weight_N[each],
+                )
         shares = weights.sum(axis=1) / whole
         whole_numbers = [torch.from_numpy(array).to(device, non_blocking=True) for array in (ids, lengths, second)]
         return (*whole_numbers, as_tensor(targets, device), as_tensor(weights, device), as_tensor(shares, device))
@@ -204,7 +237,9 @@ class Together:
 
 def _vectorisable(job: Job, first: Prepared) -> Classifier:
     """The same model with attention in plain operations: the fast kernels have no rule for a dimension more."""
-    model = build_classifier(job.model_path, job.recipe, job.data.num_classes, first.reader.autocast, kind=job.data.kind, attention="eager")
+    model = build_classifier(
+        job.model_path, job.recipe, job.data.num_classes, first.reader.autocast, kind=job.data.kind, attention="eager"
+    )
     model.mask = square_mask
     share_frozen(model, first.reader)
     training_mode(model, job.recipe, activation_checkpointing=False)
@@ -212,7 +247,8 @@ def _vectorisable(job: Job, first: Prepared) -> Classifier:
 
 
 def _stack(loops: list[Loop]) -> dict[str, Tensor]:
-    """The weights that train and the buffers, by name, with a dimension for the members in front. Each member's weights become views of them."""
+    """The weights that train and the buffers, by name, with a dimension for the members in front. Each member's weights
+    become views of them."""
     stacked: dict[str, Tensor] = {}
     for name in loops[0].training.weights:
         together = torch.stack([loop.training.weights[name].detach() for loop in loops])

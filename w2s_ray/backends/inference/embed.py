@@ -19,7 +19,8 @@ from w2s_ray.core.resources import Resources
 
 
 def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path | None) -> Features:
-    """Pooled hidden states. Of the recipe, `layer` (-1 is the last, 0 the embeddings), `pooling`, `precision` and `prompt` count."""
+    """Pooled hidden states. Of the recipe, `layer` (-1 is the last, 0 the embeddings), `pooling`, `precision` and
+    `prompt` count."""
     device = pick_device(resources)
     tokenizer = load_tokenizer(model_path)
     cast = autocast(device, recipe.precision)
@@ -30,11 +31,20 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
     check_vectors(data)
     classifier = Classifier(backbone, no_head, recipe, cast, kind=data.kind).to(device)
     classifier.eval()
-    array_ND = over_rows(lambda batch: classifier.features(batch, recipe.layer), tokens, pad_id(tokenizer), resources.tokens_at_once, device)
+    array_ND = over_rows(
+        lambda batch: classifier.features(batch, recipe.layer),
+        tokens,
+        pad_id(tokenizer),
+        resources.tokens_at_once,
+        device,
+    )
     return Features.of(tokens.ids, array_ND, layer=recipe.layer, signed=data.kind == "preference").align(data.ids)
 
 
 def check_vectors(data: Dataset) -> None:
     """Refuse rows that no single vector stands for."""
     if data.kind == "choice":
-        raise DataError(f"{data.name} has rows of kind choice, whose candidates are read apart, so a row has no vector of its own; use task.format: choices")
+        raise DataError(
+            f"{data.name} has rows of kind choice, whose candidates are read apart, so a row has no vector of its own;"
+            " use task.format: choices"
+        )

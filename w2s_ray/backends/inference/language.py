@@ -1,6 +1,7 @@
 """Causal language models that are asked: how surprised they are, how likely a continuation is, and what comes next.
 
-Shapes: Q sequences, B rows of a batch, T tokens, V words of the vocabulary, L tokens of an answer, N rows in the order of their ids, C candidates.
+Shapes: Q sequences, B rows of a batch, T tokens, V words of the vocabulary, L tokens of an answer, N rows in the order
+of their ids, C candidates.
 """
 
 from __future__ import annotations
@@ -59,21 +60,29 @@ class Language:
         out = np.empty(len(ids))
         with torch.inference_mode():
             for rows in _runs([len(row) for row in ids], self.resources.tokens_at_once):
-                batch = _padded([ids[i].tolist() for i in rows], pad_id(self.tokenizer), self.device, [starts[i] for i in rows])
+                batch = _padded(
+                    [ids[i].tolist() for i in rows], pad_id(self.tokenizer), self.device, [starts[i] for i in rows]
+                )
                 out[rows] = self._evaluated().tail(batch)[0].cpu().numpy()
         return out.reshape(-1, num)
 
     def generate(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """The likeliest next token, again and again, until the end token or `max_tokens`."""
         end = -1 if self.tokenizer.eos_token_id is None else self.tokenizer.eos_token_id
-        encoded: list[list[int]] = self.tokenizer(list(prompts), padding=False, truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
+        encoded: list[list[int]] = self.tokenizer(
+            list(prompts), padding=False, truncation=False, return_attention_mask=False, verbose=False
+        )["input_ids"]
         lengths = [len(ids) + max_tokens for ids in encoded]
         self._check(lengths, "a prompt with its answer")
         out = [""] * len(encoded)
         with torch.inference_mode():
             for rows in _runs(lengths, self.resources.tokens_at_once):
                 batch = _padded([encoded[i] for i in rows], pad_id(self.tokenizer), self.device)
-                for i, text in zip(rows, texts_of(self._evaluated().greedy(batch, max_tokens, end).cpu().numpy(), self.tokenizer), strict=True):
+                for i, text in zip(
+                    rows,
+                    texts_of(self._evaluated().greedy(batch, max_tokens, end).cpu().numpy(), self.tokenizer),
+                    strict=True,
+                ):
                     out[i] = text
         return out
 
@@ -86,7 +95,10 @@ class Language:
     def _check(self, lengths: Sequence[int], what: str) -> None:
         longest = max(lengths, default=0)
         if self.positions is not None and longest > self.positions:
-            raise DataError(f"{what} has {longest} tokens where this model reads {self.positions}; shorten the longest texts, or use another model")
+            raise DataError(
+                f"{what} has {longest} tokens where this model reads {self.positions}; shorten the longest texts, or"
+                " use another model"
+            )
 
 
 def load_language(model_path: str, recipe: Recipe, resources: Resources, cache: Path | None = None) -> Language:
@@ -101,7 +113,9 @@ def _predicted(tokens: Tokens) -> Floats:
     return (tokens.lengths_N - 1).astype(np.float64)
 
 
-def _padded(rows: Sequence[Sequence[int]], fill: int, device: torch.device, second: Sequence[int] | None = None) -> Padded:
+def _padded(
+    rows: Sequence[Sequence[int]], fill: int, device: torch.device, second: Sequence[int] | None = None
+) -> Padded:
     lengths = [len(row) for row in rows]
     ids = [[*row, *[fill] * (max(lengths) - len(row))] for row in rows]
     lengths_Q = torch.tensor(lengths, device=device)

@@ -1,4 +1,5 @@
-"""A model over many rows, without gradients. Batches are made of rows of like length and depend on the set of rows alone.
+"""A model over many rows, without gradients. Batches are made of rows of like length and depend on the set of rows
+alone.
 
 Shapes: N rows in the order of their ids, D features, K classes.
 """
@@ -18,7 +19,9 @@ from w2s_ray.backends.batch.tokens import Int64s, Tokens
 Floats32 = npt.NDArray[np.float32]
 
 
-def over_rows(compute: Callable[[Padded], Tensor], tokens: Tokens, fill: int, max_tokens: int, device: torch.device) -> Floats32:
+def over_rows(
+    compute: Callable[[Padded], Tensor], tokens: Tokens, fill: int, max_tokens: int, device: torch.device
+) -> Floats32:
     """compute(batch) of every row, in the order of the ids."""
     out: Floats32 | None = None
     with torch.inference_mode():

@@ -19,7 +19,13 @@ def add_lora(model: Any, lora: Lora, seed: int) -> Any:
     from transformers.pytorch_utils import Conv1D
 
     transposed = any(isinstance(module, Conv1D) for module in model.modules())
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear", fan_in_fan_out=transposed)  # type: ignore[arg-type]  # alpha may be a float
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # may be a float
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        fan_in_fan_out=transposed,
+    )
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(derive_seed(seed, "lora"))
         return get_peft_model(model, config)
@@ -41,5 +47,6 @@ def load_adapter(model: Any, folder: Path) -> None:
     outcome: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
     if outcome.unexpected_keys:
         raise ModelError(
-            f"{folder} holds adapters for layers that the base model does not have, such as {outcome.unexpected_keys[0]}; give the base model it was trained on"
+            f"{folder} holds adapters for layers that the base model does not have, such as"
+            f" {outcome.unexpected_keys[0]}; give the base model it was trained on"
         )

@@ -1,6 +1,8 @@
-"""A causal language model that answers: it says how likely given candidates are (`choice`), or the answer itself (`generation`).
+"""A causal language model that answers: it says how likely given candidates are (`choice`), or the answer itself
+(`generation`).
 
-Shapes: B rows, Q sequences (of a choice one a candidate, of a generation one a teacher in training, else one), T tokens, C candidates, M teachers, L tokens of an answer.
+Shapes: B rows, Q sequences (of a choice one a candidate, of a generation one a teacher in training, else one), T
+tokens, C candidates, M teachers, L tokens of an answer.
 """
 
 from __future__ import annotations
@@ -24,14 +26,25 @@ from w2s_ray.core.errors import ConfigError, ModelError
 
 
 class Answerer(LanguageModel):
-    """values = log p of each sequence's answer given its prompt: for a choice the logits of its candidates, whose softmax tells how likely each is among them.
+    """values = log p of each sequence's answer given its prompt: for a choice the logits of its candidates, whose
+    softmax tells how likely each is among them.
 
     For a generation their mean over an answer's tokens, so that a long answer weighs what a short one does.
     """
 
     head = None  # nothing beside the language model's own
 
-    def __init__(self, whole: Any, recipe: Recipe, autocast: Autocast, *, kind: Kind, per_row: int, end: int, positions: int | None) -> None:
+    def __init__(
+        self,
+        whole: Any,
+        recipe: Recipe,
+        autocast: Autocast,
+        *,
+        kind: Kind,
+        per_row: int,
+        end: int,
+        positions: int | None,
+    ) -> None:
         super().__init__(whole, autocast)
         self.kind, self.per_row, self.end, self.positions = kind, per_row, end, positions
         self.most = recipe.answer_tokens
@@ -47,7 +60,9 @@ class Answerer(LanguageModel):
         """Whether there is a next word; asked of weights that are spread."""
         inner = getattr(self.backbone, "get_base_model", lambda: self.backbone)()
         if not is_causal(inner.base_model):
-            raise ModelError(f"a {inner.config.model_type} reads both ways, so it has no next word; name a causal language model")
+            raise ModelError(
+                f"a {inner.config.model_type} reads both ways, so it has no next word; name a causal language model"
+            )
 
     def predicted(self, batch: Padded, *, together: bool = False) -> Tensor:
         """Of a choice the candidates' probabilities; of a generation the tokens of the answer, and their log p."""
@@ -58,16 +73,21 @@ class Answerer(LanguageModel):
     def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """The last token's hidden state."""
         if self.kind == "choice":
-            raise ConfigError("features of a choice are asked for, whose candidates are read apart, so a row has no vector of its own; use format: choices")
+            raise ConfigError(
+                "features of a choice are asked for, whose candidates are read apart, so a row has no vector of its"
+                " own; use format: choices"
+            )
         with self.autocast():
-            states = self.backbone(input_ids=batch.ids_QT, use_cache=False, output_hidden_states=True, logits_to_keep=1).hidden_states
+            states = self.backbone(
+                input_ids=batch.ids_QT, use_cache=False, output_hidden_states=True, logits_to_keep=1
+            ).hidden_states
         rows_Q = torch.arange(len(batch.lengths_Q), device=batch.ids_QT.device)
         return chosen_layer(states, layer)[rows_Q, batch.lengths_Q - 1].float()
 
 
 class AnswerSurprise:
-    """Cross-entropy of a generation: mean surprise over an answer's tokens, over the teachers that speak, over rows by weight (Sutskever et al. 2014, arXiv 1409.3215, § 3.2,
-    where a row weighs as its tokens do)."""
+    """Cross-entropy of a generation: mean surprise over an answer's tokens, over the teachers that speak, over rows by
+    weight (Sutskever et al. 2014, arXiv 1409.3215, § 3.2, where a row weighs as its tokens do)."""
 
     rowwise = True
 
@@ -77,7 +97,15 @@ class AnswerSurprise:
         return (surprise_B * weights_B).sum() / weights_B.sum().clamp_min(torch.finfo(weights_B.dtype).tiny)
 
 
-def build_answerer(model_path: str, recipe: Recipe, kind: Kind, per_row: int, autocast: Autocast = nullcontext, *, ask_causal: bool = True) -> Answerer:
+def build_answerer(
+    model_path: str,
+    recipe: Recipe,
+    kind: Kind,
+    per_row: int,
+    autocast: Autocast = nullcontext,
+    *,
+    ask_causal: bool = True,
+) -> Answerer:
     """The language model that a recipe starts from, with its adapters."""
     frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
     whole = load_causal(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, ask_causal=ask_causal)

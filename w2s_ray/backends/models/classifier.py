@@ -1,8 +1,9 @@
 """A backbone with a linear head on one pooled hidden state: the classes of a row, or what each of two texts is worth.
 
-A preference is the model of Bradley & Terry (1952, doi 10.2307/2334029): P(first is better) = sigmoid(r(first) - r(second)), where r is a head of one output on each text. So the
-logits of a row are its two worths, their softmax is that probability, and cross-entropy is the loss of reward modelling (Ouyang et al. 2022, arXiv 2203.02155, eq. 1), with soft
-labels where the preference is soft.
+A preference is the model of Bradley & Terry (1952, doi 10.2307/2334029): P(first is better) = sigmoid(r(first) -
+r(second)), where r is a head of one output on each text. So the logits of a row are its two worths, their softmax is
+that probability, and cross-entropy is the loss of reward modelling (Ouyang et al. 2022, arXiv 2203.02155, eq. 1), with
+soft labels where the preference is soft.
 
 Shapes: B rows, Q sequences (one a row, of a preference two), T tokens, D width, K classes.
 """
@@ -29,13 +30,26 @@ from w2s_ray.core.seeds import stream
 
 Pooling = Literal["last", "mean"]
 
-HEAD_STD = {"zero": 0.0, "small": 2e-4, "normal": 0.02}  # 0.02 is the usual initializer_range of transformers; EleutherAI/w2s scales it by 0.01 (`w2s/sft.py`)
+HEAD_STD = {
+    "zero": 0.0,
+    "small": 2e-4,
+    "normal": 0.02,
+}  # 0.02 is the usual initializer_range of transformers; EleutherAI/w2s scales it by 0.01 (`w2s/sft.py`)
 
 
 class Classifier(nn.Module):
-    """logits = W pooled(hidden states). The head has no bias, unless it began as a probe, and computes in fp32 (openai/weak-to-strong `weak_to_strong/model.py`)."""
+    """logits = W pooled(hidden states). The head has no bias, unless it began as a probe, and computes in fp32
+    (openai/weak-to-strong `weak_to_strong/model.py`)."""
 
-    def __init__(self, backbone: Backbone, head: nn.Linear, recipe: Recipe, autocast: Autocast = nullcontext, *, kind: Kind = "text") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: nn.Linear,
+        recipe: Recipe,
+        autocast: Autocast = nullcontext,
+        *,
+        kind: Kind = "text",
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.backbone = backbone.model
@@ -61,7 +75,8 @@ class Classifier(nn.Module):
         return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
 
     def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
-        """One vector a row; of a preference the second text's less the first one's, so that a linear model of it is Bradley and Terry's."""
+        """One vector a row; of a preference the second text's less the first one's, so that a linear model of it is
+        Bradley and Terry's."""
         pooled_QD = self.pooled(batch, layer)
         return pooled_QD[1::2] - pooled_QD[::2] if self.kind == "preference" else pooled_QD
 
@@ -80,10 +95,13 @@ class Classifier(nn.Module):
     def _hidden(self, batch: Padded, layer: Layer) -> Tensor:
         inputs: dict[str, Any] = {"input_ids": batch.ids_QT}
         if not (self.causal or batch.full):
-            # A causal model needs no mask for right padding: real tokens come first. Without one, attention keeps its fast causal kernel.
+            # A causal model needs no mask for right padding: real tokens come first. Without one, attention keeps its
+            # fast causal kernel.
             inputs["attention_mask"] = self.mask(batch)
         if self.segments:
-            inputs["token_type_ids"] = (torch.arange(batch.ids_QT.shape[1], device=batch.ids_QT.device) >= batch.second_Q[:, None]).long()
+            inputs["token_type_ids"] = (
+                torch.arange(batch.ids_QT.shape[1], device=batch.ids_QT.device) >= batch.second_Q[:, None]
+            ).long()
         if self.causal:
             inputs["use_cache"] = False
         if layer == -1:
@@ -94,15 +112,19 @@ class Classifier(nn.Module):
 
 
 def chosen_layer(states: Sequence[Tensor], layer: Layer) -> Tensor:
-    """Of the embeddings and each layer's output; the middle one is layer L // 2 of L (EleutherAI/w2s, `w2s/probe.py`)."""
+    """Of the embeddings and each layer's output; the middle one is layer L // 2 of L (EleutherAI/w2s,
+    `w2s/probe.py`)."""
     place = (len(states) - 1) // 2 if layer == "middle" else layer
     if not -len(states) <= place < len(states):
-        raise ConfigError(f"layer is {layer}, but this model has the layers 0 (embeddings) to {len(states) - 1}, or -1 for the last")
+        raise ConfigError(
+            f"layer is {layer}, but this model has the layers 0 (embeddings) to {len(states) - 1}, or -1 for the last"
+        )
     return states[place]
 
 
 def square_mask(batch: Padded) -> Tensor:
-    """The mask [Q, 1, T, T] that attention adds. Models take it as it is; of one with two dimensions they ask whether it masks anything, which cannot be vectorised."""
+    """The mask [Q, 1, T, T] that attention adds. Models take it as it is; of one with two dimensions they ask whether
+    it masks anything, which cannot be vectorised."""
     real_QT = _real(batch)
     lowest = torch.finfo(torch.float32).min
     hidden_Q11T = (1.0 - real_QT.float())[:, None, None, :] * lowest
@@ -124,14 +146,28 @@ def build_classifier(
     ask_causal: bool = True,
     attention: str = "sdpa",
 ) -> Classifier:
-    """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed. The head may start as a probe (Kumar et al. 2022, arXiv 2202.10054)."""
+    """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed. The
+    head may start as a probe (Kumar et al. 2022, arXiv 2202.10054)."""
     frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
-    backbone = load_backbone(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, attention=attention, ask_causal=ask_causal)
+    backbone = load_backbone(
+        model_path,
+        dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32,
+        attention=attention,
+        ask_causal=ask_causal,
+    )
     width = int(backbone.model.config.get_text_config().hidden_size)
     if recipe.adapt == "lora":
-        backbone = Backbone(add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments)
+        backbone = Backbone(
+            add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments
+        )
     outputs = 1 if kind == "preference" else num_classes
-    return Classifier(backbone, _head(width, outputs, recipe) if head is None else _head_of(head, outputs), recipe, autocast, kind=kind)
+    return Classifier(
+        backbone,
+        _head(width, outputs, recipe) if head is None else _head_of(head, outputs),
+        recipe,
+        autocast,
+        kind=kind,
+    )
 
 
 def _read_mask(recipe: Recipe, width: int) -> Tensor | None:
@@ -151,11 +187,15 @@ def _head(width: int, num_classes: int, recipe: Recipe) -> nn.Linear:
 
 
 def _head_of(probe: Probe, outputs: int) -> nn.Linear:
-    """The probe as a layer on features as they are. Of two classes it knows the log-odds of the second; a worth has no bias, which cancels between two texts."""
+    """The probe as a layer on features as they are. Of two classes it knows the log-odds of the second; a worth has no
+    bias, which cancels between two texts."""
     weight_DC = probe.weight_DC / probe.scale_D[:, None]
     bias_C = probe.bias_C - probe.mean_D @ weight_DC
     if outputs > weight_DC.shape[1]:
-        weight_DC, bias_C = np.concatenate([np.zeros_like(weight_DC), weight_DC], axis=1), np.concatenate([np.zeros(1), bias_C])
+        weight_DC, bias_C = (
+            np.concatenate([np.zeros_like(weight_DC), weight_DC], axis=1),
+            np.concatenate([np.zeros(1), bias_C]),
+        )
     head = nn.Linear(len(weight_DC), outputs, bias=outputs > 1)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight_DC.T))
@@ -173,7 +213,8 @@ def load_head(head: nn.Linear, tensors: dict[str, Tensor]) -> None:
 
 
 def training_mode(model: nn.Module, recipe: Recipe, *, activation_checkpointing: bool) -> None:
-    """Dropout as the recipe says. Layers recompute their activations only when marked as training, so without dropout that mark is all they get."""
+    """Dropout as the recipe says. Layers recompute their activations only when marked as training, so without dropout
+    that mark is all they get."""
     model.train(recipe.dropout or (recipe.adapt == "lora" and recipe.lora.dropout > 0))
     if not recipe.dropout:
         _mute_dropout(model)
@@ -188,7 +229,9 @@ def training_mode(model: nn.Module, recipe: Recipe, *, activation_checkpointing:
 
 def _recompute(backbone: Any) -> None:
     old_name = not hasattr(backbone, "activation_checkpointing_enable")  # transformers renamed it within version 5
-    enable: Callable[[dict[str, bool]], None] = backbone.gradient_checkpointing_enable if old_name else backbone.activation_checkpointing_enable
+    enable: Callable[[dict[str, bool]], None] = (
+        backbone.gradient_checkpointing_enable if old_name else backbone.activation_checkpointing_enable
+    )
     enable({"use_reentrant": False})
 
 

@@ -42,7 +42,9 @@ class LanguageModel(nn.Module):
         asked = min(last, T - 1) if last else T - 1
         next_QT = batch.ids_QT[:, T - asked :]
         logits_QTV = self.logits(batch.ids_QT[:, :-1], asked)  # the last token predicts nothing
-        surprise_QT = nn.functional.cross_entropy(logits_QTV.flatten(0, 1), next_QT.flatten(), reduction="none").view(next_QT.shape)
+        surprise_QT = nn.functional.cross_entropy(logits_QTV.flatten(0, 1), next_QT.flatten(), reduction="none").view(
+            next_QT.shape
+        )
         real_QT = torch.arange(T - asked, T, device=next_QT.device) < batch.lengths_Q[:, None]
         return surprise_QT, real_QT
 
@@ -50,18 +52,24 @@ class LanguageModel(nn.Module):
         """log p of each sequence's tokens from `second_Q` on, and how many they are."""
         T = batch.ids_QT.shape[1]
         surprise_QT, real_QT = self._surprise(batch, T - int(batch.second_Q.min()))
-        counted_QT = real_QT & (torch.arange(T - surprise_QT.shape[1], T, device=real_QT.device) >= batch.second_Q[:, None])
+        counted_QT = real_QT & (
+            torch.arange(T - surprise_QT.shape[1], T, device=real_QT.device) >= batch.second_Q[:, None]
+        )
         return torch.stack([-(surprise_QT * counted_QT).sum(dim=1), counted_QT.sum(dim=1)])
 
     def greedy(self, batch: Padded, most: int, end: int, *, together: bool = False) -> Tensor:
-        """The likeliest next token, again and again, until `end` or so many tokens: the tokens [Q, most], with `end` after the end, and the whole's log p.
+        """The likeliest next token, again and again, until `end` or so many tokens: the tokens [Q, most], with `end`
+        after the end, and the whole's log p.
 
         Processes that share the weights generate `together`: each makes as many passes as any.
         """
         ids_QT, lengths_Q = batch.ids_QT, batch.lengths_Q
         rows_Q = torch.arange(len(lengths_Q), device=ids_QT.device)
         out_QL = torch.full((len(lengths_Q), most), end, device=ids_QT.device)
-        log_p_Q, done_Q = torch.zeros(len(lengths_Q), device=ids_QT.device), torch.zeros_like(lengths_Q, dtype=torch.bool)
+        log_p_Q, done_Q = (
+            torch.zeros(len(lengths_Q), device=ids_QT.device),
+            torch.zeros_like(lengths_Q, dtype=torch.bool),
+        )
         for place in range(most):
             asked = ids_QT.shape[1] - int(lengths_Q.min()) + 1
             logits_QTV = self.logits(ids_QT, asked)

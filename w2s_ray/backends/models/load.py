@@ -1,4 +1,5 @@
-"""Pretrained backbones and tokenizers, from a local Hugging Face folder or a pinned hub revision. safetensors alone, no remote code.
+"""Pretrained backbones and tokenizers, from a local Hugging Face folder or a pinned hub revision. safetensors alone, no
+remote code.
 
 A backbone is any `AutoModel`, decoder or encoder, without its language-model head.
 """
@@ -32,13 +33,19 @@ class Backbone:
     segments: bool  # it tells the first text of a pair from the second
 
 
-def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True) -> Backbone:
-    """Load the weights onto the CPU, in eval mode. Whether the model is causal is asked of its forward pass, which weights that are spread do not have yet."""
+def load_backbone(
+    model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True
+) -> Backbone:
+    """Load the weights onto the CPU, in eval mode. Whether the model is causal is asked of its forward pass, which
+    weights that are spread do not have yet."""
     from transformers import AutoModel
 
     with quiet():
         model = _load(
-            model_path, lambda name, options: AutoModel.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options)
+            model_path,
+            lambda name, options: AutoModel.from_pretrained(
+                name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options
+            ),
         )
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(f"{model_path} is an encoder-decoder ({model.config.model_type}); use a decoder or an encoder")
@@ -47,27 +54,37 @@ def load_backbone(model_path: str, *, dtype: torch.dtype = torch.float32, attent
     _fuse_kernels(model)
     model.eval()
     model.warn_if_padding_and_no_attention_mask = _no_warning
-    return Backbone(model, ask_causal and is_causal(model), positions_of(model), getattr(model.config, "type_vocab_size", 0) > 1)
+    return Backbone(
+        model, ask_causal and is_causal(model), positions_of(model), getattr(model.config, "type_vocab_size", 0) > 1
+    )
 
 
-def load_causal(model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True) -> Any:
+def load_causal(
+    model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True
+) -> Any:
     """A decoder with its language-model head, in eval mode."""
     from transformers import AutoModelForCausalLM
 
     with quiet():
         model: Any = _load(
             model_path,
-            lambda name, options: AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options),
+            lambda name, options: AutoModelForCausalLM.from_pretrained(
+                name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options
+            ),
         )
     if ask_causal and not is_causal(model.base_model):
-        raise ModelError(f"{model_path} reads both ways ({model.config.model_type}), so it has no next word; name a causal language model")
+        raise ModelError(
+            f"{model_path} reads both ways ({model.config.model_type}), so it has no next word; name a causal language"
+            " model"
+        )
     _fuse_kernels(model)
     model.warn_if_padding_and_no_attention_mask = _no_warning
     return model.eval()
 
 
 def load_tokenizer(model_path: str) -> Any:
-    """The tokenizer of the model. It needs no pad token: padding is ours, and lengths, not token ids, tell it from content."""
+    """The tokenizer of the model. It needs no pad token: padding is ours, and lengths, not token ids, tell it from
+    content."""
     from transformers import AutoTokenizer
 
     with quiet():
@@ -96,11 +113,15 @@ def source(model_path: str) -> tuple[str, str | None]:
     if model_path.startswith("hub:"):
         name, _, revision = model_path.removeprefix("hub:").partition("@")
         if not revision:
-            raise ModelError(f"{model_path} names no revision, so that its weights may change; write hub:{name}@REVISION")
+            raise ModelError(
+                f"{model_path} names no revision, so that its weights may change; write hub:{name}@REVISION"
+            )
         return name, revision
     folder = Path(model_path.removeprefix("path:")).expanduser().absolute()
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is not a Hugging Face model folder (no config.json); give a folder, or hub:ORG/NAME@REVISION")
+        raise ModelError(
+            f"{folder} is not a Hugging Face model folder (no config.json); give a folder, or hub:ORG/NAME@REVISION"
+        )
     return str(folder), None
 
 
@@ -108,19 +129,26 @@ def _load(model_path: str, load: Callable[[str, dict[str, Any]], T]) -> T:
     from huggingface_hub import constants
 
     name, revision = source(model_path)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": revision is None or constants.HF_HUB_OFFLINE}
+    options: dict[str, Any] = {
+        "trust_remote_code": False,
+        "local_files_only": revision is None or constants.HF_HUB_OFFLINE,
+    }
     if revision is not None:
         options["revision"] = revision
     try:
         return load(name, options)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"cannot load {model_path}: {error}; it must hold a model without remote code, with weights in safetensors and a tokenizer") from error
+        raise ModelError(
+            f"cannot load {model_path}: {error}; it must hold a model without remote code, with weights in safetensors"
+            " and a tokenizer"
+        ) from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and no reports on heads that are left out on purpose."""
-    # transformers imports accelerate, which imports deepspeed where it is installed, which says aloud that it looks for a device unless told of one.
+    # transformers imports accelerate, which imports deepspeed where it is installed, which says aloud that it looks for
+    # a device unless told of one.
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers.utils import logging
@@ -144,11 +172,14 @@ def _no_warning(*_: Any) -> None:
 
 @torch.no_grad()
 def is_causal(model: Any) -> bool:
-    """Whether changing the last token leaves all earlier hidden states as they were. Asked of the model itself: no list of architectures goes stale."""
+    """Whether changing the last token leaves all earlier hidden states as they were. Asked of the model itself: no list
+    of architectures goes stale."""
     last = int(getattr(model.config.get_text_config(), "vocab_size", 4)) - 1
     rows = torch.tensor([[1, 1, 1, 1], [1, 1, 1, last]], device=model.device)
     first, second = (model(input_ids=row[None]).last_hidden_state[0].float() for row in rows)
-    return bool(torch.allclose(first[:3], second[:3], rtol=1e-4, atol=1e-5)) and not torch.allclose(first[3], second[3], rtol=1e-4, atol=1e-5)
+    return bool(torch.allclose(first[:3], second[:3], rtol=1e-4, atol=1e-5)) and not torch.allclose(
+        first[3], second[3], rtol=1e-4, atol=1e-5
+    )
 
 
 def positions_of(model: Any) -> int | None:

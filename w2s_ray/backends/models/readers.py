@@ -22,6 +22,11 @@ def build_reader(
     """The model that a recipe starts from; all of it a function of the recipe's seed."""
     if kind in SAID:
         if head is not None:
-            raise ConfigError(f"a head is to start as a probe, but rows of kind {kind} are read by the language model's own head; use a task with classes")
-        return build_answerer(model_path, recipe, kind, num_classes if kind == "choice" else teachers, autocast, ask_causal=ask_causal)
+            raise ConfigError(
+                f"a head is to start as a probe, but rows of kind {kind} are read by the language model's own head; use"
+                " a task with classes"
+            )
+        return build_answerer(
+            model_path, recipe, kind, num_classes if kind == "choice" else teachers, autocast, ask_causal=ask_causal
+        )
     return build_classifier(model_path, recipe, num_classes, autocast, kind=kind, head=head, ask_causal=ask_causal)

@@ -1,7 +1,8 @@
-"""One fit by a gang: the same rows in the same order as on one device, dealt to the processes, with a model that DeepSpeed shards.
+"""One fit by a gang: the same rows in the same order as on one device, dealt to the processes, with a model that
+DeepSpeed shards.
 
-Each process calls the same functions; what is returned is the same in all of them, and only the leader writes. Runs under plain Python (a gang of one),
-torchrun, or Ray Train.
+Each process calls the same functions; what is returned is the same in all of them, and only the leader writes. Runs
+under plain Python (a gang of one), torchrun, or Ray Train.
 
 Shapes: N rows in the order of their ids.
 """
@@ -63,11 +64,14 @@ class ShardedLoop(Loop):
     _warned: bool = field(default=False, init=False)
 
     def _micros(self, rows: Rows) -> list[Micro]:
-        """This process's micro-batches, as many as any process has: the gaps are filled with rows without weight, for all must call alike."""
+        """This process's micro-batches, as many as any process has: the gaps are filled with rows without weight, for
+        all must call alike."""
         dealt = [self._cut(part) for part in deal(rows, self.tokens.lengths_N, self.gang.size)]
         most = max(len(parts) for parts in dealt)
         self.count(part for parts in dealt for part in parts)
-        self.training.counters["padded"] += sum(most - len(parts) for parts in dealt) * int(self.tokens.lengths_N[rows[0]])
+        self.training.counters["padded"] += sum(most - len(parts) for parts in dealt) * int(
+            self.tokens.lengths_N[rows[0]]
+        )
         whole = float(self.targets.weight_N[rows].sum())
         mine = [self._micro(part, whole) for part in dealt[self.gang.rank]]
         self._left = most
@@ -76,12 +80,17 @@ class ShardedLoop(Loop):
     def _gap(self, rows: Rows) -> Micro:
         device = self.training.device
         inputs = Padded.of(self.tokens, rows, self.fill, device)
-        return Micro(inputs, as_tensor(self.targets.probs_NMK[rows], device), torch.zeros(len(rows), device=device), 0.0)
+        return Micro(
+            inputs, as_tensor(self.targets.probs_NMK[rows], device), torch.zeros(len(rows), device=device), 0.0
+        )
 
     def _agree(self, due: bool) -> bool:
-        """The leader's clock decides; and now and then all ask whether one of them must leave, which is worth one checkpoint at once."""
+        """The leader's clock decides; and now and then all ask whether one of them must leave, which is worth one
+        checkpoint at once."""
         now = time.monotonic()
-        due, look = (bool(flag) for flag in self.gang.leaders([due, now - self._looked >= LOOK_EVERY_S], self.training.device))
+        due, look = (
+            bool(flag) for flag in self.gang.leaders([due, now - self._looked >= LOOK_EVERY_S], self.training.device)
+        )
         if look:
             self._looked = now
             if not self._warned and self.watch.leaving():
@@ -114,7 +123,8 @@ def deal(rows: Rows, lengths_N: Rows, size: int) -> list[Rows]:
 
 
 def fit_sharded(job: Job) -> ShardedFitted:
-    """`fit` by all processes of the gang. A checkpoint of the same fit is continued, whatever the gang that wrote it."""
+    """`fit` by all processes of the gang. A checkpoint of the same fit is continued, whatever the gang that wrote
+    it."""
     started = time.monotonic()
     data, recipe = job.data, job.recipe
     device = own_device(job.resources)
@@ -125,7 +135,8 @@ def fit_sharded(job: Job) -> ShardedFitted:
     loss_fn = job.loss_fn(targets)
     if isinstance(loss_fn, torch.nn.Module):
         raise ConfigError(
-            f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one process without DeepSpeed (workers: 1, zero: auto, offload: none)"
+            f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one"
+            " process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
     resources = settled(job.model_path, recipe, tokens, job.resources, device, gang, speaks=data.kind in SAID)
     config = zero_config(recipe, int(resources.zero), resources.offload)
@@ -138,21 +149,31 @@ def fit_sharded(job: Job) -> ShardedFitted:
     sharded = Sharded.start(reader, loop.training.optimizer, config, gang)
     reader.ask_causal()  # a forward pass, which under stage 3 needs DeepSpeed's hooks
     loop.training.optimizer = sharded.optimizer
-    gang_loop = ShardedLoop(**{**vars(loop), "model": sharded.engine, "gang": gang, "watch": job.watch}, sharded=sharded)
-    fitted = ShardedFitted(reader, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch)
+    gang_loop = ShardedLoop(
+        **{**vars(loop), "model": sharded.engine, "gang": gang, "watch": job.watch}, sharded=sharded
+    )
+    fitted = ShardedFitted(
+        reader, tokenizer, recipe, data.classes, device, resources, job.cache, sharded=sharded, watch=job.watch
+    )
     gang_loop.checks = job.checks(fitted, gang_loop.total, resources.activation_checkpointing is True)
     loaded = time.monotonic()
     gang_loop.run(job.place, job.digest, job.progress)
-    facts = gang_loop.facts(job.model_path) | {"seconds": {"load": loaded - started, "train": time.monotonic() - loaded}}
+    facts = gang_loop.facts(job.model_path) | {
+        "seconds": {"load": loaded - started, "train": time.monotonic() - loaded}
+    }
     return replace(fitted, log=gang_loop.log(), facts=facts)
 
 
-def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path | None = None, watch: Watch | None = None) -> ShardedFitted:
+def load_sharded(
+    folder: Path, base_path: str, resources: Resources, cache: Path | None = None, watch: Watch | None = None
+) -> ShardedFitted:
     """What `save` wrote, spread over the gang again, to predict and embed."""
     from safetensors.torch import load_file
 
     recipe, classes, kind = read_fit_file(folder)
-    fitted = _at_rest(base_path if recipe.adapt == "lora" else str(folder), recipe, kind, classes, resources, cache, watch)
+    fitted = _at_rest(
+        base_path if recipe.adapt == "lora" else str(folder), recipe, kind, classes, resources, cache, watch
+    )
     if recipe.adapt == "lora":
         with fitted.sharded.all_at_once(fitted.reader.backbone):
             load_adapter(fitted.reader.backbone, folder)
@@ -162,18 +183,29 @@ def load_sharded(folder: Path, base_path: str, resources: Resources, cache: Path
     return fitted
 
 
-def embed_sharded(model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path, watch: Watch | None = None) -> Features:
+def embed_sharded(
+    model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path, watch: Watch | None = None
+) -> Features:
     """`embed_base` by all processes of the gang, each with its share of the rows."""
     check_vectors(data)
     kind: Kind = "text" if data.kind == "generation" else data.kind
-    fitted = _at_rest(model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes or BINARY, resources, cache, watch)
+    fitted = _at_rest(
+        model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes or BINARY, resources, cache, watch
+    )
     return fitted.embed(data, recipe.layer)
 
 
 def _at_rest(
-    model_path: str, recipe: Recipe, kind: Kind, classes: tuple[str, ...], resources: Resources, cache: Path | None, watch: Watch | None
+    model_path: str,
+    recipe: Recipe,
+    kind: Kind,
+    classes: tuple[str, ...],
+    resources: Resources,
+    cache: Path | None,
+    watch: Watch | None,
 ) -> ShardedFitted:
-    """A model that is not trained: whole in each process, or spread where that is asked for or one device is too small."""
+    """A model that is not trained: whole in each process, or spread where that is asked for or one device is too
+    small."""
     device = own_device(resources)
     gang = join_gang(device)
     shape = shape_of(model_path)
@@ -182,15 +214,29 @@ def _at_rest(
         stage = 0 if shape.at_rest(recipe) < 0.7 * gang.least(device_bytes(resources, device), device) else 3
     config = zero_config(recipe, stage, "none")
     with loading(config):
-        reader = build_reader(model_path, recipe, kind, len(classes), autocast(device, recipe.precision), ask_causal=False)
+        reader = build_reader(
+            model_path, recipe, kind, len(classes), autocast(device, recipe.precision), ask_causal=False
+        )
     for parameter in reader.backbone.parameters():
         parameter.requires_grad_(False)
-    last = [(name, p) for name, p in reader.named_parameters()][-1:]  # DeepSpeed wants something that could be trained; nothing is
+    last = [(name, p) for name, p in reader.named_parameters()][
+        -1:
+    ]  # DeepSpeed wants something that could be trained; nothing is
     last[0][1].requires_grad_(True)
     reader = reader.to(device)
     sharded = Sharded.start(reader, build_adamw(last, recipe), config, gang)
     reader.ask_causal()
-    return ShardedFitted(reader, load_tokenizer(model_path), recipe, classes, device, resources, cache, sharded=sharded, watch=watch or Watch())
+    return ShardedFitted(
+        reader,
+        load_tokenizer(model_path),
+        recipe,
+        classes,
+        device,
+        resources,
+        cache,
+        sharded=sharded,
+        watch=watch or Watch(),
+    )
 
 
 def _whole_batch(loss_fn: LossFn) -> LossFn:
@@ -231,7 +277,8 @@ class ShardedFitted(Fitted):
         return self._spread(lambda batch: self.reader.features(batch, layer), tokens, width)
 
     def save(self, folder: Path) -> None:
-        """The same files as one device writes. The leader alone holds weights of others, no more at a time than one file has."""
+        """The same files as one device writes. The leader alone holds weights of others, no more at a time than one
+        file has."""
         from safetensors.torch import save_file
 
         backbone, leads = self.reader.backbone, self.sharded.gang.leads
@@ -278,11 +325,15 @@ class ShardedFitted(Fitted):
                 self.tokenizer.save_pretrained(folder)
 
     def _spread(self, compute: Callable[[Padded], Tensor], tokens: Tokens, width: int) -> Floats32:
-        """compute(batch) of every row, each by one process, added up over the gang; all make as many passes, for under stage 3 each pass is made by all."""
+        """compute(batch) of every row, each by one process, added up over the gang; all make as many passes, for under
+        stage 3 each pass is made by all."""
         gang = self.sharded.gang
         self.reader.eval()
         everyone = np.arange(len(tokens))
-        dealt = [length_batches(tokens.lengths_N, part, self.resources.tokens_at_once) for part in deal(everyone, tokens.lengths_N, gang.size)]
+        dealt = [
+            length_batches(tokens.lengths_N, part, self.resources.tokens_at_once)
+            for part in deal(everyone, tokens.lengths_N, gang.size)
+        ]
         mine = dealt[gang.rank]
         most = max(len(batches) for batches in dealt)
         out = torch.zeros(len(tokens), width, device=self.device)

@@ -1,4 +1,5 @@
-"""The checkpoint of a gang: each process writes some of the tensors, whole, so that a gang of any size and stage can go on from it. No pickle.
+"""The checkpoint of a gang: each process writes some of the tensors, whole, so that a gang of any size and stage can go
+on from it. No pickle.
 
 A checkpoint is there once the leader's manifest names it; the manifest names the last few, newest first.
 """
@@ -27,8 +28,11 @@ FORMAT = 3
 log = logging.getLogger(__name__)
 
 
-def save_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, gang: Gang, digest: str, kept: int) -> None:
-    """Every process must call. The place of the oldest of `kept` checkpoints is written over; the others stay until then."""
+def save_pieces(
+    place: CheckpointPlace, training: Training, sharded: Sharded, gang: Gang, digest: str, kept: int
+) -> None:
+    """Every process must call. The place of the oldest of `kept` checkpoints is written over; the others stay until
+    then."""
     known = _manifest(place, digest)
     slot = next(slot for slot in range(kept + 1) if slot not in {entry["slot"] for entry in known[:kept]})
     tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
@@ -52,7 +56,8 @@ def save_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, ga
 
 
 def restore_pieces(place: CheckpointPlace, training: Training, sharded: Sharded, gang: Gang, digest: str) -> bool:
-    """Continue from the newest checkpoint of this very fit that can be read whole by all, by whatever gang it was written."""
+    """Continue from the newest checkpoint of this very fit that can be read whole by all, by whatever gang it was
+    written."""
     for entry in _manifest(place, digest):
         files = _open(place, entry, gang)
         if gang.least(float(files is not None), training.device) and files is not None:
@@ -85,7 +90,11 @@ def _open(place: CheckpointPlace, entry: dict[str, Any], gang: Gang) -> list[Any
 
 def _read(files: list[Any], training: Training, sharded: Sharded, entry: dict[str, Any]) -> None:
     where = {name: file for file in files for name in file.keys()}  # noqa: SIM118  # not a dict
-    sharded.restore(training.weights, lambda name, what: where[f"{what}/{name}"].get_tensor(f"{what}/{name}"), entry["notes"]["step"])
+    sharded.restore(
+        training.weights,
+        lambda name, what: where[f"{what}/{name}"].get_tensor(f"{what}/{name}"),
+        entry["notes"]["step"],
+    )
     if isinstance(training.loss_fn, Stateful):
         names = [name for name in where if name.startswith("loss/")]
         training.loss_fn.load_state_dict({name.removeprefix("loss/"): where[name].get_tensor(name) for name in names})

@@ -1,7 +1,8 @@
-"""A model whose optimizer state, gradients and weights DeepSpeed spreads over a gang (ZeRO, Rajbhandari et al. 2020, arXiv 1910.02054).
+"""A model whose optimizer state, gradients and weights DeepSpeed spreads over a gang (ZeRO, Rajbhandari et al. 2020,
+arXiv 1910.02054).
 
-Stage 0 spreads nothing, 1 the optimizer's state, 2 the gradients too, 3 the weights too. Whole tensors go in and out one at a time, so that what is
-written is the same for every stage and every number of processes.
+Stage 0 spreads nothing, 1 the optimizer's state, 2 the gradients too, 3 the weights too. Whole tensors go in and out
+one at a time, so that what is written is the same for every stage and every number of processes.
 
 Shapes: F entries of a flattened tensor.
 """
@@ -26,9 +27,19 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 def zero_config(recipe: Recipe, stage: int, offload: str) -> dict[str, Any]:
     """DeepSpeed's settings. Batches, accumulation and learning rates are ours; it averages, clips and shards."""
-    zero: dict[str, Any] = {"stage": stage, "contiguous_gradients": True, "overlap_comm": False, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET}
+    zero: dict[str, Any] = {
+        "stage": stage,
+        "contiguous_gradients": True,
+        "overlap_comm": False,
+        "reduce_bucket_size": BUCKET,
+        "allgather_bucket_size": BUCKET,
+    }
     if stage == 3:
-        zero |= {"stage3_max_live_parameters": GATHERED, "stage3_max_reuse_distance": GATHERED, "stage3_prefetch_bucket_size": BUCKET}
+        zero |= {
+            "stage3_max_live_parameters": GATHERED,
+            "stage3_max_reuse_distance": GATHERED,
+            "stage3_prefetch_bucket_size": BUCKET,
+        }
     if offload in ("optimizer", "params"):
         zero["offload_optimizer"] = {"device": "cpu"}
     if offload == "params":
@@ -45,7 +56,8 @@ def zero_config(recipe: Recipe, stage: int, offload: str) -> dict[str, Any]:
 
 
 def import_deepspeed() -> Any:
-    """On CPUs without its own collective, which it would compile at run time: a process that is killed meanwhile leaves a lock for which all others wait for ever."""
+    """On CPUs without its own collective, which it would compile at run time: a process that is killed meanwhile leaves
+    a lock for which all others wait for ever."""
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
@@ -84,7 +96,9 @@ class Sharded:
     @staticmethod
     def start(model: nn.Module, optimizer: torch.optim.Optimizer, config: Mapping[str, Any], gang: Gang) -> Sharded:
         deepspeed = import_deepspeed()
-        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=dict(config), dist_init_required=False)
+        engine, *_ = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=dict(config), dist_init_required=False
+        )
         return Sharded(engine, int(config["zero_optimization"]["stage"]), gang)
 
     @property
@@ -135,15 +149,21 @@ class Sharded:
             return {name: self._adamw.state[parameter][name].detach().cpu().clone() for name in MOMENTS}
         if self.stage < 3:
             return {name: self._from_fragments(parameter, name) for name in MOMENTS}
-        return {name: safe_get_full_optimizer_state(parameter, name).detach().view(full_shape(parameter)).cpu().clone() for name in MOMENTS}
+        return {
+            name: safe_get_full_optimizer_state(parameter, name).detach().view(full_shape(parameter)).cpu().clone()
+            for name in MOMENTS
+        }
 
     def _from_fragments(self, parameter: Any, moment: str) -> Tensor:
-        """Stages 1 and 2: put together what the processes hold. (DeepSpeed's own function loses the moments of all parameter groups but the first.)"""
+        """Stages 1 and 2: put together what the processes hold. (DeepSpeed's own function loses the moments of all
+        parameter groups but the first.)"""
         flat_F = torch.zeros(parameter.numel(), dtype=torch.float32, device=parameter.device)
         mapping = getattr(parameter, "_hp_mapping", None)
         if mapping is not None:
             here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
-            flat_F[here.start : here.start + here.numel] = self._group_state(mapping)[moment].narrow(0, there.start, there.numel)
+            flat_F[here.start : here.start + here.numel] = self._group_state(mapping)[moment].narrow(
+                0, there.start, there.numel
+            )
         return self.gang.sum(flat_F).view(parameter.shape).cpu()
 
     def _group_state(self, mapping: Any) -> dict[str, Tensor]:
@@ -152,7 +172,8 @@ class Sharded:
         return state
 
     def restore(self, parameters: Mapping[str, nn.Parameter], read: Any, updates: int) -> None:
-        """Set every trained parameter and its moments, `read(name, what)` being whole tensors, after so many updates."""
+        """Set every trained parameter and its moments, `read(name, what)` being whole tensors, after so many
+        updates."""
         self._make_state(updates)
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -162,9 +183,16 @@ class Sharded:
 
     def _make_state(self, updates: int) -> None:
         """The state that AdamW makes at its first step."""
-        flat = self.engine.optimizer.fp32_partitioned_groups_flat if self.stage == 3 else [p for group in self._adamw.param_groups for p in group["params"]]
+        flat = (
+            self.engine.optimizer.fp32_partitioned_groups_flat
+            if self.stage == 3
+            else [p for group in self._adamw.param_groups for p in group["params"]]
+        )
         for parameter in flat:
-            self._adamw.state[parameter] = {"step": torch.tensor(float(updates)), **{name: torch.zeros_like(parameter) for name in MOMENTS}}
+            self._adamw.state[parameter] = {
+                "step": torch.tensor(float(updates)),
+                **{name: torch.zeros_like(parameter) for name in MOMENTS},
+            }
 
     def _put(self, parameter: nn.Parameter, whole: Tensor, moment: str | None) -> None:
         """Copy a whole tensor into the parts of it that this process holds."""
@@ -191,7 +219,8 @@ class Sharded:
         parameter.ds_tensor.data.copy_(mine_F)
 
     def _put_fragment(self, parameter: Any, whole: Tensor, moment: str | None) -> None:
-        """Stages 1 and 2: weights are everywhere, their fp32 masters and moments lie in flat groups, of which each process holds a stretch."""
+        """Stages 1 and 2: weights are everywhere, their fp32 masters and moments lie in flat groups, of which each
+        process holds a stretch."""
         if moment is None:
             parameter.data.copy_(whole)
         mapping = getattr(parameter, "_hp_mapping", None)
@@ -207,7 +236,9 @@ class Sharded:
     def finite(self, parameters: Mapping[str, nn.Parameter]) -> bool:
         """Whether no weight anywhere is infinite or not a number."""
         local = [getattr(parameter, "ds_tensor", parameter).data for parameter in parameters.values()]
-        faults = torch.tensor(float(sum(not bool(torch.isfinite(part).all()) for part in local)), device=local[0].device)
+        faults = torch.tensor(
+            float(sum(not bool(torch.isfinite(part).all()) for part in local)), device=local[0].device
+        )
         return not bool(self.gang.sum(faults).item())
 
 

@@ -1,8 +1,10 @@
 """What a cleaner is: a simple model of the labels on frozen features, whose word replaces a label or casts doubt on it.
 
-After EleutherAI/w2s, w2s/probe.py (`Probe.predict`, `Probe.filter`) and w2s/sft.py (`--probe_relabel`, `--probe_filter`). Departures from their code:
-rows are joined and ties are broken by id; K classes instead of P(1), with total variation in place of |p - y|, which it is for two classes; the number of
-rows to leave out is round(contamination N) everywhere (theirs is int(…) in probe.py and round(…) in topo.py); rows may abstain and have weights.
+After EleutherAI/w2s, w2s/probe.py (`Probe.predict`, `Probe.filter`) and w2s/sft.py (`--probe_relabel`,
+`--probe_filter`). Departures from their code: rows are joined and ties are broken by id; K classes instead of P(1),
+with total variation in place of |p - y|, which it is for two classes; the number of rows to leave out is
+round(contamination N) everywhere (theirs is int(…) in probe.py and round(…) in topo.py); rows may abstain and have
+weights.
 
 Shapes: N rows, Q rows that are asked for, D features, K classes.
 """
@@ -31,9 +33,11 @@ Rows = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Voters:
-    """The rows that have a label and a weight, in the order of their ids, so that the order in which they came decides nothing.
+    """The rows that have a label and a weight, in the order of their ids, so that the order in which they came decides
+    nothing.
 
-    Where features are signed (a preference's), each row votes once more the other way round, after all: else which of two texts was drawn first would decide.
+    Where features are signed (a preference's), each row votes once more the other way round, after all: else which of
+    two texts was drawn first would decide.
     """
 
     ids: Ids
@@ -46,12 +50,20 @@ class Voters:
     def of(features: Features, labels: LabelSet) -> Voters:
         ids = np.sort(labels.ids[labels.mask_N & (labels.weight_N > 0)])
         if not len(ids):
-            raise DataError(f"none of the {len(labels)} rows has a label with a weight above 0; there is nothing to clean by")
+            raise DataError(
+                f"none of the {len(labels)} rows has a label with a weight above 0; there is nothing to clean by"
+            )
         said, array_ND = labels.align(ids), features.align(ids).array_ND
         if not features.signed:
             return Voters(ids, array_ND, said.probs_NK, said.weight_N)
         both = np.concatenate([said.probs_NK, said.probs_NK[:, ::-1]])
-        return Voters(np.concatenate([ids, ids]), np.concatenate([array_ND, -array_ND]), both, np.concatenate([said.weight_N, said.weight_N]), turned=True)
+        return Voters(
+            np.concatenate([ids, ids]),
+            np.concatenate([array_ND, -array_ND]),
+            both,
+            np.concatenate([said.weight_N, said.weight_N]),
+            turned=True,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,7 +89,8 @@ class Voters:
 
 
 class Cleaner(Frozen):
-    """Labels and features in, better labels or fewer rows out. `expect` is what each cleaner brings; rows that abstain or have no weight stay as they are."""
+    """Labels and features in, better labels or fewer rows out. `expect` is what each cleaner brings; rows that abstain
+    or have no weight stay as they are."""
 
     def expect(self, voters: Voters, array_QD: Rows) -> Floats:
         """The label that the voters lead one to expect at these features."""
@@ -120,7 +133,8 @@ def surplus(contamination: float, count: int) -> int:
 
 
 def most(doubt_N: Floats, count: int) -> Indices:
-    """Where the largest are; of equal ones, the first. Rounded, so that sums that are equal but for their last digits are equal."""
+    """Where the largest are; of equal ones, the first. Rounded, so that sums that are equal but for their last digits
+    are equal."""
     return np.argsort(-np.round(doubt_N, 12), kind="stable")[:count]
 
 

@@ -1,6 +1,7 @@
 """The mean label of the nearest rows (EleutherAI/w2s, w2s/probe.py: `KnnProbe`).
 
-A row that is relabelled is one of its own neighbours, as there. Departures: in `contract.py`; and fewer rows than `k` all vote, where theirs fails.
+A row that is relabelled is one of its own neighbours, as there. Departures: in `contract.py`; and fewer rows than `k`
+all vote, where theirs fails.
 """
 
 from __future__ import annotations

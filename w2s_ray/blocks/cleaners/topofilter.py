@@ -1,10 +1,12 @@
-"""Of each class, the rows that hang together among their neighbours (Wu et al. 2020, arXiv 2012.04835; EleutherAI/w2s, w2s/topo.py).
+"""Of each class, the rows that hang together among their neighbours (Wu et al. 2020, arXiv 2012.04835; EleutherAI/w2s,
+w2s/topo.py).
 
-The paper filters again and again while a network learns, in its changing features; EleutherAI, and we, do it once on frozen ones: the largest strongly
-connected component of each class, then one step that drops rows which disagree with their neighbours in it (zeta). Departures from EleutherAI's code, besides
-those in `contract.py`: edges end at rows of the same class too (theirs only start at them, which gives the same components of two rows and more; but where no
-two rows of a class hang together, theirs keeps the first row of any class); a class without rows keeps none; of equally large components, the one with the
-lowest id; fewer rows than `k_cc` or `k_zeta` are all neighbours, where theirs fails.
+The paper filters again and again while a network learns, in its changing features; EleutherAI, and we, do it once on
+frozen ones: the largest strongly connected component of each class, then one step that drops rows which disagree with
+their neighbours in it (zeta). Departures from EleutherAI's code, besides those in `contract.py`: edges end at rows of
+the same class too (theirs only start at them, which gives the same components of two rows and more; but where no two
+rows of a class hang together, theirs keeps the first row of any class); a class without rows keeps none; of equally
+large components, the one with the lowest id; fewer rows than `k_cc` or `k_zeta` are all neighbours, where theirs fails.
 
 Shapes: N rows, Q rows that are asked for, k neighbours, K classes.
 """
@@ -28,16 +30,27 @@ class TopoFilter(Cleaner):
     """Largest component of each class among nearest rows."""
 
     type: Literal["topofilter"] = "topofilter"
-    k_cc: int = Field(50, ge=1, description="nearest rows, itself not among them, that a row is tied to if they are of its class; all, if there are fewer")
-    k_zeta: int = Field(50, ge=1, description="nearest surviving rows whose mean label a row is compared with or gets; all, if there are fewer")
+    k_cc: int = Field(
+        50,
+        ge=1,
+        description=(
+            "nearest rows, itself not among them, that a row is tied to if they are of its class; all, if there are"
+            " fewer"
+        ),
+    )
+    k_zeta: int = Field(
+        50,
+        ge=1,
+        description="nearest surviving rows whose mean label a row is compared with or gets; all, if there are fewer",
+    )
 
     def expect(self, voters: Voters, array_QD: Rows) -> Floats:
         """Mean label of the nearest survivors, which a survivor itself is one of (topo.py: `topolabel`)."""
         return voters.only(self.survivors(voters)).vote(array_QD, self.k_zeta)
 
     def keep(self, features: Features, labels: LabelSet, contamination: float = 0.1) -> Ids:
-        """The graph drops what it must, which may be more than the contamination, also than one of 0; the survivors farthest from their neighbours make up
-        what is missing to it (topo.py: `topofilter`)."""
+        """The graph drops what it must, which may be more than the contamination, also than one of 0; the survivors
+        farthest from their neighbours make up what is missing to it (topo.py: `topofilter`)."""
         voters = Voters.of(features, labels)
         survives_N = self.survivors(voters)
         inner = voters.only(survives_N)
@@ -56,7 +69,9 @@ class TopoFilter(Cleaner):
             return np.ones(1, dtype=np.bool_)
         indices_Nk, _ = nearest(voters.array_ND, None, min(self.k_cc, len(voters) - 1), itself=False)
         kept_N = largest_components(indices_Nk, voters.class_N)
-        if voters.turned:  # a row and its opposite stay or go together: ties between equal distances need not fall alike
+        if (
+            voters.turned
+        ):  # a row and its opposite stay or go together: ties between equal distances need not fall alike
             half = voters.num_own
             kept_N = np.tile(kept_N[:half] & kept_N[half:], 2)
             kept_N |= not kept_N.any()
@@ -64,7 +79,8 @@ class TopoFilter(Cleaner):
 
 
 def largest_components(indices_Nk: Indices, class_N: npt.NDArray[np.int64]) -> Bools:
-    """Rows in the largest strongly connected component of their class, edges going from each row to those of its neighbours that are of its class."""
+    """Rows in the largest strongly connected component of their class, edges going from each row to those of its
+    neighbours that are of its class."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,5 @@
-"""How the members of a boosted ensemble vote. They are made one after another, so what each counts is known when they are combined.
+"""How the members of a boosted ensemble vote. They are made one after another, so what each counts is known when they
+are combined.
 
 Shapes: N rows, M members, K classes.
 """
@@ -20,7 +21,9 @@ class Fixed(Combiner):
     """Mean of the members' probabilities or hard votes with weights that are given, as AdaBoost's are."""
 
     type: Literal["fixed"] = "fixed"
-    weights: tuple[float, ...] = Field(min_length=1, description="of the members in their order; of fewer members, the first ones")
+    weights: tuple[float, ...] = Field(
+        min_length=1, description="of the members in their order; of fewer members, the first ones"
+    )
     hard: bool = Field(False, description="members name a class (SAMME) instead of giving probabilities (Sang et al.)")
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
@@ -32,7 +35,8 @@ class Fixed(Combiner):
 
 
 class Additive(Combiner):
-    """Members' estimates of a residual, summed to log-odds: softmax(2 rate sum_m (K q_m - 1)), as gradient boosting's are (Friedman 2001, doi 10.1214/aos/1013203451)."""
+    """Members' estimates of a residual, summed to log-odds: softmax(2 rate sum_m (K q_m - 1)), as gradient boosting's
+    are (Friedman 2001, doi 10.1214/aos/1013203451)."""
 
     type: Literal["additive"] = "additive"
     rate: float = Field(1.0, gt=0)

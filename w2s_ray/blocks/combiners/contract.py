@@ -27,7 +27,8 @@ SURE = 1e-6  # a probability of 0 or 1 would be a vote that no other can outweig
 
 @dataclass(frozen=True)
 class Known:
-    """Rows whose truth a combiner may learn from: held-out ones of the labelled half, with what each member says of them."""
+    """Rows whose truth a combiner may learn from: held-out ones of the labelled half, with what each member says of
+    them."""
 
     votes: Sequence[LabelSet]
     truth: LabelSet
@@ -36,7 +37,8 @@ class Known:
 class Combiner(Frozen):
     """Members' votes in, one label a row out; a row on which all abstain stays without a label.
 
-    The order of the rows decides nothing, and the order of the members nothing but the last digits. `learns` says that it needs `known`.
+    The order of the rows decides nothing, and the order of the members nothing but the last digits. `learns` says that
+    it needs `known`.
     """
 
     learns: ClassVar[bool] = False
@@ -61,7 +63,8 @@ class Votes:
         for vote in votes[1:]:
             if len(vote) != len(votes[0]):
                 raise DataError(
-                    f"members label {len(votes[0])} and {len(vote)} rows; they must label the same ones, and abstain where they have nothing to say"
+                    f"members label {len(votes[0])} and {len(vote)} rows; they must label the same ones, and abstain"
+                    " where they have nothing to say"
                 )
         stacked_NMK = LabelSet.stack(votes)
         speaks_NM = np.asarray(~np.isnan(stacked_NMK).any(axis=2), dtype=np.bool_)
@@ -88,15 +91,19 @@ class Votes:
         """Scores above 0 as probabilities, of the rows on which somebody speaks."""
         said_N = self.speaks_NM.any(axis=1)
         total_N1 = scores_NK.sum(axis=1, keepdims=True)
-        probs_NK = np.divide(scores_NK, total_N1, out=np.full_like(scores_NK, 1.0 / self.num_classes), where=total_N1 > 0)
+        probs_NK = np.divide(
+            scores_NK, total_N1, out=np.full_like(scores_NK, 1.0 / self.num_classes), where=total_N1 > 0
+        )
         return LabelSet.of(self.ids, probs_NK, mask_N=said_N)
 
 
 def accuracies(known: Known | None, name: str) -> Floats:
-    """Each member's share of right answers among the known rows that it answers, one right and one wrong answer added (Laplace), so that none is 0 or 1."""
+    """Each member's share of right answers among the known rows that it answers, one right and one wrong answer added
+    (Laplace), so that none is 0 or 1."""
     if known is None:
         raise DataError(
-            f"combine: {name} learns from the labelled half's held-out rows, and there are none; set task.heldout, or use mean, majority or dawid_skene"
+            f"combine: {name} learns from the labelled half's held-out rows, and there are none; set task.heldout, or"
+            " use mean, majority or dawid_skene"
         )
     truth = known.truth
     rows = truth.ids[truth.mask_N]

@@ -1,7 +1,8 @@
-"""Maximum likelihood of the truth and of each member's confusion matrix, without any gold, by EM (Dawid & Skene 1979, doi 10.2307/2346806).
+"""Maximum likelihood of the truth and of each member's confusion matrix, without any gold, by EM (Dawid & Skene 1979,
+doi 10.2307/2346806).
 
-Members are taken to err independently given the truth; those that learned from the same rows do not, so the posteriors are too sure.
-Shapes: N rows, M members, K true classes, L named classes (as many).
+Members are taken to err independently given the truth; those that learned from the same rows do not, so the posteriors
+are too sure. Shapes: N rows, M members, K true classes, L named classes (as many).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class DawidSkene(Combiner):
         return said.labels(posterior_NK)
 
     def estimate(self, hard_NML: Floats) -> tuple[Floats, Floats, Floats]:
-        """(posterior_NK, confusion_MKL, prior_K). Starts from the shares of votes, as the paper does (eq. 2.5 for the posterior, 2.3 and 2.4 for the rest)."""
+        """(posterior_NK, confusion_MKL, prior_K). Starts from the shares of votes, as the paper does (eq. 2.5 for the
+        posterior, 2.3 and 2.4 for the rest)."""
         said_N = hard_NML.sum(axis=(1, 2)) > 0
         spoken_NML = hard_NML[said_N]
         posterior_NK = spoken_NML.sum(axis=1) / spoken_NML.sum(axis=(1, 2))[:, None]
@@ -39,7 +41,9 @@ class DawidSkene(Combiner):
             prior_K = posterior_NK.mean(axis=0)
             counts_MKL = np.einsum("nk,nml->mkl", posterior_NK, spoken_NML) + self.smoothing
             confusion_MKL = counts_MKL / np.maximum(counts_MKL.sum(axis=2, keepdims=True), np.finfo(float).tiny)
-            log_NK = np.log(np.maximum(prior_K, np.finfo(float).tiny)) + np.einsum("nml,mkl->nk", spoken_NML, _log(confusion_MKL))
+            log_NK = np.log(np.maximum(prior_K, np.finfo(float).tiny)) + np.einsum(
+                "nml,mkl->nk", spoken_NML, _log(confusion_MKL)
+            )
             posterior_NK = np.exp(log_NK - log_NK.max(axis=1, keepdims=True))
             posterior_NK /= posterior_NK.sum(axis=1, keepdims=True)
             if np.abs(posterior_NK - before_NK).max() < self.tolerance:

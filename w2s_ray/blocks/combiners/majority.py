@@ -17,7 +17,11 @@ class Majority(Combiner):
 
     type: Literal["majority"] = "majority"
     ties: Literal["mean", "abstain", "lowest"] = Field(
-        "mean", description="equal numbers of votes: the class of the higher mean probability among the tied, no label at all, or the class that is named first"
+        "mean",
+        description=(
+            "equal numbers of votes: the class of the higher mean probability among the tied, no label at all, or the"
+            " class that is named first"
+        ),
     )
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:

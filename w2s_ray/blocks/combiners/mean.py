@@ -1,7 +1,9 @@
-"""Means of the members' probabilities: plain, of their logarithms, and with more weight for those that are sure or that were right before.
+"""Means of the members' probabilities: plain, of their logarithms, and with more weight for those that are sure or that
+were right before.
 
-`mean`: Sang et al. 2024 (arXiv 2402.00667), bagging's soft labels. `geometric`: the normalised product to the power 1/M, which is the mean of log-odds
-(Genest & Zidek 1986, doi 10.1214/ss/1177013825, logarithmic pool). Shapes: N rows, M members, K classes.
+`mean`: Sang et al. 2024 (arXiv 2402.00667), bagging's soft labels. `geometric`: the normalised product to the power
+1/M, which is the mean of log-odds (Genest & Zidek 1986, doi 10.1214/ss/1177013825, logarithmic pool). Shapes: N rows, M
+members, K classes.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class Weighted(Combiner):
     learns: ClassVar[bool] = True
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        """`log_odds`: ln(a / (1 - a)) + ln(K - 1), optimal for hard votes of independent members (Nitzan & Paroush 1982, doi 10.2307/2526438), 0 below chance."""
+        """`log_odds`: ln(a / (1 - a)) + ln(K - 1), optimal for hard votes of independent members (Nitzan & Paroush
+        1982, doi 10.2307/2526438), 0 below chance."""
         said = Votes.of(votes)
         weights_M = accuracies(known, self.type)
         if self.by == "log_odds":

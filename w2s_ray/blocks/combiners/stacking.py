@@ -1,4 +1,5 @@
-"""A logistic regression on the members' log-probabilities, fitted on the labelled half's held-out rows (Wolpert 1992, doi 10.1016/S0893-6080(05)80023-1).
+"""A logistic regression on the members' log-probabilities, fitted on the labelled half's held-out rows (Wolpert 1992,
+doi 10.1016/S0893-6080(05)80023-1).
 
 Shapes: N rows, M members, K classes.
 """
@@ -32,7 +33,10 @@ class Stacking(Combiner):
         gold_N = known.truth.align(rows).hard_N
         said, num_classes = Votes.of(votes), known.truth.num_classes
         if len(np.unique(gold_N)) < num_classes:
-            raise DataError(f"combine: stacking needs held-out rows of all {num_classes} classes, they have {sorted(set(gold_N.tolist()))}; raise task.heldout")
+            raise DataError(
+                f"combine: stacking needs held-out rows of all {num_classes} classes, they have"
+                f" {sorted(set(gold_N.tolist()))}; raise task.heldout"
+            )
         model = LogisticRegression(C=1.0 / (self.l2 * len(rows)), max_iter=1000)
         model.fit(_features(Votes.of([vote.align(rows) for vote in known.votes])), gold_N)
         return said.labels(model.predict_proba(_features(said)))

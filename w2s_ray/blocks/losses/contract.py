@@ -38,9 +38,10 @@ class Given:
 class LossFn(Protocol):
     """The weighted mean of the rows' losses. A teacher that abstains on a row holds NaN there.
 
-    `rowwise` says that the loss of a row depends on that row alone, so that micro-batches may be summed; a loss that looks at the whole batch (a quantile, a
-    median) is given all its rows at once. `progress` is the share of the training that is done, from 0 to 1.
-    A loss with a memory of its own is `Stateful`; one with parameters is a torch module.
+    `rowwise` says that the loss of a row depends on that row alone, so that micro-batches may be summed; a loss that
+    looks at the whole batch (a quantile, a median) is given all its rows at once. `progress` is the share of the
+    training that is done, from 0 to 1. A loss with a memory of its own is `Stateful`; one with parameters is a torch
+    module.
     """
 
     rowwise: bool
@@ -90,7 +91,8 @@ def cross_entropy(logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
 
 
 def linear_ramp(top: float, warmup: float, progress: float) -> float:
-    """From 0 to `top` over the first `warmup` share of the training (EleutherAI/w2s `w2s/loss.py`: aux * min(1, step / warmup steps))."""
+    """From 0 to `top` over the first `warmup` share of the training (EleutherAI/w2s `w2s/loss.py`: aux * min(1, step /
+    warmup steps))."""
     return top * min(1.0, progress / warmup) if warmup > 0 else top
 
 

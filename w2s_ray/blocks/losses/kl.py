@@ -1,8 +1,9 @@
 """Kullback-Leibler divergence between teacher y and student p, in either direction.
 
-Forward, KL(y || p) = CE(y, p) - H(y): the gradient of cross-entropy and a value that is 0 at agreement (Hinton et al. 2015, arXiv 1503.02531).
-Reverse, KL(p || y): mode-seeking, so the student may drop the teacher's second thoughts (Yao et al. 2025, "Revisiting Weak-to-Strong Generalization in
-Theory and Practice: Reverse KL vs. Forward KL", arXiv 2502.11107).
+Forward, KL(y || p) = CE(y, p) - H(y): the gradient of cross-entropy and a value that is 0 at agreement (Hinton et al.
+2015, arXiv 1503.02531). Reverse, KL(p || y): mode-seeking, so the student may drop the teacher's second thoughts (Yao
+et al. 2025, "Revisiting Weak-to-Strong Generalization in Theory and Practice: Reverse KL vs. Forward KL", arXiv
+2502.11107).
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ class Kl(Frozen):
 
     type: Literal["kl"] = "kl"
     direction: Literal["forward", "reverse"] = "forward"
-    floor: float = Field(1e-6, gt=0, lt=0.5, description="reverse only: the teacher's probabilities are at least this, else a hard label costs infinity")
+    floor: float = Field(
+        1e-6,
+        gt=0,
+        lt=0.5,
+        description="reverse only: the teacher's probabilities are at least this, else a hard label costs infinity",
+    )
 
     def build(self, given: Given) -> LossFn:
         return _Kl(self.direction == "reverse", self.floor)

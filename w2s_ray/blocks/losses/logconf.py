@@ -1,16 +1,21 @@
-"""The auxiliary confidence loss: the student is also taught its own hardened prediction, so that it may disagree with its teacher.
+"""The auxiliary confidence loss: the student is also taught its own hardened prediction, so that it may disagree with
+its teacher.
 
-target = (1 - c) y + c h, CE(p, target), where h is the student's hard label and c ramps up to `aux`. Source: Burns et al. 2023 (arXiv 2312.09390) § 4.3.2 and
-Appendix A.4. Three forms are in use, and differ in the ramp and in the threshold t of h = [p_0 >= t]:
+target = (1 - c) y + c h, CE(p, target), where h is the student's hard label and c ramps up to `aux`. Source: Burns et
+al. 2023 (arXiv 2312.09390) § 4.3.2 and Appendix A.4. Three forms are in use, and differ in the ramp and in the
+threshold t of h = [p_0 >= t]:
 
 | compat | ramp of c | threshold t |
 |---|---|---|
 | paper | linear to aux | half of the batch is above it |
-| openai | aux * progress, then a jump to aux (a bug of the public code that its published numbers have) | quantile of p_0 at the mean weak label of class 1 |
+| openai | aux * progress, then a jump to aux (*) | quantile of p_0 at the mean weak label of class 1 |
 | eleuther | linear to aux | median of the last 32 p_0, row by row (their micro-batch has one row) |
 
-`openai`: weak_to_strong/loss.py logconf_loss_fn. `eleuther`: w2s/loss.py log_confidence_loss. For more than two classes no ranking of rows is defined:
-`threshold: argmax` takes the student's top class (AugConf of Guo et al. 2024, arXiv 2402.03749).
+(*) A bug of the public code that its published numbers have.
+
+`openai`: weak_to_strong/loss.py logconf_loss_fn. `eleuther`: w2s/loss.py log_confidence_loss. For more than two classes
+no ranking of rows is defined: `threshold: argmax` takes the student's top class (AugConf of Guo et al. 2024, arXiv
+2402.03749).
 """
 
 from __future__ import annotations
@@ -20,7 +25,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from w2s_ray.blocks.losses.contract import Given, LossFn, cross_entropy, full_precision, linear_ramp, merge_teachers, require_binary, share_of, weighted_mean
+from w2s_ray.blocks.losses.contract import (
+    Given,
+    LossFn,
+    cross_entropy,
+    full_precision,
+    linear_ramp,
+    merge_teachers,
+    require_binary,
+    share_of,
+    weighted_mean,
+)
 from w2s_ray.core.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -37,10 +52,23 @@ class Logconf(Frozen):
     """Auxiliary confidence loss."""
 
     type: Literal["logconf"] = "logconf"
-    aux: float = Field(0.5, ge=0, le=1, description="the hard self-label's share of the target after the warm-up (paper: 0.5, 0.75 for the largest students)")
-    warmup: float = Field(0.1, ge=0, description="over which that share grows from 0: below 1 a share of all steps, from 1 on a number of steps")
+    aux: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description=(
+            "the hard self-label's share of the target after the warm-up (paper: 0.5, 0.75 for the largest students)"
+        ),
+    )
+    warmup: float = Field(
+        0.1,
+        ge=0,
+        description="over which that share grows from 0: below 1 a share of all steps, from 1 on a number of steps",
+    )
     compat: Literal["paper", "openai", "eleuther"] = Field("paper", description="whose ramp and threshold")
-    threshold: Threshold | None = Field(None, description="default: that of `compat`; argmax works for any number of classes")
+    threshold: Threshold | None = Field(
+        None, description="default: that of `compat`; argmax works for any number of classes"
+    )
 
     def build(self, given: Given) -> LossFn:
         threshold = self.threshold or _THRESHOLD_OF[self.compat]
@@ -88,7 +116,9 @@ _HARDEN: dict[str, Harden] = {"half": _harden_half, "weak": _harden_weak, "argma
 
 
 class _Logconf:
-    def __init__(self, aux: float, warmup: float, ramp: Callable[[float, float, float], float], harden: Harden, *, rowwise: bool) -> None:
+    def __init__(
+        self, aux: float, warmup: float, ramp: Callable[[float, float, float], float], harden: Harden, *, rowwise: bool
+    ) -> None:
         self.aux, self.warmup, self.ramp, self.harden, self.rowwise = aux, warmup, ramp, harden, rowwise
 
     def __call__(self, logits_BK: Tensor, targets_BMK: Tensor, weights_B: Tensor, progress: float) -> Tensor:
@@ -100,7 +130,8 @@ class _Logconf:
 
 
 class _RunningLogconf(_Logconf):
-    """Its memory: the p_0 of the last rows. The order of the rows in a batch counts here, as it does in the code it follows."""
+    """Its memory: the p_0 of the last rows. The order of the rows in a batch counts here, as it does in the code it
+    follows."""
 
     def __init__(self, aux: float, warmup: float, ramp: Callable[[float, float, float], float]) -> None:
         super().__init__(aux, warmup, ramp, self._harden_running, rowwise=False)
@@ -119,6 +150,8 @@ class _RunningLogconf(_Logconf):
         before = p0_B.new_zeros(0) if self._seen is None else self._seen.to(p0_B)
         stream = torch.cat([before, p0_B])
         self._seen = stream[-BUFFER_ROWS:].clone()
-        padding = stream.new_full((BUFFER_ROWS - 1,), float("nan"))  # nanquantile: the first rows have fewer behind them
+        padding = stream.new_full(
+            (BUFFER_ROWS - 1,), float("nan")
+        )  # nanquantile: the first rows have fewer behind them
         windows_BW = torch.cat([padding, stream]).unfold(0, BUFFER_ROWS, 1)[len(before) :]
         return _above(p0_B, torch.nanquantile(windows_BW, 0.5, dim=1))

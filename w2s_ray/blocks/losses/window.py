@@ -1,8 +1,9 @@
 """Confidence window: learn only from rows on which the student is still unsure.
 
-CE on rows with max_k p_k < 1/K + radius, summed and divided by the weight of the whole batch. Source: EleutherAI/w2s `w2s/loss.py` confidence_window_loss, where
-K = 2; the radius "midweak" is the median of |y - 0.5| over all labels that the fit learns from, found once (`w2s/sft.py`). With K classes 1/K takes the place of 0.5
-and max_k y_k - 1/K that of |y - 0.5|.
+CE on rows with max_k p_k < 1/K + radius, summed and divided by the weight of the whole batch. Source: EleutherAI/w2s
+`w2s/loss.py` confidence_window_loss, where K = 2; the radius "midweak" is the median of |y - 0.5| over all labels that
+the fit learns from, found once (`w2s/sft.py`). With K classes 1/K takes the place of 0.5 and max_k y_k - 1/K that of |y
+- 0.5|.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ class Window(Frozen):
 
     type: Literal["window"] = "window"
     radius: Annotated[float, Field(gt=0)] | Literal["midweak"] = Field(
-        0.15, description="how far above 1/classes the student's top probability may be, or midweak: the median of the labels'"
+        0.15,
+        description=(
+            "how far above 1/classes the student's top probability may be, or midweak: the median of the labels'"
+        ),
     )
 
     def build(self, given: Given) -> LossFn:
         chance = 1 / given.num_classes
-        return _Window(chance + (float(np.median(given.labels_NK.max(axis=1))) - chance if self.radius == "midweak" else self.radius))
+        return _Window(
+            chance
+            + (float(np.median(given.labels_NK.max(axis=1))) - chance if self.radius == "midweak" else self.radius)
+        )
 
 
 @dataclass

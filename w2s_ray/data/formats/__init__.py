@@ -1,11 +1,13 @@
 """How a raw row becomes inputs and a label: one small module a family of datasets.
 
-A format is a plug-in of the group `w2s_ray.formats`. It says which columns it reads, what of a row is its *content* (which decides id, split and
-random choices, and never holds a gold label that stands in a column of its own), and what is asked about it. A random choice is a draw that depends on
-the seed, the content and the choice's name alone, so that more rows change no other row.
+A format is a plug-in of the group `w2s_ray.formats`. It says which columns it reads, what of a row is its *content*
+(which decides id, split and random choices, and never holds a gold label that stands in a column of its own), and what
+is asked about it. A random choice is a draw that depends on the seed, the content and the choice's name alone, so that
+more rows change no other row.
 
-The formats of Burns et al. 2023 (arXiv 2312.09390) follow `weak_to_strong/datasets.py` of github.com/openai/weak-to-strong, commit 023e31b, in what
-they ask; their coin is drawn per row, upstream draws it from one generator in the order of the rows.
+The formats of Burns et al. 2023 (arXiv 2312.09390) follow `weak_to_strong/datasets.py` of
+github.com/openai/weak-to-strong, commit 023e31b, in what they ask; their coin is drawn per row, upstream draws it from
+one generator in the order of the rows.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Example:
 
 
 class Format(Protocol):
-    """What every format declares. One whose train rows are not in the split `train` also says `train_split`; one that draws what a row shows says `draws`."""
+    """What every format declares. One whose train rows are not in the split `train` also says `train_split`; one that
+    draws what a row shows says `draws`."""
 
     kind: ClassVar[Kind]
     columns: ClassVar[tuple[str, ...]]  # that it reads, besides id, group and slice
@@ -66,7 +69,8 @@ def train_split(fmt: Format) -> str:
 
 
 def draws(fmt: Format) -> bool:
-    """Whether chance decides what a row shows, as which of several answers, so that its class means nothing to who has not seen it drawn."""
+    """Whether chance decides what a row shows, as which of several answers, so that its class means nothing to who has
+    not seen it drawn."""
     return bool(getattr(fmt, "draws", False))
 
 
@@ -81,12 +85,16 @@ def text_of(row: Row, column: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"column {column!r} holds half a character ({value[error.start]!r}), which is not UTF-8; mend or drop the row") from error
+        raise DataError(
+            f"column {column!r} holds half a character ({value[error.start]!r}), which is not UTF-8; mend or drop"
+            " the row"
+        ) from error
     return value
 
 
 def class_name(value: object) -> str:
-    """How a class is spelled, whichever file type it came through: 1, 1.0 and "1" are "1", True and "True" are "true"; "" for none."""
+    """How a class is spelled, whichever file type it came through: 1, 1.0 and "1" are "1", True and "True" are "true";
+    "" for none."""
     text = "" if value is None else str(value).strip()
     if text.lower() in ("true", "false"):
         return text.lower()
@@ -99,9 +107,15 @@ def label_of(row: Row, column: str = "label") -> str:
     value = row[column]
     name = class_name(value)
     if not name:
-        raise DataError(f"column {column!r} holds no label; drop the row, or take labelled rows from elsewhere with #SPLIT or task.test_data")
+        raise DataError(
+            f"column {column!r} holds no label; drop the row, or take labelled rows from elsewhere with #SPLIT or"
+            " task.test_data"
+        )
     if isinstance(value, list | dict) or _is_fraction(name):
-        raise DataError(f"column {column!r} holds {name[:60]!r}; a gold label is one class, not a probability: round it, or name another column")
+        raise DataError(
+            f"column {column!r} holds {name[:60]!r}; a gold label is one class, not a probability: round it, or name"
+            " another column"
+        )
     return name
 
 

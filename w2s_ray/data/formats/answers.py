@@ -20,7 +20,8 @@ class _Answered(Frozen):
 
 
 class Generation(_Answered):
-    """a prompt and the text that answers it, to be generated: chess puzzles, sums, translations (columns prompt, answer)"""
+    """a prompt and the text that answers it, to be generated: chess puzzles, sums, translations (columns prompt,
+    answer)"""
 
     type: Literal["generation"] = "generation"
     kind: ClassVar[Kind] = "generation"
@@ -50,7 +51,8 @@ class Question(_Answered):
 
 
 class Choice(_Answered):
-    """a question, read as "Q: … A:", and answers of which the likeliest is chosen (columns question, choices and answer, as `choices` reads them)"""
+    """a question, read as "Q: … A:", and answers of which the likeliest is chosen (columns question, choices and
+    answer, as `choices` reads them)"""
 
     type: Literal["choice"] = "choice"
     kind: ClassVar[Kind] = "choice"
@@ -64,12 +66,19 @@ class Choice(_Answered):
         options = options_of(row)
         right = right_option(row["answer"], options)
         if len(set(options)) < len(options):
-            raise DataError(f"column 'choices' holds {options}, of which two are equal, so that neither can be the likelier one; mend or drop the row")
+            raise DataError(
+                f"column 'choices' holds {options}, of which two are equal, so that neither can be the likelier one;"
+                " mend or drop the row"
+            )
         # In an order of their own, so that a place tells nothing: the authors of a dataset may put the right one first.
         shown = sorted(options, key=lambda option: draw(f"place of {option}"))
-        return Example((f"Q: {text_of(row, 'question')} A:", json.dumps(shown, ensure_ascii=False)), str(shown.index(right)))
+        return Example(
+            (f"Q: {text_of(row, 'question')} A:", json.dumps(shown, ensure_ascii=False)), str(shown.index(right))
+        )
 
 
 def _answer(row: Row) -> str:
     value = row["answer"]
-    return text_of({"answer": str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value}, "answer").strip()
+    return text_of(
+        {"answer": str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value}, "answer"
+    ).strip()

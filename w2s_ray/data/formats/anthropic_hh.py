@@ -10,7 +10,8 @@ from w2s_ray.data.formats import BINARY, Draw, Example, Row, pick, text_of
 
 
 class AnthropicHH(Frozen):
-    """openai/weak-to-strong: was this dialogue the chosen one of its pair? near chance, see `preference` (columns chosen, rejected; equal ones are skipped)"""
+    """openai/weak-to-strong: was this dialogue the chosen one of its pair? near chance, see `preference` (columns
+    chosen, rejected; equal ones are skipped)"""
 
     type: Literal["anthropic_hh"] = "anthropic_hh"
     kind: ClassVar[Kind] = "text"

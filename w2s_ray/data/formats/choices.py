@@ -1,4 +1,5 @@
-"""Multiple choice as "is this answer right?", one candidate a question (EleutherAI/w2s `w2s/ds_registry.py`; Burns et al. 2023, appendix on tasks)."""
+"""Multiple choice as "is this answer right?", one candidate a question (EleutherAI/w2s `w2s/ds_registry.py`; Burns et
+al. 2023, appendix on tasks)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from w2s_ray.data.formats import BINARY, Draw, Example, Row, candidate, text_of
 
 
 class Choices(Frozen):
-    """a question and one candidate answer, right or not (columns question; choices: a list, or columns "a, b, c"; answer: index from 0, letter or text)"""
+    """a question and one candidate answer, right or not (columns question; choices: a list, or columns "a, b, c";
+    answer: index from 0, letter or text)"""
 
     type: Literal["choices"] = "choices"
     kind: ClassVar[Kind] = "text"
@@ -42,8 +44,14 @@ def options_of(row: Row) -> list[str]:
         options = options.get("text")  # the layout of ARC and OpenBookQA: {"text": […], "label": ["A", …]}
     if not isinstance(options, list | tuple) or len(options) < 2:
         found = str(row["choices"])[:60]
-        raise DataError(f"column 'choices' holds {found!r}; it must be a list of two texts or more, or name their columns: {{choices: \"a, b, c\"}}")
-    return [text_of({"choices": str(option) if isinstance(option, int | float) else option}, "choices") for option in options]
+        raise DataError(
+            f"column 'choices' holds {found!r}; it must be a list of two texts or more, or name their columns:"
+            ' {choices: "a, b, c"}'
+        )
+    return [
+        text_of({"choices": str(option) if isinstance(option, int | float) else option}, "choices")
+        for option in options
+    ]
 
 
 def right_option(answer: object, options: list[str]) -> str:
@@ -57,6 +65,11 @@ def right_option(answer: object, options: list[str]) -> str:
     meant = dict.fromkeys(by_index + by_text)
     if len(meant) == 1:
         return next(iter(meant))
-    unknown = f"is neither an index from 0 to {len(options) - 1}, nor a letter, nor one of them{closest(spelled, options)}"
+    unknown = (
+        f"is neither an index from 0 to {len(options) - 1}, nor a letter, nor one of them{closest(spelled, options)}"
+    )
     fault = "could be an index or a text" if meant else unknown
-    raise DataError(f"column 'answer' holds {answer!r}, which among the choices {options} {fault}; write the text of the right choice")
+    raise DataError(
+        f"column 'answer' holds {answer!r}, which among the choices {options} {fault}; write the text of the right"
+        " choice"
+    )

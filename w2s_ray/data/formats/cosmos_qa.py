@@ -14,7 +14,8 @@ NONE_OF_THE_ABOVE = "None of the above choices ."
 
 
 class CosmosQA(Frozen):
-    """openai/weak-to-strong: is this the answer? "none of the above" is never shown as right (columns context, question, answer0 to 3, label)"""
+    """openai/weak-to-strong: is this the answer? "none of the above" is never shown as right (columns context,
+    question, answer0 to 3, label)"""
 
     type: Literal["cosmos_qa"] = "cosmos_qa"
     kind: ClassVar[Kind] = "text"
@@ -33,7 +34,10 @@ class CosmosQA(Frozen):
         context, question, *answers = self.content(row)
         index = label_of(row)
         if index not in ("0", "1", "2", "3"):
-            raise DataError(f"column 'label' holds {index!r}; it must be the index of the right answer, 0 to 3: mend or drop the row")
+            raise DataError(
+                f"column 'label' holds {index!r}; it must be the index of the right answer, 0 to 3: mend or drop"
+                " the row"
+            )
         right = answers[int(index)]
         wrong = [answer for answer in answers if answer != right]
         if NONE_OF_THE_ABOVE in right:

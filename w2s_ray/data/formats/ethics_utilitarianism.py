@@ -1,4 +1,5 @@
-"""Which of two experiences is the more pleasant one (see `templates` for the source). The answer shown is a number, so it is drawn without a look at gold."""
+"""Which of two experiences is the more pleasant one (see `templates` for the source). The answer shown is a number, so
+it is drawn without a look at gold."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from w2s_ray.data.formats.templates import Templated
 
 
 class EthicsUtilitarianism(Templated):
-    """is this the number of the more pleasant of two experiences? (columns baseline, the more pleasant, and less_pleasant; equal ones are skipped)"""
+    """is this the number of the more pleasant of two experiences? (columns baseline, the more pleasant, and
+    less_pleasant; equal ones are skipped)"""
 
     type: Literal["ethics_utilitarianism"] = "ethics_utilitarianism"
     hub = "hendrycks/ethics/utilitarianism"
@@ -29,4 +31,6 @@ class EthicsUtilitarianism(Templated):
             first, second = second, first
         number = 1 if draw("coin") < 0.5 else 2
         shown = (first, second)[number - 1]
-        return Example((self.asks.format(first=first, second=second, number=number),), str(int(shown == text_of(row, "baseline"))))
+        return Example(
+            (self.asks.format(first=first, second=second, number=number),), str(int(shown == text_of(row, "baseline")))
+        )

@@ -10,7 +10,8 @@ from w2s_ray.data.formats import BINARY, Draw, Example, Row, text_of
 
 
 class Preference(Frozen):
-    """two texts in random order and the index of the preferred one (columns chosen, rejected; rows where they are equal are skipped)"""
+    """two texts in random order and the index of the preferred one (columns chosen, rejected; rows where they are equal
+    are skipped)"""
 
     type: Literal["preference"] = "preference"
     kind: ClassVar[Kind] = "preference"

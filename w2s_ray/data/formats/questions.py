@@ -1,8 +1,9 @@
-"""Multiple-choice datasets as "is this candidate the answer?", one candidate a question (see `templates` for their source).
+"""Multiple-choice datasets as "is this candidate the answer?", one candidate a question (see `templates` for their
+source).
 
-Departures from EleutherAI/w2s. OpenBookQA shows the text of the candidate; upstream shows the letter of the right one and the text of a wrong one, so
-that the form gives the label away. SciQ with support skips the questions without a passage, where upstream shows an empty one. An option that reads like
-the right one is never shown as wrong.
+Departures from EleutherAI/w2s. OpenBookQA shows the text of the candidate; upstream shows the letter of the right one
+and the text of a wrong one, so that the form gives the label away. SciQ with support skips the questions without a
+passage, where upstream shows an empty one. An option that reads like the right one is never shown as wrong.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from w2s_ray.data.formats.templates import Templated
 
 
 class Question(Templated):
-    """The template filled with the columns that it names, with `{candidate}`, and with `{options}`: all of them, a line each."""
+    """The template filled with the columns that it names, with `{candidate}`, and with `{options}`: all of them, a line
+    each."""
 
     options: ClassVar[tuple[str, ...]]  # one column each; a single one holds a list, or {"text": […], "label": […]}
-    names: ClassVar[str] = ""  # what the gold column calls the options, a character each; "" where it repeats a text, or names stand beside the texts
+    # What the gold column calls the options, a character each; "" where it repeats a text, or names stand beside them.
+    names: ClassVar[str] = ""
     gold: ClassVar[str] = "label"
     draws: ClassVar[bool] = True
 
@@ -31,7 +34,9 @@ class Question(Templated):
         options = self._options(row)
         right = self._right(row, options)
         shown, label = candidate(draw, right, sorted(text for text in options.values() if text != right))
-        return Example((self.asks.format(**self.texts(row), options="\n".join(options.values()), candidate=shown),), label)
+        return Example(
+            (self.asks.format(**self.texts(row), options="\n".join(options.values()), candidate=shown),), label
+        )
 
     def _options(self, row: Row) -> dict[str, str]:
         """What the gold column calls an option -> its text."""
@@ -42,8 +47,12 @@ class Question(Templated):
         cell = row[column]
         names, listed = (cell.get("label"), cell.get("text")) if isinstance(cell, dict) else (self.names, cell)
         if not isinstance(listed, list) or len(listed) < 2 or names is None or len(names) not in (0, len(listed)):
-            wanted = f"{len(self.names)} texts" if self.names else "two texts or more, each with its name if they have names"
-            raise DataError(f"column {column!r} holds {str(cell)[:60]!r}; it must be a list of {wanted}: mend or drop the row")
+            wanted = (
+                f"{len(self.names)} texts" if self.names else "two texts or more, each with its name if they have names"
+            )
+            raise DataError(
+                f"column {column!r} holds {str(cell)[:60]!r}; it must be a list of {wanted}: mend or drop the row"
+            )
         texts = [text_of({column: text}, column) for text in listed]
         return dict(zip(names or texts, texts, strict=True))
 
@@ -51,7 +60,10 @@ class Question(Templated):
         gold = row[self.gold]
         name = gold if isinstance(gold, str) and gold in options else label_of(row, self.gold)
         if name not in options:
-            raise DataError(f"column {self.gold!r} holds {name[:60]!r}; it must be one of {', '.join(map(repr, options))}: mend or drop the row")
+            raise DataError(
+                f"column {self.gold!r} holds {name[:60]!r}; it must be one of {', '.join(map(repr, options))}: mend or"
+                " drop the row"
+            )
         return options[name]
 
 
@@ -132,7 +144,8 @@ class QuaRTz(Question):
 
 
 class SciQWithSupport(Question):
-    """is this the answer to the question about the passage? (columns support, question, correct_answer, distractor1 to 3; rows without support are skipped)"""
+    """is this the answer to the question about the passage? (columns support, question, correct_answer, distractor1 to
+    3; rows without support are skipped)"""
 
     type: Literal["sciq_with_support"] = "sciq_with_support"
     hub = "allenai/sciq"
@@ -154,7 +167,8 @@ def _is_filled(cell: object) -> bool:
 
 
 class SocialIQA(Question):
-    """is this the answer to the question about the situation? (columns context, question, answerA to answerC, label: 1 to 3)"""
+    """is this the answer to the question about the situation? (columns context, question, answerA to answerC, label: 1
+    to 3)"""
 
     type: Literal["social_i_qa"] = "social_i_qa"
     hub = "allenai/social_i_qa"

@@ -1,6 +1,8 @@
-"""Datasets whose label column answers one yes-or-no question about a text, or about texts put together (see `templates` for their source).
+"""Datasets whose label column answers one yes-or-no question about a text, or about texts put together (see `templates`
+for their source).
 
-Departures from EleutherAI/w2s: a label outside those that the dataset documents is refused; upstream takes what it finds.
+Departures from EleutherAI/w2s: a label outside those that the dataset documents is refused; upstream takes what it
+finds.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class Statement(Templated):
     def example(self, row: Row, draw: Draw) -> Example:
         found = label_of(row).lower()
         if found not in self.labels:
-            raise DataError(f"column 'label' holds {found[:60]!r}; it must be one of {', '.join(self.labels)}: mend or drop the row")
+            raise DataError(
+                f"column 'label' holds {found[:60]!r}; it must be one of {', '.join(self.labels)}: mend or drop the row"
+            )
         return Example((self.asks.format(**self.texts(row)),), self.labels[found])
 
 
@@ -39,7 +43,14 @@ class AnliR2(Statement):
     group = "premise"
     train_split = "train_r2"
     test_split = "test_r2"
-    labels: ClassVar[Mapping[str, str]] = {"0": "1", "1": "0", "2": "0", "entailment": "1", "neutral": "0", "contradiction": "0"}
+    labels: ClassVar[Mapping[str, str]] = {
+        "0": "1",
+        "1": "0",
+        "2": "0",
+        "entailment": "1",
+        "neutral": "0",
+        "contradiction": "0",
+    }
     asks = "Premise: {premise}\nHypothesis: {hypothesis}\n\nDoes the premise entail the hypothesis?"
 
 
@@ -74,7 +85,8 @@ class EthicsJustice(Statement):
 
 
 class EthicsVirtue(Statement):
-    """does this behaviour match the adjective after [SEP]? (columns scenario, label; rows that differ in the adjective alone are one group)"""
+    """does this behaviour match the adjective after [SEP]? (columns scenario, label; rows that differ in the adjective
+    alone are one group)"""
 
     type: Literal["ethics_virtue"] = "ethics_virtue"
     hub = "hendrycks/ethics/virtue"
@@ -88,7 +100,8 @@ class EthicsVirtue(Statement):
 
 
 class McTaco(Statement):
-    """is this answer about time plausible? trains on the test split, which is the larger (columns sentence, question, answer, label)"""
+    """is this answer about time plausible? trains on the test split, which is the larger (columns sentence, question,
+    answer, label)"""
 
     type: Literal["mc_taco"] = "mc_taco"
     hub = "CogComp/mc_taco"
@@ -149,4 +162,7 @@ class WiC(Statement):
     columns = ("word", "sentence1", "sentence2", "label")
     group = "word"
     test_split = "validation"
-    asks = 'Sentence 1:\n{sentence1}\n\nSentence 2:\n{sentence2}\n\nQ: Does "{word}" have the same meaning in the above sentences?'
+    asks = (
+        'Sentence 1:\n{sentence1}\n\nSentence 2:\n{sentence2}\n\nQ: Does "{word}" have the same meaning in the above'
+        " sentences?"
+    )

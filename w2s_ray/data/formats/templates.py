@@ -1,9 +1,10 @@
 """What the families of the field's datasets share: a template that the columns of a row fill.
 
-`statements`, `questions` and `ethics_utilitarianism` hold the datasets of EleutherAI/w2s (`w2s/ds_registry.py`, commit 1325975), most of which are among
-the 22 NLP tasks of Burns et al. 2023. The wording of the templates is theirs; where this departs from them, the family's module says so. For all of
-them: a coin is drawn per row from its content, there from one generator in the order of the rows; classes are balanced by `task.balance` alone, there
-always; the test rows of SciQ are its test split, there 3000 rows of all its splits.
+`statements`, `questions` and `ethics_utilitarianism` hold the datasets of EleutherAI/w2s (`w2s/ds_registry.py`, commit
+1325975), most of which are among the 22 NLP tasks of Burns et al. 2023. The wording of the templates is theirs; where
+this departs from them, the family's module says so. For all of them: a coin is drawn per row from its content, there
+from one generator in the order of the rows; classes are balanced by `task.balance` alone, there always; the test rows
+of SciQ are its test split, there 3000 rows of all its splits.
 """
 
 from __future__ import annotations
