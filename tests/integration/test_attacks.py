@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +36,8 @@ def test_a_terminal_that_closes_ends_nothing(face: Face, where: tuple[str, ...])
 
 def test_a_hangup_stops_as_ctrl_c_does(face: Face) -> None:
     file = face.study({"task.pool": 2000, "train.strong.epochs": 50, "seeds": [0]})
-    settings: dict[str, Any] = {
-        "cwd": face.folder,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-        "env": os.environ,
-    }
-    heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # also where these tests themselves run under nohup
-    process = subprocess.Popen(face.command("run", file, "--local"), preexec_fn=heard, **settings)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(face.command("run", file, "--local"), cwd=face.folder, env=os.environ, **pipes)
     assert process.stderr is not None
     assert any("done train/" in line for line in process.stderr)
     process.send_signal(signal.SIGHUP)

@@ -114,7 +114,7 @@ def _print_placement(
         Text.assemble((f"{roles}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"),
         soft_wrap=True,
     )
-    if not (resources.sharded or resources.gpus) or recipe.adapt == "probe":
+    if not (resources.sharded or resources.gpus) or recipe.way.solved:
         return
     shape = shape_of_name(model, base)
     if shape is None:

@@ -4,15 +4,14 @@ task) -> Outcome`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
+from pydantic import BaseModel, Field, SerializeAsAny
 
 from w2s_ray.config.recipe import Check, Loss
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
-from w2s_ray.core.plugins import build
+from w2s_ray.core.kinds import KindName
+from w2s_ray.core.plugins import plugin
 
 
 class MethodParams(Frozen):
@@ -27,7 +26,7 @@ class MethodParams(Frozen):
         return self.name or str(getattr(self, "type", ""))
 
     trains_teachers: ClassVar[bool] = False  # several of one model, which a file of labels is not
-    refuses: ClassVar[Mapping[Kind, str]] = {}  # kinds of rows that it makes no sense for, and why
+    refuses: ClassVar[Mapping[KindName, str]] = {}  # kinds of rows that it makes no sense for, and why
 
     @property
     def oracle(self) -> bool:
@@ -58,4 +57,4 @@ class MethodParams(Frozen):
 TEXTS = "it works with class probabilities, and answers that are generated are texts; use task.format: choice"
 VECTORS = "it reads one vector a row, and candidates are read apart; use task.format: choices"
 
-Method = Annotated[SerializeAsAny[BaseModel], BeforeValidator(partial(build, "w2s_ray.methods"))]
+Method = Annotated[SerializeAsAny[BaseModel], plugin("w2s_ray.methods")]

@@ -24,11 +24,14 @@ from w2s_ray.config.search import SearchSpec, SelectOn
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.identity import NEVER, Counts
 from w2s_ray.core.plugins import closest
 from w2s_ray.core.resources import Resources
 
 GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the whole study, or no part of any result
 Role = Literal["weak", "strong"]
+
+STUDY, SEARCH = "study", "search"  # whose identity a field is part of: a search names its points and seeds itself
 MOST_CELLS = 20_000
 NAME_LETTERS = 100  # a folder's name, and those of files beside it, have an end
 
@@ -112,8 +115,10 @@ class Tuned(Frozen):
 class StudyConfig(Frozen):
     """An experiment."""
 
-    name: str = Field(description="of the folder below runs/")
-    hypothesis: str = Field("", description="what is expected, written before the run; stands above the table")
+    name: Annotated[str, Counts(STUDY)] = Field(description="of the folder below runs/")
+    hypothesis: Annotated[str, Counts(STUDY)] = Field(
+        "", description="what is expected, written before the run; stands above the table"
+    )
     convention: Convention | None = Field(
         None, description="whose public code's choices are the defaults (docs/how-to/conventions.md)"
     )
@@ -128,7 +133,9 @@ class StudyConfig(Frozen):
         ),
     )
     train: Recipes = Field(default_factory=Recipes)
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="of training; rows are the same for all (task.seed)")
+    seeds: Annotated[tuple[int, ...], Counts(STUDY)] = Field(
+        (0,), min_length=1, description="of training; rows are the same for all (task.seed)"
+    )
     ceiling_on: Literal["pool", "labelled"] = Field(
         "pool", description="the gold rows of the ceiling: those that the student sees, or the teacher's"
     )
@@ -141,11 +148,11 @@ class StudyConfig(Frozen):
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted key -> values; all combinations are run"
     )
-    resources: Placements = Field(default_factory=Placements)
-    tune: SearchSpec | None = Field(
+    resources: Annotated[Placements, NEVER] = Field(default_factory=Placements)
+    tune: Annotated[SearchSpec | None, NEVER] = Field(
         None, description="the search of `w2s tune`; `w2s run` takes the study's own values"
     )
-    tuned: Tuned | None = Field(None, description="set by `w2s tune` in best.yaml")
+    tuned: Annotated[Tuned | None, Counts(STUDY)] = Field(None, description="set by `w2s tune` in best.yaml")
 
     def recipe(self, role: Role) -> Recipe:
         """How the model of a role is finetuned."""
@@ -194,7 +201,7 @@ class StudyConfig(Frozen):
         methods: tuple[Any, ...] = self.methods  # MethodParams
         for place, loss in [("train.strong", strong.loss), *((f"methods {m.label}", m.loss) for m in methods)]:
             name = getattr(loss, "type", "xent")
-            if strong.adapt == "probe" and name != "xent":
+            if strong.way.solved and name != "xent":
                 raise ValueError(
                     f"{place}: loss {name!r} cannot be used with train.strong.adapt: probe, which is solved for"
                     " cross-entropy; drop the loss, or set adapt: full or lora"

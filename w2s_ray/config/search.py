@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.identity import NEVER
 from w2s_ray.core.plugins import closest
 
 Point = dict[str, Any]  # dotted key -> value
@@ -123,7 +124,10 @@ def _objectives(value: Any) -> Any:
 class SearchSpec(Frozen):
     """A search for the best values of some fields."""
 
-    space: dict[str, Range] = Field(min_length=1, description="dotted key of the study -> what it is drawn from")
+    # Its order counts too, so a search names it itself.
+    space: Annotated[dict[str, Range], NEVER] = Field(
+        min_length=1, description="dotted key of the study -> what it is drawn from"
+    )
     objective: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = Field(
         (Objective(),), min_length=1, description="several give a Pareto front"
     )
@@ -135,7 +139,7 @@ class SearchSpec(Frozen):
             " of it"
         ),
     )
-    trials: int = Field(20, ge=1, description="how many points are tried; --trials overrides it")
+    trials: Annotated[int, NEVER] = Field(20, ge=1, description="how many points are tried; --trials overrides it")
     seeds: tuple[int, ...] = Field(
         (),
         description=(

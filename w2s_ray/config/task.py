@@ -3,11 +3,12 @@ file's path)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.identity import NEVER
 
 Size = int | None
 
@@ -15,7 +16,9 @@ Size = int | None
 class TaskSpec(Frozen):
     """The `task:` of a study."""
 
-    data: str = Field(description="world:NAME, file:PATH.{jsonl,csv,parquet} or hub:ORG/NAME@REVISION")
+    data: Annotated[str, NEVER] = Field(
+        description="world:NAME, file:PATH.{jsonl,csv,parquet} or hub:ORG/NAME@REVISION"
+    )
     format: str | None = Field(
         None,
         description=(
@@ -30,14 +33,14 @@ class TaskSpec(Frozen):
     classes: tuple[str, ...] | None = Field(
         None, description="the label values in the order of their class index; default: the sorted values of the rows"
     )
-    test_data: str | None = Field(
+    test_data: Annotated[str | None, NEVER] = Field(
         None,
         description=(
             "where the test rows come from; default: the source's own test split if it has one, else a share of the"
             " rows"
         ),
     )
-    pool_data: str | None = Field(
+    pool_data: Annotated[str | None, NEVER] = Field(
         None, description="where the pool rows come from; default: the same place as the labelled half"
     )
     labelled: Size = Field(None, ge=2, description="at most so many rows with gold labels for the weak teacher")

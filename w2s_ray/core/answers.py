@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from w2s_ray.core.dataset import Texts
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
+from w2s_ray.core.kinds import Texts
 from w2s_ray.core.labels import Floats, LabelSet
 
 ANSWERS_FILE = "answers.parquet"

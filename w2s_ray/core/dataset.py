@@ -11,37 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
-
-Kind = Literal["text", "pair", "preference", "choice", "generation"]
-
-# The input columns of each kind. A `pair` is read as one sequence of two segments. A `preference` asks which of two
-# texts is better, and each is read apart. A `choice` asks which of some answers follows its prompt (a JSON list of
-# texts, as many in each row); a `generation` asks for the answer itself, so it has no classes.
-COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "text": ("text",),
-    "pair": ("first", "second"),
-    "preference": ("first", "second"),
-    "choice": ("prompt", "choices"),
-    "generation": ("prompt",),
-}
-SAID: tuple[Kind, ...] = ("choice", "generation")  # answered by a language model's own words
-# Which of them a recipe's prompt goes around.
-PROMPTED: dict[Kind, tuple[str, ...]] = {
-    "text": ("text",),
-    "pair": ("first",),
-    "preference": ("first", "second"),
-    "choice": ("prompt",),
-    "generation": ("prompt",),
-}
-
-Texts = npt.NDArray[np.object_]
+from w2s_ray.core.kinds import Kind, KindName, Texts, kind_of
 
 PLAIN = "{text}"  # the prompt that adds nothing
 
@@ -66,7 +41,7 @@ class Dataset:
     def of(
         name: str,
         split: str,
-        kind: Kind,
+        kind: Kind | KindName,
         classes: Sequence[str],
         ids: Sequence[str] | Ids,
         *,
@@ -75,11 +50,12 @@ class Dataset:
     ) -> Dataset:
         """Build and check: the columns of the kind, one text a row, unique ids, at least two classes (of a generation
         none); a source for every row or for none."""
-        if set(inputs) != set(COLUMNS[kind]):
+        kind = kind if isinstance(kind, Kind) else kind_of(kind)
+        if set(inputs) != set(kind.columns):
             raise DataError(
-                f"a {kind} dataset has the columns {', '.join(COLUMNS[kind])}; got {', '.join(sorted(inputs))}"
+                f"a {kind} dataset has the columns {', '.join(kind.columns)}; got {', '.join(sorted(inputs))}"
             )
-        if len(classes) < 2 and kind != "generation":
+        if len(classes) < 2 and not kind.generated:
             raise DataError(f"a dataset needs at least two classes, got {list(classes)}")
         checked = as_ids(ids)
         columns = {column: _texts(column, texts, len(checked)) for column, texts in inputs.items()}
@@ -103,8 +79,8 @@ class Dataset:
         """sha256 of the rows in the order of their ids, of the kind and of the classes. The name and the split do not
         count."""
         order = np.argsort(self.ids, kind="stable")
-        columns = [self.inputs[column] for column in COLUMNS[self.kind]]
-        kind: str = self.kind
+        columns = [self.inputs[column] for column in self.kind.columns]
+        kind: str = self.kind.name
         if self.sources is not None:
             # Another first part, so that no rows with sources have the digest of rows without, which is what it was
             # before there were sources.
@@ -126,7 +102,7 @@ class Dataset:
             return self
         around = {
             c: np.array([prompt.replace("{text}", str(text)) for text in self.inputs[c]], dtype=object)
-            for c in PROMPTED[self.kind]
+            for c in self.kind.prompted
         }
         return replace(self, inputs={**self.inputs, **around})
 
@@ -139,7 +115,7 @@ class Dataset:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        meta = {"name": self.name, "split": self.split, "kind": self.kind, "classes": "\x1f".join(self.classes)}
+        meta = {"name": self.name, "split": self.split, "kind": self.kind.name, "classes": "\x1f".join(self.classes)}
         columns = {"id": self.ids, **self.inputs} | ({} if self.sources is None else {"source": self.sources})
         table = pa.table({column: pa.array(texts.tolist(), pa.string()) for column, texts in columns.items()})
         pq.write_table(table.replace_schema_metadata(meta), folder / "rows.parquet")
@@ -150,8 +126,8 @@ class Dataset:
 
         table = pq.read_table(folder / "rows.parquet")
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        kind = cast(Kind, meta["kind"])  # written by `save` alone
-        inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in COLUMNS[kind]}
+        kind = kind_of(meta["kind"])
+        inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in kind.columns}
         sources = table["source"].to_numpy(zero_copy_only=False) if "source" in table.column_names else None
         classes = tuple(filter(None, meta["classes"].split("\x1f")))
         return Dataset.of(

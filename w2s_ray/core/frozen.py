@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
+
+from w2s_ray.core.identity import RESTORING, as_recorded
 
 
 class Frozen(BaseModel):
@@ -15,11 +17,13 @@ class Frozen(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_unknown_key(cls, value: Any) -> Any:
+    def _no_unknown_key(cls, value: Any, info: ValidationInfo) -> Any:
         """`extra` refuses unknown keys too, but does not say which ones there are; for a plug-in nobody else knows."""
-        for key in value if isinstance(value, dict) else ():
+        if not isinstance(value, dict):
+            return value
+        for key in value:
             if key not in cls.model_fields:
                 raise PydanticCustomError(
                     "unknown_key", "{key} is not a known key", {"key": str(key), "known": list(cls.model_fields)}
                 )
-        return value
+        return as_recorded(cls, value) if info.context == RESTORING else value

@@ -14,6 +14,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, get_args
 
+from pydantic import BeforeValidator, ValidationInfo
+
 from w2s_ray.core.errors import ConfigError
 
 # group of entry points -> the folder with the built-in ones, and what one of them is called
@@ -80,7 +82,16 @@ def find(group: str, name: str) -> type[Any]:
     return plugins[name]
 
 
-def build(group: str, value: Any) -> Any:
+def plugin(group: str) -> BeforeValidator:
+    """For the annotation of a config's field that holds a plug-in of this group."""
+
+    def built(value: Any, info: ValidationInfo) -> Any:
+        return build(group, value, info.context)
+
+    return BeforeValidator(built)
+
+
+def build(group: str, value: Any, context: Any = None) -> Any:
     """`logconf` and `{type: logconf, aux: 0.5}` become the object that the plug-in of this name declares; what is built
     already stays."""
     if isinstance(value, str):
@@ -90,7 +101,7 @@ def build(group: str, value: Any) -> Any:
             raise ConfigError(
                 f"has no `type`, which names the {NOUNS[group]}; there are: {', '.join(available(group))}"
             )
-        return find(group, str(value["type"])).model_validate(value)
+        return find(group, str(value["type"])).model_validate(value, context=context)
     if not hasattr(type(value), "model_fields"):
         raise ConfigError(
             f"{value!r} is not a {NOUNS[group]}; write its name, or {{type: NAME, …}} with its parameters"

@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 
 from w2s_ray.config.task import TaskSpec
-from w2s_ray.core.dataset import COLUMNS
 from w2s_ray.core.plugins import available
 from w2s_ray.data.formats import Format
 from w2s_ray.data.parts import open_parts
@@ -71,4 +70,4 @@ def show(task: TaskSpec | str, n: int, base: Path) -> list[dict[str, str]]:
 
 def _shown(row: Row, fmt: Format) -> dict[str, str]:
     source = {"source": row.source} if row.source else {}
-    return {"id": row.id, **dict(zip(COLUMNS[fmt.kind], row.inputs, strict=True)), "label": row.label} | source
+    return {"id": row.id, **dict(zip(fmt.kind.columns, row.inputs, strict=True)), "label": row.label} | source

@@ -34,9 +34,9 @@ ID, COLUMN = "id", "label"
 
 def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet | Answers:
     """Cells as labels. Nothing is None; numbers may be spelled out, as a table of texts has them."""
-    if data.kind == "generation":
+    if data.kind.generated:
         return Answers.of(data.ids, ["" if cell is None else str(cell) for cell in cells], source="external")
-    if data.kind in ("preference", "choice"):
+    if data.kind.offers:
         return _from_lists(data, _by_text(data, cells, column), column)
     if any(isinstance(cell, (list, tuple)) for cell in cells):
         return _from_lists(data, cells, column)
@@ -60,9 +60,7 @@ def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet | Answer
 def _by_text(data: Dataset, cells: list[Any], column: str) -> list[list[float] | None]:
     """The probability of each text of a row, in the order in which they stand."""
     offered = (
-        data.candidates
-        if data.kind == "choice"
-        else list(zip(data.inputs["first"], data.inputs["second"], strict=True))
+        data.candidates if data.kind.placed else list(zip(data.inputs["first"], data.inputs["second"], strict=True))
     )
     found: list[list[float] | None] = []
     for cell, options in zip(cells, offered, strict=True):

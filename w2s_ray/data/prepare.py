@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.answers import Answers
-from w2s_ray.core.dataset import COLUMNS, Dataset
+from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.plugins import available, closest, find
@@ -69,10 +69,14 @@ def prepare(spec: TaskSpec, base: Path) -> Prepared:
     return _build(by_split, spec, fmt, classes, facts)
 
 
+def format_name(spec: TaskSpec) -> str:
+    """The format that the task names, else the one made for its source, else `text`."""
+    return spec.format or _format_named_like(spec.data)
+
+
 def format_of(spec: TaskSpec) -> Format:
-    """The format that the task names, else the one made for its hub dataset, else `text`."""
-    name = spec.format or _format_named_like(spec.data)
-    built: Format = find(GROUP, name)()
+    """That format."""
+    built: Format = find(GROUP, format_name(spec))()
     return built
 
 
@@ -91,14 +95,14 @@ def _format_named_like(data: str) -> str:
 def classes_of(spec: TaskSpec, fmt: Format, parts: Sequence[tuple[str, Sequence[Row]]]) -> tuple[str, ...]:
     """The classes in the order of their index; every row's label is one of them. An answer that is generated has none,
     one that is chosen has its place."""
-    if fmt.kind == "generation":
+    if fmt.kind.generated:
         if spec.classes or spec.balance:
             raise ConfigError(
                 f"task.{'classes' if spec.classes else 'balance'}: answers that are generated have no classes; leave"
                 " it out"
             )
         return ()
-    if fmt.kind == "choice":
+    if fmt.kind.placed:
         return _places(parts)
     fixed = tuple(map(class_name, spec.classes)) if spec.classes else None
     if fixed and fmt.classes and fixed != fmt.classes:
@@ -203,18 +207,17 @@ def _build(
 ) -> Prepared:
     datasets, gold, slices = {}, {}, {}
     truncated = {}
-    lengthy = 1 if fmt.kind == "choice" else len(COLUMNS[fmt.kind])  # a list of candidates is not cut
     for name, rows in by_split.items():
         ids = [row.id for row in rows]
         texts = [
             tuple(
-                cut(text, spec.max_words, spec.max_chars, fmt.keeps) if n < lengthy else text
+                cut(text, spec.max_words, spec.max_chars, fmt.keeps) if n < fmt.kind.cut else text
                 for n, text in enumerate(row.inputs)
             )
             for row in rows
         ]
         truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
-        inputs = {column: [text[i] for text in texts] for i, column in enumerate(COLUMNS[fmt.kind])}
+        inputs = {column: [text[i] for text in texts] for i, column in enumerate(fmt.kind.columns)}
         sources = [row.source for row in rows] if any(row.source for row in rows) else None
         datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, sources=sources, **inputs)
         gold[name] = (

@@ -12,7 +12,7 @@ import logging
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -36,7 +36,7 @@ from w2s_ray.engine.fingerprint import Key, Params
 from w2s_ray.engine.handle import POLL_MIN_S, REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
 from w2s_ray.engine.lease import Leases
 from w2s_ray.engine.record import Failure, Record, key_names
-from w2s_ray.engine.step import Call, Rider, Step
+from w2s_ray.engine.step import Call, Handling, Rider, Step
 from w2s_ray.engine.store import Store
 
 What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
@@ -81,13 +81,12 @@ class Context:
 
     def submit(
         self, step: Step, params: Params, inputs: HandleInputs | None = None, *,
-        resources: Resources | None = None, hints: Mapping[str, Any] | None = None, riders: Iterable[RiderSpec] = (),
+        resources: Resources | None = None, handling: Handling | None = None, riders: Iterable[RiderSpec] = (),
     ) -> Handle:  # fmt: skip
-        """The handle of a step's result. `hints` of several submissions of one key are joined; they are no part of the
-        identity."""
+        """The handle of a step's result. The handling of several submissions of one key is joined."""
         with self._lock:
             node, new = self._node(step, params, dict(inputs or {}), resources or Resources(), None)
-            node.hints |= {name: hint for name, hint in (hints or {}).items() if hint}
+            node.handling = node.handling.joined(handling or Handling())
             handle = Handle(self, node)
             # The riders are there before anything can be launched, so that one call makes them all.
             wanted = [
@@ -120,7 +119,7 @@ class Context:
         with self._lock:
             new = key not in self._nodes
             node = self._nodes.setdefault(
-                key, Node(key, step, {}, {}, Resources(), {}, maker=maker.node if maker else None)
+                key, Node(key, step, {}, {}, Resources(), maker=maker.node if maker else None)
             )
         if new and not self._reuse(node):
             if maker is None:
@@ -154,7 +153,7 @@ class Context:
         with self._lock:
             if (known := self._nodes.get(key)) is not None:
                 return known, False
-            node = self._nodes[key] = Node(key, step, dict(params), inputs, resources, {}, owner=owner)
+            node = self._nodes[key] = Node(key, step, dict(params), inputs, resources, owner=owner)
             return node, True
 
     def _reuse(self, node: Node) -> bool:
@@ -272,7 +271,7 @@ class Context:
         call = Call(
             self.store.url, node.key, node.step.name, node.step.version, node.step.entry, node.params,
             keys_of(node.inputs), node.resources,
-            self.leases.holder.driver, dict(node.hints),
+            self.leases.holder.driver, node.handling,
             tuple(Rider(r.key, r.step.name, r.step.version, r.params, keys_of(r.inputs)) for r in riders),
         )  # fmt: skip
         node.running = riders

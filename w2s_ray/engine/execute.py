@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import shutil
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,7 +29,7 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
-from w2s_ray.engine.step import JSON, TOGETHER, Call, Rider, call_entry
+from w2s_ray.engine.step import JSON, Call, Rider, call_entry
 from w2s_ray.engine.store import Artifact, Store, WorkPlace, open_store
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -60,8 +60,9 @@ class Work:
         return self.call.resources
 
     @property
-    def hints(self) -> JSON:
-        return self.call.hints
+    def places(self) -> Mapping[str, str]:
+        """Where things are that the parameters name by their content."""
+        return self.call.handling.places
 
     def input(self, name: str) -> Artifact:
         """A single input."""
@@ -142,6 +143,8 @@ def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
     """Run calls that may be computed together, each to its own record or error. Their step has a function of several
     works for that, which returns a value or an error for each."""
     runs = [_Execution.of(call, True, Watch()) for call in calls]
+    stack = calls[0].handling.stack
+    assert stack is not None, "calls of a group have one"
     errors: dict[int, BaseException] = {}
     works: dict[int, Work] = {}
     ended: set[int] = set()
@@ -152,7 +155,7 @@ def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
         except Exception as error:  # noqa: BLE001  (as in `execute`)
             errors[n] = run.judge(error, log)
     try:
-        made = call_entry(calls[0].hints[TOGETHER])(list(works.values())) if works else ()
+        made = call_entry(stack.entry)(list(works.values())) if works else ()
         for n, value in zip(works, made, strict=True):  # each as soon as it is there
             ended.add(n)
             try:

@@ -12,7 +12,7 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import Holder
 from w2s_ray.engine.record import Record
-from w2s_ray.engine.step import Step
+from w2s_ray.engine.step import Handling, Step
 from w2s_ray.engine.store import Artifact
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Node:
     params: dict[str, Any]
     inputs: dict[str, Any]  # name -> Handle or tuple of Handles
     resources: Resources
-    hints: dict[str, Any]
+    handling: Handling = field(default_factory=Handling)
     future: Future[Record] = field(default_factory=Future)
     owner: Node | None = None  # riders are made by their owner
     riders: dict[Key, Node] = field(default_factory=dict)  # wanted and not yet there

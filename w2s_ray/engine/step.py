@@ -7,7 +7,7 @@ A step's function takes a `Work` (see `execute.py`) and returns a small JSON val
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,6 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.engine.fingerprint import Inputs, Key, Params, make_key
 
 JSON = dict[str, Any]
-
-TOGETHER, GROUP = (
-    "together",
-    "group",
-)  # hints: the function that computes several calls at once, and what those have in common
 
 
 @dataclass(frozen=True)
@@ -48,9 +43,39 @@ class Rider:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """Calls of one group may be computed as one, by a function of several works that returns a value or an error for
+    each."""
+
+    group: str
+    entry: str  # "package.module:function"
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How a call is made, and nothing of what it means: no part of any identity."""
+
+    places: Mapping[str, str] = field(default_factory=dict)  # where something is that the identity names by its content
+    keep: bool = False  # also what nobody has asked for yet: a fit's weights
+    member: bool = False  # one of many like it, which Ray Tune runs side by side
+    stack: Stack | None = None
+
+    def joined(self, other: Handling) -> Handling:
+        """As two who want the same call would both have it."""
+        places = {**self.places, **other.places}
+        return Handling(places, self.keep or other.keep, self.member or other.member, self.stack or other.stack)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is known of how a call came to run, for its record; empty where it ran in one process."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Call:
-    """What a worker gets. `hints` say how and where, and are no part of the identity: folders of local models, whether
-    to keep weights."""
+    """What a worker gets."""
 
     store: str
     key: Key
@@ -61,17 +86,18 @@ class Call:
     inputs: dict[str, Key | tuple[Key, ...]]
     resources: Resources
     driver: str
-    hints: JSON = field(default_factory=dict)
+    handling: Handling = Handling()
     riders: tuple[Rider, ...] = ()
+    launch: Launch = Launch()
 
     def function(self) -> Callable[..., JSON]:
         """The step's function, imported where it runs."""
         return call_entry(self.entry)
 
     @property
-    def group(self) -> tuple[Any, ...] | None:
-        """Calls that are alike in this may be computed together; None where there is no gain in that."""
-        return (self.hints[GROUP], self.resources) if GROUP in self.hints else None
+    def group(self) -> tuple[str, Resources] | None:
+        """Calls that are alike in this may be computed as one; None where there is no gain in that."""
+        return None if self.handling.stack is None else (self.handling.stack.group, self.resources)
 
 
 def call_entry(entry: str) -> Callable[..., Any]:

@@ -81,7 +81,7 @@ def run_collect(work: Work) -> JSON:
     tables, cells = [], []
     for names, artifact in zip(work.params["cells"], artifacts, strict=True):
         table = pq.read_table(artifact.path / PREDICTIONS)
-        cells.append(_cell_score(names, table, metric_of(work.params)))
+        cells.append(_cell_score(names, table, work.params["metric"]))
         tables.append(_named(names, table, pa))
     pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
     gap_se = work.params["gap_se"]
@@ -94,19 +94,9 @@ def run_collect(work: Work) -> JSON:
     }
 
 
-def metric_param(metric: str) -> dict[str, str]:
-    """The parameter of both steps. Accuracy is left out, so that what was scored before there was a choice keeps its
-    key."""
-    return {} if metric == "accuracy" else {"metric": metric}
-
-
-def metric_of(params: Mapping[str, Any]) -> str:
-    return str(params.get("metric", "accuracy"))
-
-
 def _measured(params: Mapping[str, Any], predicted: Labels, gold: Labels) -> Measure:
     return measured(
-        metric_of(params),
+        params["metric"],
         predicted.hard_N,
         predicted.probs_NK if isinstance(predicted, LabelSet) else None,
         gold.hard_N,

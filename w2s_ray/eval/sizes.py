@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
+from w2s_ray.core.identity import RESTORING
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.metrics import score
 from w2s_ray.core.plugins import build
@@ -31,7 +32,7 @@ def run(work: Work) -> JSON:
     votes = _sets(work, "votes")
     known = Known(_sets(work, "known"), _sets(work, "truth")[0]) if "known" in work.inputs else None
     (gold,) = _sets(work, "gold")
-    return {"sizes": curve(build("w2s_ray.combiners", work.params["combine"]), votes, known, gold)}
+    return {"sizes": curve(build("w2s_ray.combiners", work.params["combine"], RESTORING), votes, known, gold)}
 
 
 def curve(combiner: Combiner, votes: Sequence[LabelSet], known: Known | None, gold: LabelSet) -> list[dict[str, Any]]:

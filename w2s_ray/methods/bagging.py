@@ -12,7 +12,7 @@ from w2s_ray.blocks.combiners.contract import Combine
 from w2s_ray.blocks.combiners.mean import Mean
 from w2s_ray.blocks.resample import resample
 from w2s_ray.config.method import TEXTS, MethodParams
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -21,7 +21,7 @@ class Bagging(MethodParams):
     """Several weak teachers, each trained on rows drawn for it, label the pool together."""
 
     trains_teachers: ClassVar[bool] = True
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS}
     type: Literal["bagging"] = "bagging"
     members: int = Field(
         8, ge=1, description="how many teachers; a larger ensemble begins with the members of a smaller one"

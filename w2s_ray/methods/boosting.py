@@ -17,7 +17,7 @@ from w2s_ray.blocks.boost import next_weights, strength, weighted_error
 from w2s_ray.blocks.combiners.boosted import Fixed
 from w2s_ray.blocks.resample import reweighted
 from w2s_ray.config.method import TEXTS, MethodParams
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -26,7 +26,7 @@ class Boosting(MethodParams):
     """Weak teachers in turn, each with more weight on what the one before it got wrong (AdaBoost, SAMME)."""
 
     trains_teachers: ClassVar[bool] = True
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS}
     type: Literal["boosting"] = "boosting"
     members: int = Field(4, ge=1, description="how many teachers")
     error_on: Literal["heldout", "labelled"] = Field(

@@ -13,7 +13,7 @@ from w2s_ray.blocks.cleaners.contract import Clean
 from w2s_ray.blocks.cleaners.knn import Knn
 from w2s_ray.config.method import TEXTS, VECTORS, MethodParams
 from w2s_ray.config.recipe import Layer
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.ops.task import Outcome, Task
 from w2s_ray.ops.verbs import Verbs
@@ -27,7 +27,7 @@ class CleanLabels(MethodParams):
     what: Literal["relabel", "filter"] = "relabel"
     contamination: float = Field(0.1, ge=0, lt=1, description="share of the rows that a filter leaves out")
     layer: Layer = Field("middle", description="whose hidden states are read; -1 is the last")
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS, "choice": VECTORS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS, "choice": VECTORS}
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         weak = ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)

@@ -23,7 +23,7 @@ class GenerativeFinetuneFirst(MethodParams):
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         labels = ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)
         reader = task.strong.with_recipe(
-            epochs=self.epochs, lr=self.lr, adapt="full" if task.strong.recipe.adapt == "probe" else None
+            epochs=self.epochs, lr=self.lr, adapt="full" if task.strong.recipe.way.solved else None
         )
         read = ctx.read(reader, [task.labelled, task.pool])
         student = ctx.train(

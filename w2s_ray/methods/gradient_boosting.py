@@ -15,7 +15,7 @@ from pydantic import Field
 from w2s_ray.blocks.boost import residual_labels
 from w2s_ray.blocks.combiners.boosted import Additive
 from w2s_ray.config.method import TEXTS, MethodParams
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
@@ -25,7 +25,7 @@ class GradientBoosting(MethodParams):
     """Weak teachers in turn, each trained on the residual of those before it."""
 
     trains_teachers: ClassVar[bool] = True
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS}
     type: Literal["gradient_boosting"] = "gradient_boosting"
     members: int = Field(4, ge=1, description="how many teachers")
     rate: float = Field(1.0, gt=0, le=1, description="how much of each teacher's residual is added")

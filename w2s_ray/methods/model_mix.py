@@ -12,7 +12,7 @@ from w2s_ray.blocks.combiners.contract import Combine
 from w2s_ray.blocks.combiners.mean import Mean
 from w2s_ray.config.method import TEXTS, MethodParams
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.ops.task import Learner, Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -28,7 +28,7 @@ def _checked(changes: dict[str, Any]) -> dict[str, Any]:
 class ModelMix(MethodParams):
     """Weak teachers of several pretrained models or recipes label the pool together."""
 
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS}
     type: Literal["model_mix"] = "model_mix"
     models: tuple[str, ...] = Field((), description="named as under `models:`; default: the weak one")
     recipes: tuple[Annotated[dict[str, Any], AfterValidator(_checked)], ...] = Field(

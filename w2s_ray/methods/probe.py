@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from w2s_ray.config.method import TEXTS, VECTORS, MethodParams
 from w2s_ray.config.recipe import Layer
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.ops.task import Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -22,7 +22,7 @@ class Probe(MethodParams):
     type: Literal["probe"] = "probe"
     l2: float = Field(1e-3, ge=0, description="of its weights, on standardised features")
     layer: Layer = Field(-1, description="whose hidden states it reads; -1 is the last")
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS, "choice": VECTORS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS, "choice": VECTORS}
 
     @field_validator("loss")
     @classmethod

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from w2s_ray.config.method import TEXTS, VECTORS, MethodParams
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.ops.task import Outcome, Stage, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -31,7 +31,7 @@ class ProbeThenFinetune(MethodParams):
         ),
     )
     l2: float = Field(1e-3, ge=0, description="of the probe's weights, on standardised features")
-    refuses: ClassVar[Mapping[Kind, str]] = {"generation": TEXTS, "choice": VECTORS}
+    refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS, "choice": VECTORS}
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         weak = ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)

@@ -12,7 +12,7 @@ from w2s_ray.blocks.combiners.contract import Combine
 from w2s_ray.blocks.combiners.mean import Mean
 from w2s_ray.config.method import TEXTS, MethodParams
 from w2s_ray.config.recipe import Layer
-from w2s_ray.core.dataset import Kind
+from w2s_ray.core.kinds import KindName
 from w2s_ray.ops.task import Member, Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
@@ -22,7 +22,7 @@ class RandomSubspace(MethodParams):
     together."""
 
     trains_teachers: ClassVar[bool] = True
-    refuses: ClassVar[Mapping[Kind, str]] = {
+    refuses: ClassVar[Mapping[KindName, str]] = {
         "generation": TEXTS,
         "choice": (
             "its members differ in what their heads read, and a choice is answered by the language model's own; use"

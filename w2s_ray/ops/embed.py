@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import PLAIN, Dataset
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.identity import restore
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _embed_slug(params: Params, inputs: Inputs) -> str:
-    return f"{str(params['model']).split('@')[0]}-l{params['layer']}"
+    return f"{str(params['model']).split('@')[0]}-l{params['recipe']['layer']}"
 
 
 EMBED = Step("embed", 2, "w2s_ray.ops.embed:embed", _embed_slug)
@@ -29,12 +30,7 @@ def embed(work: Work) -> JSON:
     from w2s_ray.backends.devices.device import use_threads
 
     use_threads(work.resources)
-    recipe = Recipe(
-        pooling=work.params["pooling"],
-        precision=work.params["precision"],
-        layer=work.params["layer"],
-        prompt=work.params.get("prompt", PLAIN),
-    )
+    recipe = restore(Recipe, work.params["recipe"])
     path, data, cache = model_path(work), Dataset.load(work.input("data").path), cache_folder() / "tokens"
     if work.resources.sharded:
         from w2s_ray.backends.devices.gang import lost_peers

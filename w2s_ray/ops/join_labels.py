@@ -11,8 +11,10 @@ from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.models import ModelRef
 from w2s_ray.data.files import check_file, file_digest
 from w2s_ray.data.label_files import COLUMN, EXTERNAL, labels_of, read_labels
+from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import Work
-from w2s_ray.engine.step import JSON, Step
+from w2s_ray.engine.handle import Handle
+from w2s_ray.engine.step import JSON, Handling, Step
 
 JOINED = Step(
     "external-labels", 2, "w2s_ray.ops.join_labels:run", lambda params, inputs: str(params["column"])[:40], inline=True
@@ -33,10 +35,11 @@ def identify_labels(name: str, base: Path) -> ModelRef:
     return ModelRef(name, f"labels-{column or COLUMN}@{file_digest(path)}#{column or COLUMN}", str(path))
 
 
-def params_of(model: ModelRef) -> tuple[JSON, JSON]:
-    """Parameters and hints of the step that joins them."""
+def submit_join(context: Context, model: ModelRef, data: Handle) -> Handle:
+    """What the file says of these rows."""
     digest, _, column = model.identity.partition("@")[2].partition("#")
-    return {"file": digest, "column": column}, {"path": model.path}
+    params = {"file": digest, "column": column}
+    return context.submit(JOINED, params, {"data": data}, handling=Handling({"file": model.path}))
 
 
 def knows_any(model: ModelRef, ids: list[str]) -> bool:
@@ -52,7 +55,7 @@ def _ids(path: str, identity: str) -> frozenset[str]:
 def run(work: Work) -> JSON:
     """The labels of the rows, by id."""
     data = Dataset.load(work.input("data").path)
-    path, column = Path(str(work.hints["path"])), str(work.params["column"])
+    path, column = Path(work.places["file"]), str(work.params["column"])
     said = dict(read_labels(path, column))
     missing = [i for i in data.ids.tolist() if i not in said]
     if missing:

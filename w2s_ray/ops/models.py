@@ -124,7 +124,7 @@ def locate(path: str) -> str:
 
 def model_path(work: Work) -> str:
     """Where a step's pretrained model is: what another step made of it, else where its name leads."""
-    return str(work.input("base").path) if "base" in work.inputs else locate(str(work.hints["model_path"]))
+    return str(work.input("base").path) if "base" in work.inputs else locate(work.places["model"])
 
 
 def folder_of(name: str, base: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.features import Features
+from w2s_ray.core.identity import restore
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
@@ -41,7 +42,7 @@ def probe_many(works: Sequence[Work]) -> list[JSON | Exception]:
     fitted = fit_probes(
         features,
         [class_labels(work) for work in works],
-        [Recipe.model_validate(work.params["recipe"]) for work in works],
+        [restore(Recipe, work.params["recipe"]) for work in works],
     )
     return [caught(_finish, work, probe) for work, probe in zip(works, fitted, strict=True)]
 

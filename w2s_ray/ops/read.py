@@ -4,29 +4,19 @@ al. 2023, arXiv 2312.09390, § 5.2.2: generative supervision)."""
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.identity import restore
 from w2s_ray.core.ids import content_id
+from w2s_ray.core.kinds import GENERATION, texts_to_read
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact, cache_folder
 from w2s_ray.ops.fitting import fit_job, in_its_gang
 from w2s_ray.ops.models import model_path
-
-# Fields of a recipe that decide what is learned from texts; the others are about labels.
-FIELDS = (
-    "adapt", "lora", "lr", "epochs", "batch", "schedule", "warmup", "betas", "eps", "weight_decay", "clip",
-    "precision", "dropout", "bucket", "order", "seed",
-)  # fmt: skip
-
-
-def reading_identity(recipe: Recipe) -> dict[str, Any]:
-    """The fields that count."""
-    return recipe.model_dump(mode="json", include=set(FIELDS) - ({"lora"} if recipe.adapt == "full" else set()))
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
@@ -46,11 +36,11 @@ def _run(work: Work) -> JSON:
     from w2s_ray.backends.fit.job import Job
 
     use_threads(work.resources)
-    recipe = Recipe.model_validate(work.params["recipe"])
-    if recipe.adapt == "probe" or (recipe.adapt == "lora" and work.resources.sharded):
+    recipe = restore(Recipe, work.params["recipe"])
+    if recipe.way.solved or (recipe.way.adapters and work.resources.sharded):
         how = (
             "adapt: probe changes no weight"
-            if recipe.adapt == "probe"
+            if recipe.way.solved
             else "adapters that are spread over processes cannot be merged into the model"
         )
         raise ConfigError(
@@ -65,18 +55,10 @@ def _run(work: Work) -> JSON:
     began = time.monotonic()
     fitted.save_whole(work.out)
     fitted.facts["seconds"]["save"] = time.monotonic() - began
-    return {"kept": "model", "rows": len(data), "facts": fitted.facts | work.hints.get("launch", {})}
+    return {"kept": "model", "rows": len(data), "facts": fitted.facts | work.call.launch.facts}
 
 
 def texts_of(parts: list[Dataset]) -> Dataset:
-    """The texts of rows, each once: of a pair both together, of a preference each, of a question what is asked."""
-    texts: dict[str, None] = {}
-    for part in parts:
-        columns = [part.inputs[name] for name in (("prompt",) if "prompt" in part.inputs else part.inputs)]
-        rows = (
-            ["\n".join(row) for row in zip(*columns, strict=True)]
-            if part.kind == "pair"
-            else [text for column in columns for text in column]
-        )
-        texts |= dict.fromkeys(rows)
-    return Dataset.of("texts", "read", "generation", (), [content_id(text) for text in texts], prompt=list(texts))
+    """The texts of rows, each once."""
+    texts = list(dict.fromkeys(text for part in parts for text in texts_to_read(part.kind, part.inputs)))
+    return Dataset.of("texts", "read", GENERATION, (), [content_id(text) for text in texts], prompt=texts)

@@ -21,6 +21,11 @@ class Learner:
     resources: Resources = field(default_factory=Resources)
     base: Handle | None = None  # weights that another step made of the model, which it starts from
 
+    @property
+    def start(self) -> dict[str, Handle]:
+        """The input of a step that starts from what another step made of the model."""
+        return {} if self.base is None else {"base": self.base}
+
     def with_recipe(self, **changes: Any) -> Learner:
         """The same learner with other fields in its recipe; a change of None leaves the field."""
         return replace(

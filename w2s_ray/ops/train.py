@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from w2s_ray.config.adapt import ADAPTS, STACK
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import PLAIN, Dataset
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.identity import identity, restore
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params, digest
-from w2s_ray.engine.step import JSON, Rider, Step
+from w2s_ray.engine.step import JSON, Rider, Stack, Step
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.fitting import caught, fit_job, in_its_gang, label_sets, supervision
 from w2s_ray.ops.models import model_path
@@ -25,46 +27,15 @@ if TYPE_CHECKING:
     from w2s_ray.backends.fit.fitted import Fitted
     from w2s_ray.backends.fit.job import Job
 
-# Fields of a recipe that decide nothing for a way of adapting, and so are no part of its identity.
-UNUSED = {
-    "full": {"lora", "l2"},
-    "lora": {"l2"},
-    "probe": set(Recipe.model_fields) - {"adapt", "l2", "layer", "features", "pooling", "precision"},
-}
-# Fields that came later count where they are used, so that what was made before them keeps its key.
-LATER = {"features": 1.0, "layer": -1, "prompt": PLAIN, "answer_tokens": 16, "order": "each", "check": None}
 
-
-def recipe_identity(recipe: Recipe) -> dict[str, Any]:
-    """The fields that count."""
-    unused = {
-        name
-        for name, default in LATER.items()
-        if getattr(recipe, name) == default and not (name == "layer" and recipe.adapt == "probe")
-    }
-    fields = recipe.model_dump(mode="json", exclude=UNUSED[recipe.adapt] | unused)
-    return fields | (
-        {"seed": recipe.seed} if recipe.features < 1 else {}
-    )  # a probe is solved, so nothing else of it is random
-
-
-# What fits that are computed together have in common, beside the data set; which of its rows count, labels, seeds and
-# schedules are each one's own.
-COMMON = ("adapt", "lora", "precision", "pooling", "layer")
-
-
-def group_of(model: str, recipe: Recipe, resources: Resources, rows: str, teachers: int) -> str | None:
-    """Fits of one group may be stacked; None for one that must be alone."""
-    plain = (
-        recipe.adapt != "probe"
-        and getattr(recipe.loss, "type", "") == "xent"
-        and not recipe.dropout
-        and recipe.lora.dropout == 0
-    )
-    plain = plain and recipe.check is None
+def stack_of(model: str, recipe: Recipe, resources: Resources, rows: str, teachers: int) -> Stack | None:
+    """Fits that have these in common may be computed as one; None for one that must be alone."""
+    plain = not recipe.way.solved and getattr(recipe.loss, "type", "") == "xent" and not recipe.dropout
+    plain = plain and recipe.lora.dropout == 0 and recipe.check is None
     if not plain or resources.sharded or resources.fuse is False or resources.activation_checkpointing is True:
         return None
-    return digest([model, recipe.model_dump(mode="json", include=set(COMMON)), recipe.features < 1, rows, teachers])
+    common = identity(recipe, STACK)
+    return Stack(digest([model, common, recipe.features < 1, rows, teachers]), "w2s_ray.ops.train:run_many")
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
@@ -131,7 +102,7 @@ def _job(work: Work) -> Job:
     from w2s_ray.backends.fit.job import Job
     from w2s_ray.backends.fit.probes import FittedProbe
 
-    recipe = Recipe.model_validate(work.params["recipe"])
+    recipe = restore(Recipe, work.params["recipe"])
     data = Dataset.load(work.input("data").path)
     check = (
         (Dataset.load(work.input("check").path), label_sets(work, "check_labels")) if "check" in work.inputs else None
@@ -165,7 +136,7 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
             work.place.clear()
         return {}
     began = time.monotonic()
-    if work.hints.get("keep_weights"):
+    if work.call.handling.keep:
         fitted.save(work.out)
     _write_log(work.out, fitted)
     seconds["save"] = time.monotonic() - began
@@ -174,7 +145,7 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
         "kept": _kept(work),
         "supervision": supervision(work),
         **stopped,
-        "facts": fitted.facts | work.hints.get("launch", {}),
+        "facts": fitted.facts | work.call.launch.facts,
     }
 
 
@@ -197,9 +168,7 @@ def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
 
 
 def _kept(work: Work) -> str:
-    if not work.hints.get("keep_weights"):
-        return "predictions"
-    return "adapter" if work.params["recipe"]["adapt"] == "lora" else "model"
+    return ADAPTS[work.params["recipe"]["adapt"]].kept if work.call.handling.keep else "predictions"
 
 
 def _write_log(folder: Path, fitted: Fitted) -> None:

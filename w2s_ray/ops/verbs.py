@@ -8,26 +8,27 @@ from types import MappingProxyType
 from typing import Any
 
 from w2s_ray.blocks.combiners.contract import Combiner, Known
-from w2s_ray.config.recipe import Layer
+from w2s_ray.config.adapt import EMBED as EMBED_USE
+from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.answers import Answers, load_labels
-from w2s_ray.core.dataset import PLAIN, Dataset
+from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
+from w2s_ray.core.identity import identity
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import one_process
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.engine.context import Context
-from w2s_ray.engine.execute import put_content
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle, RiderSpec
-from w2s_ray.engine.step import GROUP, TOGETHER
+from w2s_ray.engine.step import Handling, Stack
+from w2s_ray.ops.contents import put
 from w2s_ray.ops.embed import EMBED
-from w2s_ray.ops.join_labels import JOINED, is_external, knows_any, params_of
-from w2s_ray.ops.prepare import CONTENT_VERSION, labels_key
+from w2s_ray.ops.join_labels import is_external, knows_any, submit_join
 from w2s_ray.ops.probe import PROBE
-from w2s_ray.ops.read import READ, reading_identity
+from w2s_ray.ops.read import READ
 from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
-from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, group_of, recipe_identity
+from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, stack_of
 
 Labels = Handle | Sequence[Handle]
 
@@ -39,7 +40,7 @@ class Verbs:
     """The verbs of one cell. `seed` trains every model of the cell; `always_on` are the rows that every trained model
     predicts (the test inputs)."""
 
-    context: Context
+    _context: Context
     seed: int
     always_on: tuple[Handle, ...] = ()
 
@@ -68,13 +69,11 @@ class Verbs:
         """The learner after its model has read the texts of rows, without labels: finetuned to predict each next
         word."""
         recipe = learner.recipe.model_copy(update={"seed": self.seed})
-        inputs: dict[str, Any] = {"data": tuple(rows)} | ({} if learner.base is None else {"base": learner.base})
-        params = {"model": learner.model.identity, "recipe": reading_identity(recipe)}
+        params = {"model": learner.model.identity, "recipe": recipe.reading_identity()}
+        inputs: dict[str, Any] = {"data": tuple(rows), **learner.start}
+        handling = Handling({"model": learner.model.path})
         return replace(
-            learner,
-            base=self.context.submit(
-                READ, params, inputs, resources=learner.resources, hints={"model_path": learner.model.path}
-            ),
+            learner, base=self._context.submit(READ, params, inputs, resources=learner.resources, handling=handling)
         )
 
     def train_many(self, members: Sequence[Member], *, predict_on: Sequence[Handle], first: int = 0) -> list[Trained]:
@@ -89,7 +88,7 @@ class Verbs:
                 m.labels,
                 predict_on,
                 keep_weights=False,
-                one_of_many=many,
+                member=many,
             )
             for n, m in enumerate(members, start=first)
         ]
@@ -119,7 +118,7 @@ class Verbs:
     def combine(self, combiner: Combiner, members: Sequence[Trained], task: Task) -> tuple[Handle, Ensemble]:
         """The labels of the pool that members' predictions make together. Waits for them."""
         votes = tuple(self.predict(member, task.pool) for member in members)
-        config = combiner.model_dump(mode="json")
+        config = identity(combiner)
         if not combiner.learns:
             return self.put(combiner.combine([self.labels(vote) for vote in votes])), Ensemble(votes, config)
         rows, truth = self.heldout(task)
@@ -136,44 +135,25 @@ class Verbs:
         labels: Labels,
         predict_on: Sequence[Handle],
         keep_weights: bool | None,
-        one_of_many: bool = False,
+        member: bool = False,
         more: Mapping[str, Handle] = MappingProxyType({}),
     ) -> Trained:
         if is_external(learner.model):
             return Trained(learner, self._joined(learner, predict_on[0] if predict_on else data))
-        probe = learner.recipe.adapt == "probe"
-        if probe and getattr(learner.recipe.loss, "type", "") != "xent":
-            raise ConfigError(
-                f"loss: {getattr(learner.recipe.loss, 'type', '')!r} with adapt: probe; a probe is solved for"
-                " cross-entropy: leave the loss out, or use adapt: full or lora"
-            )
-        if probe and learner.recipe.check is not None:
-            raise ConfigError(
-                "check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use"
-                " adapt: full or lora, or leave check out"
-            )
-        if probe and "head" in more:
-            raise ConfigError(
-                "hands_on is head with adapt: probe; a probe is solved, so it starts from nothing: use adapt: full or"
-                " lora, or hands_on: labels"
-            )
+        solved = learner.recipe.way.solved
+        if solved:
+            check_solvable(learner.recipe, more)
         taught = labels if isinstance(labels, Handle) else tuple(labels)
-        base = {} if learner.base is None else {"base": learner.base}
-        inputs = (
-            {"features": self.embed(learner, data), "labels": taught}
-            if probe
-            else {"data": data, "labels": taught, **base, **more}
-        )
-        handle = self.context.submit(
-            PROBE if probe else TRAIN,
-            {"model": learner.model.identity, "recipe": recipe_identity(learner.recipe)},
-            inputs,
-            resources=one_process(learner.resources) if probe else learner.resources,
-            hints={
-                "model_path": learner.model.path,
-                "keep_weights": not predict_on if keep_weights is None else keep_weights,
-            }
-            | (_many(learner, inputs) if one_of_many else {}),
+        inputs = {"features": self.embed(learner, data)} if solved else {"data": data, **learner.start, **more}
+        stack = (_stack_of_probes if solved else _stack_of_fits)(learner, inputs, taught) if member else None
+        handle = self._context.submit(
+            PROBE if solved else TRAIN,
+            {"model": learner.model.identity, "recipe": learner.recipe.identity()},
+            {**inputs, "labels": taught},
+            resources=one_process(learner.resources) if solved else learner.resources,
+            handling=Handling(
+                {"model": learner.model.path}, not predict_on if keep_weights is None else keep_weights, member, stack
+            ),
             riders=[self._prediction(learner, rows) for rows in dict.fromkeys((*predict_on, *self.always_on))],
         )
         return Trained(learner, handle)
@@ -182,40 +162,28 @@ class Verbs:
         """Class probabilities (of a generation the answers), made by the step that holds the model."""
         if is_external(model.learner.model):
             return self._joined(model.learner, data)
-        return self.context.ride(model.handle, self._prediction(model.learner, data))
+        return self._context.ride(model.handle, self._prediction(model.learner, data))
 
     def embed(self, model: Learner | Trained, data: Handle, *, layer: Layer | None = None) -> Handle:
         """Features of a pretrained or of a trained model; cached for all who ask for the same ones."""
         recipe = model.recipe if isinstance(model, Learner) else model.learner.recipe
         wanted = recipe.layer if layer is None else layer
-        if isinstance(model, Trained) and recipe.adapt != "probe":
-            return self.context.ride(model.handle, RiderSpec(EMBED_TRAINED, {"layer": wanted}, {"data": data}))
+        if isinstance(model, Trained) and not recipe.way.solved:
+            return self._context.ride(model.handle, RiderSpec(EMBED_TRAINED, {"layer": wanted}, {"data": data}))
         base = model if isinstance(model, Learner) else model.learner  # a probe leaves the features as they were
         params = {
             "model": base.model.identity,
-            "layer": wanted,
-            "pooling": recipe.pooling,
-            "precision": recipe.precision,
+            "recipe": identity(recipe.model_copy(update={"layer": wanted}), EMBED_USE),
         }
-        params |= {} if recipe.prompt == PLAIN else {"prompt": recipe.prompt}
-        inputs = {"data": data} | ({} if base.base is None else {"base": base.base})
-        return self.context.submit(
-            EMBED, params, inputs, resources=base.resources, hints={"model_path": base.model.path}
+        handling = Handling({"model": base.model.path})
+        return self._context.submit(
+            EMBED, params, {"data": data, **base.start}, resources=base.resources, handling=handling
         )
 
-    def put(self, labels: LabelSet | Answers) -> Handle:
-        """Labels that a block made here, for a verb to use. Their identity is their content, so the block's code needs
-        none."""
-        key = labels_key(labels)
-        put_content(
-            self.context.store,
-            key,
-            CONTENT_VERSION,
-            {"digest": labels.digest},
-            labels.save,
-            {"rows": len(labels), "source": labels.source},
-        )
-        return self.context.adopt(key)
+    def put(self, content: Dataset | LabelSet | Answers) -> Handle:
+        """Rows or labels that were made here, for a verb to use. Their identity is their content, so the code that made
+        them needs none."""
+        return put(self._context, content)
 
     def labels(self, handle: Handle) -> LabelSet:
         """Look into labels or predictions of classes; waits for them."""
@@ -244,33 +212,46 @@ class Verbs:
         return not is_external(model.learner.model) or knows_any(model.learner.model, self.rows(data).ids.tolist())
 
     def _joined(self, learner: Learner, data: Handle) -> Handle:
-        params, hints = params_of(learner.model)
-        return self.context.submit(JOINED, params, {"data": data}, hints=hints)
+        return submit_join(self._context, learner.model, data)
 
     def _prediction(self, learner: Learner, data: Handle) -> RiderSpec:
-        if learner.recipe.adapt == "probe":
+        if learner.recipe.way.solved:
             return RiderSpec(PREDICT, {}, {"features": self.embed(learner, data)})
         return RiderSpec(PREDICT, {}, {"data": data})
 
 
-def _many(learner: Learner, inputs: dict[str, Any]) -> dict[str, Any]:
-    """How one of many may run: as a trial of Ray Tune, and with others of its kind as one computation."""
-    if learner.recipe.adapt == "probe":
-        group, together = (
-            None if learner.resources.fuse is False else inputs["features"].key.digest,
-            "w2s_ray.ops.probe:probe_many",
+def _stack_of_probes(learner: Learner, inputs: Mapping[str, Any], labels: Any) -> Stack | None:
+    """Probes on the same features are solved as one."""
+    if learner.resources.fuse is False:
+        return None
+    return Stack(inputs["features"].key.digest, "w2s_ray.ops.probe:probe_many")
+
+
+def _stack_of_fits(learner: Learner, inputs: Mapping[str, Any], labels: Any) -> Stack | None:
+    if learner.base is not None:
+        return None
+    teachers = 1 if isinstance(labels, Handle) else len(labels)
+    return stack_of(learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers)
+
+
+def check_solvable(recipe: Recipe, more: Mapping[str, Handle]) -> None:
+    """Refuse what a probe has no use for."""
+    loss = getattr(recipe.loss, "type", "")
+    if loss != "xent":
+        raise ConfigError(
+            f"loss: {loss!r} with adapt: probe; a probe is solved for"
+            " cross-entropy: leave the loss out, or use adapt: full or lora"
         )
-    else:
-        teachers = 1 if isinstance(inputs["labels"], Handle) else len(inputs["labels"])
-        group = (
-            None
-            if learner.base
-            else group_of(
-                learner.model.identity, learner.recipe, learner.resources, inputs["data"].key.digest, teachers
-            )
+    if recipe.check is not None:
+        raise ConfigError(
+            "check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early: use"
+            " adapt: full or lora, or leave check out"
         )
-        together = "w2s_ray.ops.train:run_many"
-    return {"one_of_many": True} | ({GROUP: group, TOGETHER: together} if group else {})
+    if "head" in more:
+        raise ConfigError(
+            "hands_on is head with adapt: probe; a probe is solved, so it starts from nothing: use adapt: full or"
+            " lora, or hands_on: labels"
+        )
 
 
 def member_seed(seed: int, place: int) -> int:

@@ -245,7 +245,7 @@ class RayExecutor:
             )
             self._gangs[-1].start()
             return
-        if job.call.hints.get("one_of_many") and not self._joined:  # a trial of Tune's has no experiments of its own
+        if job.call.handling.member and not self._joined:  # a trial of Tune's has no experiments of its own
             self._running.add(job)
             job.begun()
             self._join_members(job)

@@ -24,7 +24,7 @@ from w2s_ray.core import errors
 from w2s_ray.core.errors import OutOfMemory, PeerLost, StepFailed, W2SError
 from w2s_ray.engine.execute import execute, is_done, new_attempt
 from w2s_ray.engine.record import Failure
-from w2s_ray.engine.step import Call
+from w2s_ray.engine.step import Call, Launch
 from w2s_ray.engine.store import WorkPlace, cache_folder, open_store
 from w2s_ray.runtime.output import captured
 from w2s_ray.runtime.watch import GangWatch
@@ -144,12 +144,12 @@ def work_in_gang(config: dict[str, Any]) -> None:
         return
     context = ray.train.get_context()
     rank = context.get_world_rank()
-    launch = {
+    facts = {
         "start_s": round(time.time() - config["launched_at"], 3),
         "ends": notes.read("ends") or [],
         "halvings": config["halvings"],
     }
-    call = replace(notes.call, hints=notes.call.hints | {"launch": launch})
+    call = replace(notes.call, launch=Launch({"launch": facts}))
     watch = GangWatch(call.resources.hang_s, lambda stack: notes.write(f"stack-{rank}", stack))
     with captured() as tail:
         try:

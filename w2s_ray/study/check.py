@@ -10,20 +10,22 @@ from typing import Any
 
 from w2s_ray.backends.devices.memory import GB, num_gpus, settle
 from w2s_ray.blocks.losses.contract import Given
+from w2s_ray.config.adapt import MEMORY
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Cell, Role
-from w2s_ray.core.dataset import SAID, Kind
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
+from w2s_ray.core.identity import identity
+from w2s_ray.core.kinds import Kind
 from w2s_ray.core.resources import Resources
 from w2s_ray.data.formats import draws
 from w2s_ray.data.label_files import EXTERNAL
 from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
+from w2s_ray.engine.fingerprint import digest
 from w2s_ray.ops.models import identify
 from w2s_ray.ops.shapes import shape_of_name
 
-OF_MEMORY = ("adapt", "lora", "precision", "batch")  # fields of a recipe by which its fits need more or less
 SHORTEST = 64  # tokens of a longest row that is not known yet
 
 
@@ -47,7 +49,7 @@ def check_names(study: Study) -> None:
             kind = format_of(spec).kind
         except ConfigError as error:
             raise ConfigError(f"task.format: {error}") from None
-        if study.config.metric == "auroc" and kind == "generation":
+        if study.config.metric == "auroc" and kind.generated:
             raise ConfigError(
                 f"metric is 'auroc', but the answers of {spec.data} are texts, which have no score to put in order; set"
                 " metric: accuracy (exact match)"
@@ -63,8 +65,8 @@ def _check_kinds(study: Study) -> None:
     for cell in study.cells:
         config, method = cell.config, cell.method
         kind, label = format_of(config.task).kind, f"methods {method.label}"
-        if kind in method.refuses:
-            raise ConfigError(f"{label}: rows of kind {kind} do not suit it, for {method.refuses[kind]}")
+        if kind.name in method.refuses:
+            raise ConfigError(f"{label}: rows of kind {kind} do not suit it, for {method.refuses[kind.name]}")
         if method.needs_heldout and not config.task.heldout:
             raise ConfigError(
                 f"{label} looks at held-out rows of the labelled half, and task.heldout is 0; set it to a share above"
@@ -88,19 +90,19 @@ def _fits(cell: Cell) -> Iterator[tuple[str, Recipe, Any]]:
 
 
 def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
-    if recipe.check is not None and recipe.adapt == "probe":
+    if recipe.check is not None and recipe.way.solved:
         raise ConfigError(
             f"{place}: check is set with adapt: probe; a probe is solved exactly, so there is nothing to stop early:"
             " use adapt: full or lora, or check: null"
         )
-    if kind not in SAID:
+    if not kind.by_words:
         return
-    if kind == "generation" and loss != "xent":
+    if kind.generated and loss != "xent":
         raise ConfigError(
             f"{place}: loss {loss!r} compares class probabilities, and answers that are generated are texts; leave the"
             " loss out, or use task.format: choice"
         )
-    if recipe.adapt == "probe":
+    if recipe.way.solved:
         raise ConfigError(
             f"{place}.adapt: probe cannot be used on rows of kind {kind}, which a language model answers by its own"
             " head; use full or lora"
@@ -111,7 +113,7 @@ def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
                 f"{place}.{name} is {getattr(recipe, name)}, but rows of kind {kind} are answered by a language model's"
                 " own head; leave it out"
             )
-    if kind == "generation" and recipe.check is not None and recipe.check.metric != "accuracy":
+    if kind.generated and recipe.check is not None and recipe.check.metric != "accuracy":
         raise ConfigError(
             f"{place}: check.metric is {recipe.check.metric}, which needs class probabilities; answers that are"
             " generated have accuracy alone: set check.metric: accuracy, or check: null"
@@ -156,7 +158,7 @@ def check_rows(cell: Cell, prepared: Mapping[str, Any]) -> None:
             " set metric: accuracy, or give more test rows"
         )
     for place, recipe, loss in _fits(cell):
-        if shares and recipe.adapt != "probe":
+        if shares and not recipe.way.solved:
             try:
                 loss.build(Given.of_classes(len(shares)))
             except ConfigError as error:
@@ -169,7 +171,7 @@ def check_memory(study: Study) -> None:
     for role, model, recipe, resources in placements(study):
         shape = shape_of_name(model, study.base)
         room = resources.gpu_gb if resources.gpus else resources.memory_gb
-        if not room or shape is None or recipe.adapt == "probe":
+        if not room or shape is None or recipe.way.solved:
             continue
         try:
             settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
@@ -187,7 +189,7 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
         ]
         for role, model in [("weak", config.models.weak), *others, ("strong", config.models.strong)]:
             recipe, resources = config.train.of(role, model), getattr(config.resources, role)
-            key = (role, model, recipe.model_dump_json(include=set(OF_MEMORY)), resources)
+            key = (role, model, digest(identity(recipe, MEMORY)), resources)
             if key not in seen and not model.startswith(EXTERNAL):
                 seen.add(key)
                 yield role, model, recipe, resources
@@ -196,7 +198,7 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
 def check_machine(study: Study) -> None:
     """Refuse what this machine alone cannot hold, before a Ray is started on it."""
     for role, model, recipe, resources in placements(study):
-        if recipe.adapt == "probe":
+        if recipe.way.solved:
             continue  # solved in one process
         cpus, gpus = resources.cpus * resources.fewest, resources.gpus * resources.fewest
         lacking = [f"{cpus:g} CPU (this machine has {os.cpu_count()})"] if cpus > (os.cpu_count() or 1) else []

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.config.load import Study, resolved
+from w2s_ray.config.schema import STUDY
 from w2s_ray.core.errors import InputError
+from w2s_ray.core.identity import identity
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
@@ -25,11 +27,6 @@ from w2s_ray.reports.sweep import write_sweep
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
-LATER: dict[str, Any] = {
-    "tuned": None,
-    "baseline": None,
-    "metric": "accuracy",
-}  # fields of a study that came later -> their defaults
 FROM_SCORE = (
     "status",
     "reason",
@@ -47,9 +44,7 @@ FROM_SCORE = (
 
 def config_digest(study: Study) -> str:
     """Identity of the whole study: equal digests are equal experiments."""
-    # A field that came later counts where it is used, so that the studies before it keep their digest.
-    unset = {name for name, default in LATER.items() if getattr(study.config, name) == default}
-    return digest(study.config.model_dump(mode="json", exclude={"resources", "tune"} | unset))[:16]
+    return digest(identity(study.config, STUDY))[:16]
 
 
 def build_results(

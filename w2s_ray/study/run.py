@@ -21,7 +21,7 @@ from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError,
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.gold import Gold
-from w2s_ray.eval.score import COLLECT, SCORE, cell_names, metric_param
+from w2s_ray.eval.score import COLLECT, SCORE, cell_names
 from w2s_ray.eval.sizes import SIZES
 from w2s_ray.eval.stages import STAGES
 from w2s_ray.eval.summary import ARMS
@@ -78,7 +78,7 @@ def collect(study: Study, context: Context, runs: Sequence[CellRun]) -> Handle |
         "cells": cell_names([run.cell for run in scored]),
         "gap_se": study.config.gap_se,
         "pairings": [pairing._asdict() for pairing in pairings(study.cells, study.config.baseline)],
-        **metric_param(study.config.metric),
+        "metric": study.config.metric,
     }
     return context.submit(COLLECT, params, {"scores": handles})
 
@@ -128,7 +128,7 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
         "labels": outcome.labels,
         "slices": gold.slices,
     }
-    score = context.submit(SCORE, {"gap_se": cell.config.gap_se, **metric_param(cell.config.metric)}, inputs)
+    score = context.submit(SCORE, {"gap_se": cell.config.gap_se, "metric": cell.config.metric}, inputs)
     run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {
         "labels": str(outcome.labels.key),
         "score": str(score.key),
@@ -137,7 +137,7 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
     if outcome.ensemble is not None:
         run.sizes = _sizes(context, outcome.ensemble, gold)
     if outcome.stages:
-        run.stages = _stages(ctx, outcome.stages, task, gold)
+        run.stages = _stages(context, ctx, outcome.stages, task, gold)
     student = outcome.student.handle.record()
     run.facts["gold_supervised"] = cell.method.oracle or "gold" in student.value.get("supervision", ())
     run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
@@ -152,7 +152,7 @@ def _sizes(context: Context, ensemble: Ensemble, gold: Gold) -> Handle:
     return context.submit(SIZES, {"combine": dict(ensemble.combine)}, inputs)
 
 
-def _stages(ctx: Verbs, stages: Sequence[Stage], task: Task, gold: Gold) -> Handle:
+def _stages(context: Context, ctx: Verbs, stages: Sequence[Stage], task: Task, gold: Gold) -> Handle:
     said = tuple(ctx.predict(stage.student, task.test) for stage in stages)
     inputs: dict[str, Any] = {
         "labels": tuple(stage.labels for stage in stages),
@@ -160,7 +160,7 @@ def _stages(ctx: Verbs, stages: Sequence[Stage], task: Task, gold: Gold) -> Hand
         "gold_pool": gold.pool,
         "gold_test": gold.test,
     }
-    return ctx.context.submit(STAGES, {"names": [stage.name for stage in stages]}, inputs)
+    return context.submit(STAGES, {"names": [stage.name for stage in stages]}, inputs)
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.load import Study, anchored, at_point, corners, searched
+from w2s_ray.config.schema import SEARCH as SEARCH_USE
 from w2s_ray.config.search import SearchSpec, SelectOn
 from w2s_ray.core.errors import FitError
+from w2s_ray.core.identity import identity
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.engine.context import Context
@@ -92,10 +94,9 @@ def plan_search(study: Study, context: Context) -> Searching:
         for cell in everywhere
         for name in (cell.config.models.weak, cell.config.models.strong, *cell.method.other_models)
     }
-    tune = spec.model_dump(mode="json", exclude={"trials", "space"}) | {
-        "space": [[key, drawn.model_dump(mode="json")] for key, drawn in spec.space.items()]
-    }
-    config = study.config.model_dump(mode="json", exclude={"name", "hypothesis", "seeds", "resources", "tune", "tuned"})
+    space = [[key, identity(drawn)] for key, drawn in spec.space.items()]
+    tune = identity(spec) | {"space": space}
+    config = identity(study.config, SEARCH_USE)
     return Searching(
         study,
         spec,

@@ -25,6 +25,7 @@ from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError, ModelError
 from w2s_ray.core.ids import Ids, content_digest
+from w2s_ray.core.kinds import CHOICE, PAIR
 
 Int64s = npt.NDArray[np.int64]
 
@@ -111,7 +112,7 @@ def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens
     """Tokens of the dataset, in the order of the ids; of a generation its prompts. Writers may race: they write the
     same bytes and replace whole files."""
     order = np.argsort(data.ids, kind="stable")
-    ids, per_row = data.ids[order], sequences_of(data)
+    ids, per_row = data.ids[order], data.kind.num_sequences(data.num_classes)
     if cache is None:
         return _tokens(ids, *_encode(data, tokenizer, order), per_row)
     stem = content_digest([str(FORMAT), data.digest, tokenizer_digest(tokenizer)])[:32]
@@ -147,13 +148,6 @@ def tokenise_texts(data: Dataset, tokenizer: Any, cache: Path | None) -> Tokens:
     """Prompts as what is to be said: all but their first token."""
     tokens = tokenise(data, tokenizer, cache)
     return replace(tokens, second_Q=np.minimum(1, tokens.lengths_Q))
-
-
-def sequences_of(data: Dataset) -> int:
-    """How many sequences a row is read as."""
-    if data.kind == "preference":
-        return 2
-    return data.num_classes if data.kind == "choice" else 1
 
 
 def end_id(tokenizer: Any) -> int:
@@ -223,13 +217,14 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 def _encode(data: Dataset, tokenizer: Any, order: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int32], Int64s]:
     columns = {column: texts[order].tolist() for column, texts in data.inputs.items()}
-    if data.kind == "pair":
+    if data.kind is PAIR:
         return _flat(*_pairs(columns["first"], columns["second"], tokenizer))
-    if data.kind == "choice":
+    if data.kind is CHOICE:
         offered = [json.loads(choices) for choices in columns["choices"]]
         prompts = [prompt for prompt, choices in zip(columns["prompt"], offered, strict=True) for _ in choices]
         return _flat(*continued(prompts, [choice for choices in offered for choice in choices], tokenizer))
-    rows = _ids([text for texts in zip(*columns.values(), strict=True) for text in texts], tokenizer)
+    texts = [text for row in zip(*(columns[column] for column in data.kind.columns), strict=True) for text in row]
+    rows = _ids(texts, tokenizer)
     return _flat(rows, [len(row) for row in rows])
 
 

@@ -100,9 +100,9 @@ class Shape:
 
     def trained(self, recipe: Recipe) -> int:
         """How many parameters learn."""
-        if recipe.adapt == "full":
+        if not recipe.way.frozen:
             return self.parameters
-        if recipe.adapt == "probe":
+        if recipe.way.solved:
             return 0
         sides = (
             2 * 2 * self.width + 2 * (self.width + self.key_width) + (3 if self.gated else 2) * (self.width + self.ffn)
@@ -111,7 +111,7 @@ class Shape:
 
     def at_rest(self, recipe: Recipe) -> float:
         """Bytes of the weights alone."""
-        return (2.0 if recipe.precision == "bf16" and recipe.adapt != "full" else 4.0) * self.parameters
+        return (2.0 if recipe.precision == "bf16" and recipe.way.frozen else 4.0) * self.parameters
 
     def activations(self, tokens: int, recipe: Recipe, *, recomputed: bool) -> float:
         """Bytes that a forward pass keeps for the backward pass, and the largest temporaries of the latter."""
@@ -120,7 +120,7 @@ class Shape:
         # The residual stream is fp32 before and after attention; norms' outputs, q, k, v, attention's output twice, and
         # the MLP's inner values are cast.
         layer = 2 * 4 * self.width + half * (5 * self.width + 2 * self.key_width + mlp * self.ffn)
-        if recipe.adapt == "lora":
+        if recipe.way.adapters:
             layer += half * (3 * self.width + self.ffn)  # the adapters' inputs, cast for them
         temporary = 4 * 2 * max(self.ffn, self.width)
         kept = 4 * self.width * self.layers + layer if recomputed else layer * self.layers
@@ -262,9 +262,9 @@ def _parts(
     shape: Shape, recipe: Recipe, workers: int, stage: int | None, offload: str
 ) -> tuple[dict[str, float], float]:
     trained = shape.trained(recipe)
-    frozen = shape.parameters - trained if recipe.adapt == "full" else shape.parameters
+    frozen = shape.parameters - trained if not recipe.way.frozen else shape.parameters
     bf16 = recipe.precision == "bf16"
-    weights = 4.0 * trained + (2.0 if bf16 and recipe.adapt != "full" else 4.0) * frozen
+    weights = 4.0 * trained + (2.0 if bf16 and recipe.way.frozen else 4.0) * frozen
     copies = 2.0 * trained if bf16 else 0.0
     resting = weights
     spread = workers if stage else 1
@@ -283,7 +283,7 @@ def _parts(
     if stage == 3:
         gathered = min(shape.parameters, max(GATHERED, shape.vocab * shape.width) + _one_layer(shape, shape.parameters))
         weights = weights / workers + 2 * gathered * (weights / shape.parameters)  # as it arrives, and in its place
-        copies = 2.0 * gathered if bf16 and recipe.adapt == "full" else 0.0
+        copies = 2.0 * gathered if bf16 and not recipe.way.frozen else 0.0
     host = 0.0
     if offload in ("optimizer", "params"):
         host, masters, moments = masters + moments + 4.0 * trained / workers, 0.0, 0.0
@@ -306,7 +306,7 @@ def _one_layer(shape: Shape, parameters: int) -> float:
 
 def _advice(resources: Resources, recipe: Recipe) -> str:
     ideas = []
-    if recipe.adapt == "full":
+    if not recipe.way.frozen:
         ideas.append("train adapters (adapt: lora)")
     if resources.zero not in ("auto", 3):
         ideas.append("spread more (zero: 3)")

@@ -52,7 +52,7 @@ class Fitted:
         self._check(data)
         tokens = self._tokens(data)
         said_NX = self._predicted(tokens)
-        if data.kind == "generation":
+        if data.kind.generated:
             said_NX = said_NX.reshape(len(tokens), -1)
             ended_N = said_NX[:, -2] == end_id(
                 self.tokenizer
@@ -65,13 +65,13 @@ class Fitted:
     def embed(self, data: Dataset, layer: Layer = -1) -> Features:
         tokens = self._tokens(data)
         array_ND = self._features(tokens, layer)
-        return Features.of(tokens.ids, array_ND, layer=layer, signed=data.kind == "preference").align(data.ids)
+        return Features.of(tokens.ids, array_ND, layer=layer, signed=data.kind.signed).align(data.ids)
 
     def _check(self, data: Dataset) -> None:
         if data.kind != self.reader.kind:
             raise DataError(
-                f"this model was trained on rows of kind {self.reader.kind!r}, and {data.name} has rows of kind"
-                f" {data.kind!r}"
+                f"this model was trained on rows of kind {self.reader.kind.name!r}, and {data.name} has rows of kind"
+                f" {data.kind.name!r}"
             )
         if data.num_classes != len(self.classes):
             raise DataError(
@@ -94,7 +94,7 @@ class Fitted:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        if self.recipe.adapt == "lora":
+        if self.recipe.way.adapters:
             save_adapter(self.reader.backbone, folder)
         else:
             self.save_pretrained(folder)
@@ -115,7 +115,7 @@ class Fitted:
 
     def save_whole(self, folder: Path) -> None:
         """As a pretrained model that others start from: adapters become part of the weights."""
-        if self.recipe.adapt == "lora":
+        if self.recipe.way.adapters:
             self.reader.backbone = self.reader.backbone.merge_and_unload().float()
             replace(self, recipe=self.recipe.model_copy(update={"adapt": "full"})).save(folder)
         else:
@@ -124,7 +124,7 @@ class Fitted:
     def _tokens(self, data: Dataset) -> Tokens:
         tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
         positions = self.reader.positions
-        if positions is not None and data.kind == "generation":
+        if positions is not None and data.kind.generated:
             positions -= self.recipe.answer_tokens  # the answer must fit too
         tokens.check_lengths(positions, "this model")
         return tokens
@@ -137,9 +137,9 @@ def load_fitted(folder: Path, base_path: str, resources: Resources | None = None
     resources = resources or Resources()
     recipe, classes, kind = read_fit_file(folder)
     device = pick_device(resources)
-    home = base_path if recipe.adapt == "lora" else str(folder)
+    home = base_path if recipe.way.adapters else str(folder)
     reader = build_reader(home, recipe, kind, len(classes), autocast(device, recipe.precision))
-    if recipe.adapt == "lora":
+    if recipe.way.adapters:
         load_adapter(reader.backbone, folder)
     if reader.head is not None:
         load_head(reader.head, load_file(folder / HEAD_FILE))

@@ -102,7 +102,7 @@ class Job:
         data = self.data.prompted(self.recipe.prompt)
         if not self.labels:
             return tokenise_texts(data, tokenizer, self.cache)
-        if data.kind == "generation":
+        if data.kind.generated:
             answered = tokenise_answered(
                 data, [labels for labels in self.labels if isinstance(labels, Answers)], tokenizer
             )
@@ -111,7 +111,7 @@ class Job:
         return tokenise(data, tokenizer, self.cache)
 
     def loss_fn(self, targets: Targets) -> LossFn:
-        if self.data.kind == "generation":
+        if self.data.kind.generated:
             return AnswerSurprise()
         steps = self.recipe.epochs * num_batches(len(targets.labelled), self.recipe.batch)
         loss: Any = self.recipe.loss  # every loss config builds

@@ -324,7 +324,7 @@ class Loop:
         counters, device, resources = self.training.counters, device_name(self.training.device), self.resources
         speed = counters["tokens"] / max(counters["seconds"], 1e-9)
         mean_length = counters["tokens"] / max(counters["rows"], 1)
-        frozen = self.recipe.adapt != "full"
+        frozen = self.recipe.way.frozen
         return {
             "rows": int(counters["rows"]),
             "tokens": int(counters["tokens"]),

@@ -17,7 +17,6 @@ from w2s_ray.backends.fit.placement import halving, settled
 from w2s_ray.backends.models.classifier import training_mode
 from w2s_ray.backends.models.load import load_tokenizer, pad_id
 from w2s_ray.backends.models.readers import Reader
-from w2s_ray.core.dataset import SAID
 from w2s_ray.core.seeds import derive_seed
 
 
@@ -57,7 +56,7 @@ class Prepared:
         tokens = job.tokens(tokenizer)
         targets = job.targets(tokens)
         resources = settled(
-            job.model_path, recipe, tokens, job.resources, device, share=share, speaks=job.data.kind in SAID
+            job.model_path, recipe, tokens, job.resources, device, share=share, speaks=job.data.kind.by_words
         )
         clock.lap("tokenise")
         reader = job.reader(cast)

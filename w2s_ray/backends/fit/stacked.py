@@ -33,7 +33,6 @@ from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
 # On a CPU a stack saves what each operation costs beside its arithmetic, which is little where a step has many numbers
 # (tokens times width; benchmarks/ensemble.md).
 MOST_NUMBERS_ON_CPU = 25_000
-STACKED = ("text", "pair")  # what is read as one sequence a row, by a classifier
 MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest row of all members
 
 
@@ -45,7 +44,7 @@ def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | W2SError]:
     """
     half = len(jobs) // 2
     try:
-        together = bool(jobs) and jobs[0].data.kind in STACKED and (jobs[0].resources.fuse is True or _pays(jobs))
+        together = bool(jobs) and jobs[0].data.kind.stacked and (jobs[0].resources.fuse is True or _pays(jobs))
         made = _fit_together(jobs) if together else None
     except InputError:
         half, made = 0, None  # one has rows that it cannot read: it fails alone

@@ -38,12 +38,12 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
         resources.tokens_at_once,
         device,
     )
-    return Features.of(tokens.ids, array_ND, layer=recipe.layer, signed=data.kind == "preference").align(data.ids)
+    return Features.of(tokens.ids, array_ND, layer=recipe.layer, signed=data.kind.signed).align(data.ids)
 
 
 def check_vectors(data: Dataset) -> None:
     """Refuse rows that no single vector stands for."""
-    if data.kind == "choice":
+    if not data.kind.one_vector:
         raise DataError(
             f"{data.name} has rows of kind choice, whose candidates are read apart, so a row has no vector of its own;"
             " use task.format: choices"

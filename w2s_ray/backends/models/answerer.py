@@ -21,8 +21,8 @@ from w2s_ray.backends.models.classifier import chosen_layer
 from w2s_ray.backends.models.language_model import LanguageModel
 from w2s_ray.backends.models.load import is_causal, load_causal, load_tokenizer, positions_of
 from w2s_ray.config.recipe import Layer, Recipe
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import ConfigError, ModelError
+from w2s_ray.core.kinds import Kind
 
 
 class Answerer(LanguageModel):
@@ -52,7 +52,7 @@ class Answerer(LanguageModel):
 
     def forward(self, batch: Padded) -> Tensor:
         log_p_Q, count_Q = self.tail(batch)
-        values_Q = log_p_Q if self.kind == "choice" else log_p_Q / count_Q.clamp_min(1)
+        values_Q = log_p_Q if self.kind.placed else log_p_Q / count_Q.clamp_min(1)
         values: Tensor = values_Q.view(-1, self.per_row)
         return values
 
@@ -66,13 +66,13 @@ class Answerer(LanguageModel):
 
     def predicted(self, batch: Padded, *, together: bool = False) -> Tensor:
         """Of a choice the candidates' probabilities; of a generation the tokens of the answer, and their log p."""
-        if self.kind == "choice":
+        if self.kind.placed:
             return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
         return self.greedy(batch, self.most, self.end, together=together)
 
     def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """The last token's hidden state."""
-        if self.kind == "choice":
+        if self.kind.placed:
             raise ConfigError(
                 "features of a choice are asked for, whose candidates are read apart, so a row has no vector of its"
                 " own; use format: choices"
@@ -107,10 +107,10 @@ def build_answerer(
     ask_causal: bool = True,
 ) -> Answerer:
     """The language model that a recipe starts from, with its adapters."""
-    frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
+    frozen_in_bf16 = recipe.way.frozen and recipe.precision == "bf16"
     whole = load_causal(model_path, dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32, ask_causal=ask_causal)
     positions = positions_of(whole)
-    if recipe.adapt == "lora":
+    if recipe.way.adapters:
         whole = add_lora(whole, recipe.lora, recipe.seed)
-    end = end_id(load_tokenizer(model_path)) if kind == "generation" else 0
+    end = end_id(load_tokenizer(model_path)) if kind.generated else 0
     return Answerer(whole, recipe, autocast, kind=kind, per_row=per_row, end=end, positions=positions)

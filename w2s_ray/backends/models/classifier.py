@@ -24,8 +24,8 @@ from w2s_ray.backends.models.adapters import add_lora
 from w2s_ray.backends.models.load import Backbone, is_causal, load_backbone
 from w2s_ray.blocks.linear import Probe
 from w2s_ray.config.recipe import Layer, Recipe
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.core.seeds import stream
 
 Pooling = Literal["last", "mean"]
@@ -48,7 +48,7 @@ class Classifier(nn.Module):
         recipe: Recipe,
         autocast: Autocast = nullcontext,
         *,
-        kind: Kind = "text",
+        kind: Kind = TEXT,
     ) -> None:
         super().__init__()
         self.kind = kind
@@ -64,7 +64,7 @@ class Classifier(nn.Module):
     def forward(self, batch: Padded) -> Tensor:
         pooled_QD = self.pooled(batch, self.layer)
         values_QK: Tensor = self.head(pooled_QD if self.reads is None else pooled_QD * self.reads)
-        return values_QK.view(-1, 2) if self.kind == "preference" else values_QK
+        return values_QK.view(-1, 2) if self.kind.signed else values_QK
 
     def ask_causal(self) -> None:
         """Whether padding needs a mask; asked of weights that are spread, once they can be used."""
@@ -78,7 +78,7 @@ class Classifier(nn.Module):
         """One vector a row; of a preference the second text's less the first one's, so that a linear model of it is
         Bradley and Terry's."""
         pooled_QD = self.pooled(batch, layer)
-        return pooled_QD[1::2] - pooled_QD[::2] if self.kind == "preference" else pooled_QD
+        return pooled_QD[1::2] - pooled_QD[::2] if self.kind.signed else pooled_QD
 
     def pooled(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """pooled_QD in fp32, of one layer: -1 is the last, 0 the embeddings."""
@@ -141,14 +141,14 @@ def build_classifier(
     num_classes: int,
     autocast: Autocast = nullcontext,
     *,
-    kind: Kind = "text",
+    kind: Kind = TEXT,
     head: Probe | None = None,
     ask_causal: bool = True,
     attention: str = "sdpa",
 ) -> Classifier:
     """The model that a recipe starts from: backbone, adapters, head; all of it a function of the recipe's seed. The
     head may start as a probe (Kumar et al. 2022, arXiv 2202.10054)."""
-    frozen_in_bf16 = recipe.adapt != "full" and recipe.precision == "bf16"
+    frozen_in_bf16 = recipe.way.frozen and recipe.precision == "bf16"
     backbone = load_backbone(
         model_path,
         dtype=torch.bfloat16 if frozen_in_bf16 else torch.float32,
@@ -156,11 +156,11 @@ def build_classifier(
         ask_causal=ask_causal,
     )
     width = int(backbone.model.config.get_text_config().hidden_size)
-    if recipe.adapt == "lora":
+    if recipe.way.adapters:
         backbone = Backbone(
             add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments
         )
-    outputs = 1 if kind == "preference" else num_classes
+    outputs = 1 if kind.signed else num_classes
     return Classifier(
         backbone,
         _head(width, outputs, recipe) if head is None else _head_of(head, outputs),
@@ -215,7 +215,7 @@ def load_head(head: nn.Linear, tensors: dict[str, Tensor]) -> None:
 def training_mode(model: nn.Module, recipe: Recipe, *, activation_checkpointing: bool) -> None:
     """Dropout as the recipe says. Layers recompute their activations only when marked as training, so without dropout
     that mark is all they get."""
-    model.train(recipe.dropout or (recipe.adapt == "lora" and recipe.lora.dropout > 0))
+    model.train(recipe.dropout or (recipe.way.adapters and recipe.lora.dropout > 0))
     if not recipe.dropout:
         _mute_dropout(model)
     if activation_checkpointing:

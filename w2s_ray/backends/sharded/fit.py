@@ -42,9 +42,10 @@ from w2s_ray.backends.sharded.pieces import restore_pieces, save_pieces
 from w2s_ray.backends.sharded.zero import Sharded, full_shape, loading, zero_config
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
 from w2s_ray.config.recipe import Layer, Recipe
-from w2s_ray.core.dataset import SAID, Dataset, Kind
+from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.core.watch import Watch
@@ -138,7 +139,7 @@ def fit_sharded(job: Job) -> ShardedFitted:
             f"loss: {getattr(recipe.loss, 'type', '')!r} has parameters of its own, which are not sharded; use one"
             " process without DeepSpeed (workers: 1, zero: auto, offload: none)"
         )
-    resources = settled(job.model_path, recipe, tokens, job.resources, device, gang, speaks=data.kind in SAID)
+    resources = settled(job.model_path, recipe, tokens, job.resources, device, gang, speaks=data.kind.by_words)
     config = zero_config(recipe, int(resources.zero), resources.offload)
     torch.manual_seed(derive_seed(recipe.seed, "dropout", gang.rank))
     with loading(config):
@@ -171,10 +172,8 @@ def load_sharded(
     from safetensors.torch import load_file
 
     recipe, classes, kind = read_fit_file(folder)
-    fitted = _at_rest(
-        base_path if recipe.adapt == "lora" else str(folder), recipe, kind, classes, resources, cache, watch
-    )
-    if recipe.adapt == "lora":
+    fitted = _at_rest(base_path if recipe.way.adapters else str(folder), recipe, kind, classes, resources, cache, watch)
+    if recipe.way.adapters:
         with fitted.sharded.all_at_once(fitted.reader.backbone):
             load_adapter(fitted.reader.backbone, folder)
     if fitted.reader.head is not None:
@@ -188,7 +187,7 @@ def embed_sharded(
 ) -> Features:
     """`embed_base` by all processes of the gang, each with its share of the rows."""
     check_vectors(data)
-    kind: Kind = "text" if data.kind == "generation" else data.kind
+    kind = TEXT if data.kind.generated else data.kind
     fitted = _at_rest(
         model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes or BINARY, resources, cache, watch
     )
@@ -269,7 +268,7 @@ class ShardedFitted(Fitted):
     watch: Watch = field(kw_only=True)
 
     def _predicted(self, tokens: Tokens) -> Floats32:
-        width = self.recipe.answer_tokens + 1 if self.reader.kind == "generation" else len(self.classes)
+        width = self.recipe.answer_tokens + 1 if self.reader.kind.generated else len(self.classes)
         return self._spread(lambda batch: self.reader.predicted(batch, together=True), tokens, width)
 
     def _features(self, tokens: Tokens, layer: Layer) -> Floats32:
@@ -288,7 +287,7 @@ class ShardedFitted(Fitted):
             head = {name: self.sharded.whole(p).contiguous() for name, p in self.reader.head.named_parameters()}
             if leads:
                 save_file(head, folder / HEAD_FILE)
-        if self.recipe.adapt == "lora":
+        if self.recipe.way.adapters:
             adapters = {name: self.sharded.whole(p) for name, p in backbone.named_parameters() if p.requires_grad}
             if leads:
                 save_adapter(backbone, folder, adapters)

@@ -12,12 +12,11 @@ Shapes: N rows, Q rows that are asked for, D features, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import SerializeAsAny
 
 from w2s_ray.blocks.neighbours import Indices, nearest, neighbour_mean
 from w2s_ray.core.errors import ConfigError, DataError
@@ -25,7 +24,7 @@ from w2s_ray.core.features import Features
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.ids import Ids, positions
 from w2s_ray.core.labels import Floats, LabelSet
-from w2s_ray.core.plugins import build
+from w2s_ray.core.plugins import plugin
 
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.floating]
@@ -116,7 +115,7 @@ class Cleaner(Frozen):
         return without(labels, voters.ids[own][most(doubt_N, surplus(contamination, voters.num_own))])
 
 
-Clean = Annotated[SerializeAsAny[Cleaner], BeforeValidator(partial(build, "w2s_ray.cleaners"))]
+Clean = Annotated[SerializeAsAny[Cleaner], plugin("w2s_ray.cleaners")]
 
 
 def total_variation(probs_NK: Floats, other_NK: Floats) -> Floats:

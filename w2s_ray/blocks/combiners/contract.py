@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import SerializeAsAny
 
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.labels import Floats, LabelSet
-from w2s_ray.core.plugins import build
+from w2s_ray.core.plugins import plugin
 
 Bools = npt.NDArray[np.bool_]
 
@@ -47,7 +46,7 @@ class Combiner(Frozen):
         raise NotImplementedError
 
 
-Combine = Annotated[SerializeAsAny[Combiner], BeforeValidator(partial(build, "w2s_ray.combiners"))]
+Combine = Annotated[SerializeAsAny[Combiner], plugin("w2s_ray.combiners")]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import DataError
+from w2s_ray.core.kinds import Kind
 
 Row = Mapping[str, object]
 Draw = Callable[[str], float]  # purpose -> a number in [0, 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, label_of, text_of
 
 
@@ -13,7 +13,7 @@ class AmazonPolarity(Frozen):
     """openai/weak-to-strong: is this review positive? (columns title, content, label)"""
 
     type: Literal["amazon_polarity"] = "amazon_polarity"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("title", "content", "label")
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = None

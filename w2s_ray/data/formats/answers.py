@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import CHOICE, GENERATION, Kind
 from w2s_ray.data.formats import Draw, Example, Row, text_of
 from w2s_ray.data.formats.choices import options_of, right_option
 
@@ -24,7 +24,7 @@ class Generation(_Answered):
     answer)"""
 
     type: Literal["generation"] = "generation"
-    kind: ClassVar[Kind] = "generation"
+    kind: ClassVar[Kind] = GENERATION
     columns: ClassVar[tuple[str, ...]] = ("prompt", "answer")
     group: ClassVar[str | None] = None
 
@@ -39,7 +39,7 @@ class Question(_Answered):
     """a question, read as "Q: … A:", and its answer, to be generated (columns question, answer)"""
 
     type: Literal["question"] = "question"
-    kind: ClassVar[Kind] = "generation"
+    kind: ClassVar[Kind] = GENERATION
     columns: ClassVar[tuple[str, ...]] = ("question", "answer")
     group: ClassVar[str | None] = "question"
 
@@ -55,7 +55,7 @@ class Choice(_Answered):
     answer, as `choices` reads them)"""
 
     type: Literal["choice"] = "choice"
-    kind: ClassVar[Kind] = "choice"
+    kind: ClassVar[Kind] = CHOICE
     columns: ClassVar[tuple[str, ...]] = ("question", "choices", "answer")
     group: ClassVar[str | None] = "question"
 

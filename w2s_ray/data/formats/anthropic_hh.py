@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, pick, text_of
 
 
@@ -14,7 +14,7 @@ class AnthropicHH(Frozen):
     chosen, rejected; equal ones are skipped)"""
 
     type: Literal["anthropic_hh"] = "anthropic_hh"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, text_of, yes_no
 
 
@@ -13,7 +13,7 @@ class BoolQ(Frozen):
     """openai/weak-to-strong: is the answer yes? (columns passage, question, answer)"""
 
     type: Literal["boolq"] = "boolq"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("passage", "question", "answer")
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = "passage"

@@ -6,9 +6,9 @@ from __future__ import annotations
 import string
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.core.plugins import closest
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, candidate, text_of
 
@@ -18,7 +18,7 @@ class Choices(Frozen):
     answer: index from 0, letter or text)"""
 
     type: Literal["choices"] = "choices"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("question", "choices", "answer")
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = "question"

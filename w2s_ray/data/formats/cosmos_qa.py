@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, candidate, label_of, pick, text_of
 
 ANSWERS = ("answer0", "answer1", "answer2", "answer3")
@@ -18,7 +18,7 @@ class CosmosQA(Frozen):
     question, answer0 to 3, label)"""
 
     type: Literal["cosmos_qa"] = "cosmos_qa"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("context", "question", *ANSWERS, "label")
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = "context"

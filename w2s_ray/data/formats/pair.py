@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import PAIR, Kind
 from w2s_ray.data.formats import Draw, Example, Row, label_of, text_of
 
 
@@ -13,7 +13,7 @@ class Pair(Frozen):
     """two texts read together and their class (columns first, second, label)"""
 
     type: Literal["pair"] = "pair"
-    kind: ClassVar[Kind] = "pair"
+    kind: ClassVar[Kind] = PAIR
     columns: ClassVar[tuple[str, ...]] = ("first", "second", "label")
     classes: ClassVar[tuple[str, ...] | None] = None
     group: ClassVar[str | None] = None

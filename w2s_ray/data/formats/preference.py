@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import PREFERENCE, Kind
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, text_of
 
 
@@ -14,7 +14,7 @@ class Preference(Frozen):
     are skipped)"""
 
     type: Literal["preference"] = "preference"
-    kind: ClassVar[Kind] = "preference"
+    kind: ClassVar[Kind] = PREFERENCE
     columns: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = None

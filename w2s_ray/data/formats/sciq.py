@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import BINARY, Draw, Example, Row, candidate, text_of
 
 DISTRACTORS = ("distractor1", "distractor2", "distractor3")
@@ -15,7 +15,7 @@ class SciQ(Frozen):
     """openai/weak-to-strong: is this the answer? (columns question, correct_answer, distractor1 to 3)"""
 
     type: Literal["sciq"] = "sciq"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("question", "correct_answer", *DISTRACTORS)
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = "question"

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import BINARY, Row, text_of
 
 
 class Templated(Frozen):
     """A yes-or-no question about the columns that `asks` names in braces. A dataset declares what differs."""
 
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]]
     classes: ClassVar[tuple[str, ...] | None] = BINARY
     group: ClassVar[str | None] = None

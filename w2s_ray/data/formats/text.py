@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from w2s_ray.core.dataset import Kind
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.data.formats import Draw, Example, Row, label_of, text_of
 
 
@@ -13,7 +13,7 @@ class Text(Frozen):
     """one text and its class (columns text, label; two or more classes)"""
 
     type: Literal["text"] = "text"
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[Kind] = TEXT
     columns: ClassVar[tuple[str, ...]] = ("text", "label")
     classes: ClassVar[tuple[str, ...] | None] = None
     group: ClassVar[str | None] = None

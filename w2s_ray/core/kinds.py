@@ -1,0 +1,81 @@
+"""Kinds of rows, one object each: its columns, how a row is read, and what a model says of it.
+
+What a model computes of a kind is in `backends` (`batch/tokens.py`, `models/`); whatever else depends on the kind is
+asked of these objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from w2s_ray.core.errors import DataError
+from w2s_ray.core.plugins import closest
+
+KindName = Literal["text", "pair", "preference", "choice", "generation"]
+Texts = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of several columns, of which a recipe's prompt goes around some."""
+
+    name: KindName
+    columns: tuple[str, ...]
+    prompted: tuple[str, ...]
+    by_words: bool = False  # answered by a language model's own words, not by a head
+    generated: bool = False  # the answer is a text, so there are no classes
+    placed: bool = False  # the classes are the places of the answers that a row offers
+    signed: bool = False  # turned round, a row says the opposite: its vector is that of one text less that of the other
+    offers: bool = False  # the row's texts stand in an order that is drawn, so labels name the text itself
+    stacked: bool = False  # fits to such rows can be computed as one
+
+    @property
+    def one_vector(self) -> bool:
+        """Whether one vector can stand for a row: candidates are read by themselves."""
+        return not self.placed
+
+    @property
+    def cut(self) -> int:
+        """How many of the columns are cut when they are too long: a list of candidates is not."""
+        return 1 if self.placed else len(self.columns)
+
+    def num_sequences(self, num_classes: int) -> int:
+        """How many sequences of tokens a row is read as."""
+        return num_classes if self.placed else 2 if self.signed else 1
+
+    def __str__(self) -> str:
+        return self.name
+
+
+TEXT = Kind("text", ("text",), ("text",), stacked=True)
+# Read as one sequence of two segments.
+PAIR = Kind("pair", ("first", "second"), ("first",), stacked=True)
+# Which of two texts is better; each is read by itself.
+PREFERENCE = Kind("preference", ("first", "second"), ("first", "second"), signed=True, offers=True)
+# Which of some answers (a JSON list of texts, as many in each row) follows the prompt.
+CHOICE = Kind("choice", ("prompt", "choices"), ("prompt",), by_words=True, placed=True, offers=True)
+# The answer itself.
+GENERATION = Kind("generation", ("prompt",), ("prompt",), by_words=True, generated=True)
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (TEXT, PAIR, PREFERENCE, CHOICE, GENERATION)}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of this name."""
+    if name not in KINDS:
+        raise DataError(f"{name!r} is not a kind of rows{closest(name, KINDS)}; there are: {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def texts_to_read(kind: Kind, inputs: Mapping[str, Texts]) -> Sequence[str]:
+    """What a model can read of rows without their labels: of a question what is asked, of a pair both texts together,
+    else each text."""
+    columns = [inputs[name] for name in (("prompt",) if "prompt" in inputs else kind.columns)]
+    if kind is PAIR:
+        return ["\n".join(row) for row in zip(*columns, strict=True)]
+    return [str(text) for column in columns for text in column]
