@@ -25,6 +25,7 @@ from w2s_ray.blocks.resample import resample
 from w2s_ray.config.load import expand
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor, InlineExecutor
+from w2s_ray.engine.step import Handling
 from w2s_ray.engine.store import open_store
 from w2s_ray.ops.task import Member
 from w2s_ray.ops.verbs import Verbs
@@ -120,7 +121,7 @@ def overhead(counts: list[int]) -> None:
         for count in counts:
             started = time.perf_counter()
             for handle in [
-                context.submit(NOTHING, {"n": f"{count}-{n}"}, hints={"one_of_many": True}) for n in range(count)
+                context.submit(NOTHING, {"n": f"{count}-{n}"}, handling=Handling(member=True)) for n in range(count)
             ]:
                 handle.record()
             seconds.append(time.perf_counter() - started)

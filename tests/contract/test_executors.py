@@ -14,7 +14,7 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import execute_many
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.handle import Handle, RiderSpec
-from w2s_ray.engine.step import GROUP, TOGETHER, Call
+from w2s_ray.engine.step import Call, Handling, Stack
 from w2s_ray.engine.store import open_store
 
 
@@ -59,10 +59,14 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
 
 def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, notes: Path) -> None:
     def group(name: str, numbers: Sequence[int], **more: bool) -> list[Handle]:
-        hints = {"one_of_many": True, GROUP: name, TOGETHER: "toys:add_many"}
+        handling = Handling(member=True, stack=Stack(name, "toys:add_many"))
+        riders = [RiderSpec(TIMES, {"times": 2}, {})]
         return [
             ctx.submit(
-                ADD, {"number": n, "bad": n == 3, **more}, riders=[RiderSpec(TIMES, {"times": 2}, {})], hints=hints
+                ADD,
+                {"number": n, "bad": n == 3, **more},
+                riders=riders,
+                handling=handling,
             )
             for n in numbers
         ]
@@ -97,7 +101,7 @@ def test_what_is_done_of_a_group_is_not_done_again(store_url: str, notes: Path) 
         {},
         Resources(),
         "me",
-        {GROUP: "g", TOGETHER: "toys:add_many"},
+        Handling(stack=Stack("g", "toys:add_many")),
     )
     assert execute_many([call]) == [None]
     assert execute_many([call]) == [None]
@@ -115,7 +119,7 @@ def test_a_call_of_a_group_that_cannot_begin_says_so() -> None:
         {},
         Resources(),
         "me",
-        {GROUP: "g", TOGETHER: "toys:add_many"},
+        Handling(stack=Stack("g", "toys:add_many")),
     )
     executor = InlineExecutor()
     with pytest.raises(ConfigError, match="not absolute"):

@@ -21,10 +21,11 @@ from w2s_ray.core.errors import StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
+from w2s_ray.engine.step import Handling
 from w2s_ray.engine.store import open_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-MANY = {"one_of_many": True}
+MANY = Handling(member=True)
 
 
 def test_members_share_processes_and_each_fails_for_itself(store_url: str, notes: Path) -> None:
@@ -33,7 +34,7 @@ def test_members_share_processes_and_each_fails_for_itself(store_url: str, notes
     with Context(open_store(store_url), lambda: on_ray(store_url)) as ctx:
 
         def member(number: int, resources: Resources = half, **more: Any) -> Handle:
-            return ctx.submit(ADD, {"number": number, **more}, {}, resources=resources, hints=MANY)
+            return ctx.submit(ADD, {"number": number, **more}, {}, resources=resources, handling=MANY)
 
         sound = [member(n) for n in range(6)]
         bad, killed = member(7, bad=True), member(8, kill=True)

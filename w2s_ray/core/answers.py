@@ -35,6 +35,7 @@ class Answers:
     log_p_N: Floats
     ended_N: npt.NDArray[np.bool_]
     source: str = ""
+    tokens_N: npt.NDArray[np.object_] | None = None  # the tokens that a model said, in its own tokenizer's ids
 
     @staticmethod
     def of(
@@ -45,6 +46,7 @@ class Answers:
         weight_N: npt.ArrayLike | None = None,
         log_p_N: npt.ArrayLike | None = None,
         ended_N: npt.ArrayLike | None = None,
+        tokens_N: Sequence[Sequence[int]] | None = None,
         source: str = "",
     ) -> Answers:
         """Build and check. A blank text abstains, for there is nothing in it to learn."""
@@ -57,12 +59,15 @@ class Answers:
         for name, array in (("text", texts_N), ("mask", mask), ("weight", weight), ("log_p", log_p), ("ended", ended)):
             if array.shape != (len(checked),):
                 raise DataError(f"answers must have one {name} a row; got shape {array.shape} for {len(checked)} ids")
+        said = None if tokens_N is None else _objects([tuple(row) for row in tokens_N])
+        if said is not None and said.shape != (len(checked),):
+            raise DataError(f"answers must have tokens for all {len(checked)} ids or for none; got {len(said)}")
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise DataError("row weights must be finite and >= 0")
         mask &= np.array([bool(str(text).strip()) for text in texts_N], dtype=np.bool_)
         for array in (texts_N, mask, weight, log_p, ended):
             array.setflags(write=False)
-        return Answers(checked, texts_N, mask, weight, log_p, ended, source)
+        return Answers(checked, texts_N, mask, weight, log_p, ended, source, said)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,19 +96,21 @@ class Answers:
         wanted = as_ids(ids)
         rows = positions(self.ids, wanted)
         numbers = {name: getattr(self, name)[rows] for name in NUMBERS}
-        return Answers.of(wanted, self.texts_N[rows], source=self.source, **numbers)
+        tokens = None if self.tokens_N is None else self.tokens_N[rows].tolist()
+        return Answers.of(wanted, self.texts_N[rows], source=self.source, tokens_N=tokens, **numbers)
 
     def save(self, folder: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table(
-            {
-                "id": pa.array(self.ids.tolist(), pa.string()),
-                "text": pa.array([str(text) for text in self.texts_N], pa.string()),
-                **{name.removesuffix("_N"): getattr(self, name) for name in NUMBERS},
-            }
-        )
+        columns = {
+            "id": pa.array(self.ids.tolist(), pa.string()),
+            "text": pa.array([str(text) for text in self.texts_N], pa.string()),
+            **{name.removesuffix("_N"): getattr(self, name) for name in NUMBERS},
+        }
+        if self.tokens_N is not None:
+            columns["tokens"] = pa.array([list(said) for said in self.tokens_N], pa.list_(pa.int32()))
+        table = pa.table(columns)
         pq.write_table(table.replace_schema_metadata({"source": self.source}), folder / ANSWERS_FILE)
 
     @staticmethod
@@ -117,7 +124,15 @@ class Answers:
             for name in NUMBERS
             if name.removesuffix("_N") in table.column_names
         }
-        return Answers.of(table["id"].to_pylist(), table["text"].to_pylist(), source=source, **numbers)
+        tokens = table["tokens"].to_pylist() if "tokens" in table.column_names else None
+        return Answers.of(table["id"].to_pylist(), table["text"].to_pylist(), source=source, tokens_N=tokens, **numbers)
+
+
+def _objects(values: list[tuple[int, ...]]) -> npt.NDArray[np.object_]:
+    """One tuple an entry, whatever their lengths."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def normal(text: object) -> str:

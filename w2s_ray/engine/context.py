@@ -37,7 +37,7 @@ from w2s_ray.engine.handle import POLL_MIN_S, REPAIRS, Handle, HandleInputs, Nod
 from w2s_ray.engine.lease import Leases
 from w2s_ray.engine.record import Failure, Record, key_names
 from w2s_ray.engine.step import Call, Handling, Rider, Step
-from w2s_ray.engine.store import Store
+from w2s_ray.engine.store import Artifact, Store
 
 What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
 Listener = Callable[[What, Key, str], None]
@@ -353,6 +353,10 @@ class Context:
             (self.reused.add if how == "hit" else self.executed.append)(node.key)
             node.future.set_result(record)
         self._tell(how, node.key, "")
+
+    def open(self, key: Key) -> Artifact:
+        """Any thread: a finished step's files."""
+        return self.store.open(key)
 
     def submitted(self) -> list[Submission]:
         """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""

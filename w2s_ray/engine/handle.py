@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from w2s_ray.core.errors import DamagedArtifact, StepFailed
 from w2s_ray.core.resources import Resources
@@ -14,9 +14,6 @@ from w2s_ray.engine.lease import Holder
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.step import Handling, Step
 from w2s_ray.engine.store import Artifact
-
-if TYPE_CHECKING:
-    from w2s_ray.engine.context import Context
 
 HandleInputs = Mapping[str, "Handle | tuple[Handle, ...]"]
 
@@ -67,11 +64,21 @@ class RiderSpec:
     via: str = "model"
 
 
+class Opener(Protocol):
+    """What a handle asks of the run that it belongs to."""
+
+    def open(self, key: Key) -> Artifact:
+        """The files of a finished step; DamagedArtifact where they are not what was written."""
+
+    def repair(self, damaged: DamagedArtifact) -> None:
+        """Have them made again."""
+
+
 @dataclass(frozen=True)
 class Handle:
     """A result that may not be there yet. Looking into it waits; passing it on does not."""
 
-    context: Context
+    _run: Opener
     node: Node
 
     @property
@@ -92,9 +99,9 @@ class Handle:
         for _ in range(REPAIRS + 1):
             self.record()
             try:
-                return self.context.store.open(self.key)
+                return self._run.open(self.key)
             except DamagedArtifact as damaged:
-                self.context.repair(damaged)
+                self._run.repair(damaged)
         raise StepFailed(
             self.node.step.name, str(self.key), "its files are damaged each time they are made; check the disk"
         )

@@ -24,14 +24,16 @@ HELD_OUT_SEED, HELD_OUT_DOCUMENTS = 1, 512
 
 def examine(folder: Path, resources: Resources) -> dict[str, Any]:
     """Every number that the record of the ladder holds."""
-    from w2s_ray.backends.inference.language import load_language
+    from w2s_ray.backends.inference.hf import open_model
     from w2s_ray.world.ladder import corpus
 
-    language = load_language(str(folder), Recipe(), resources)
-    embeddings_VD = language.model.backbone.get_input_embeddings().weight.detach().numpy()
+    language = open_model(str(folder), Recipe(), resources)
+    backbone: Any = language.reader.backbone
+    embeddings_VD = backbone.get_input_embeddings().weight.detach().numpy()
+    unread = corpus(HELD_OUT_DOCUMENTS, HELD_OUT_SEED).inputs["prompt"].tolist()
     return {
-        "parameters": language.model.backbone.num_parameters(),
-        "nats_per_token": _rounded(language.surprise(corpus(HELD_OUT_DOCUMENTS, HELD_OUT_SEED))),
+        "parameters": backbone.num_parameters(),
+        "nats_per_token": _rounded(language.surprise(unread)),
         "words_sorted": _rounded(words_sorted(embeddings_VD)),
         "probes": {task: probe_accuracy(folder, task, resources) for task in PROBED},
         "qa": answer_accuracy(language),
@@ -86,7 +88,7 @@ def answer_accuracy(language: Any) -> dict[str, float]:
     p_NC = np.exp(log_p_NC - log_p_NC.max(axis=1, keepdims=True))
     p_NC /= p_NC.sum(axis=1, keepdims=True)
     right_N = choices_NC[np.arange(ROWS), p_NC.argmax(axis=1)] == answers_N
-    said_N = np.array(language.generate(prompts, 1))
+    said_N = np.array([said.text for said in language.generate(prompts, 1)])
     return {
         "chosen": _rounded(right_N.mean()),
         "generated": _rounded((said_N == answers_N).mean()),

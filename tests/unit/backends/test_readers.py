@@ -200,7 +200,7 @@ def test_an_answer_that_was_cut_off_is_not_taught_as_one_that_ended(llama: str, 
         data.select(brief.ids[brief.mask_N]),
         brief.align(brief.ids[brief.mask_N]),
     )  # an empty answer ends at once
-    fitted.reader.most = 1
+    fitted.recipe = fitted.recipe.model_copy(update={"answer_tokens": 1})
     cut = fitted.predict(data)
     assert not cut.ended_N.any()
     cut.save(tmp_path)

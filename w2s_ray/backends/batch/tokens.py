@@ -24,7 +24,7 @@ import numpy.typing as npt
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError, DataError, ModelError
-from w2s_ray.core.ids import Ids, content_digest
+from w2s_ray.core.ids import Ids, as_ids, content_digest
 from w2s_ray.core.kinds import CHOICE, PAIR
 
 Int64s = npt.NDArray[np.int64]
@@ -142,6 +142,25 @@ def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any
     ended = [bool(answers.mask_N[n] and answers.ended_N[n]) for n in range(len(ids)) for answers in said]
     rows = [np.append(row, end).astype(np.int32) if over else row for row, over in zip(rows, ended, strict=True)]
     return _tokens(ids, *_flat(rows, second), len(said))
+
+
+def tokens_of_texts(texts: Sequence[str], tokenizer: Any) -> Tokens:
+    """Texts without ids, in their order."""
+    rows = _ids(texts, tokenizer)
+    return _tokens(_places(len(texts)), *_flat(rows, [len(row) for row in rows]), 1)
+
+
+def tokens_continued(prompts: Sequence[str], continuations: Sequence[Sequence[str]], tokenizer: Any) -> Tokens:
+    """Each prompt with each of its continuations; `second_Q` is where these start."""
+    num = len(continuations[0])
+    flat = [str(text) for row in continuations for text in row]
+    rows, starts = continued([prompt for prompt in prompts for _ in range(num)], flat, tokenizer)
+    return _tokens(_places(len(prompts)), *_flat(rows, starts), num)
+
+
+def _places(count: int) -> Ids:
+    """Ids that stand in the order of what they are for."""
+    return as_ids([f"{place:09d}" for place in range(count)])
 
 
 def tokenise_texts(data: Dataset, tokenizer: Any, cache: Path | None) -> Tokens:

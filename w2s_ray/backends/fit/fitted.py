@@ -5,27 +5,23 @@ Shapes: N rows, D features, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from w2s_ray.backends.batch.padded import Padded
-from w2s_ray.backends.batch.tokens import Tokens, end_id, tokenise
 from w2s_ray.backends.devices.device import autocast, pick_device
 from w2s_ray.backends.fit.fit_file import read_fit_file, write_fit_file
-from w2s_ray.backends.inference.rows import Floats32, over_rows
+from w2s_ray.backends.inference.hf import HuggingFaceModel
+from w2s_ray.backends.inference.rows import OneDevice, OverRows
 from w2s_ray.backends.models.adapters import load_adapter, save_adapter
 from w2s_ray.backends.models.classifier import load_head
-from w2s_ray.backends.models.language_model import texts_of
 from w2s_ray.backends.models.load import load_tokenizer, pad_id, quiet
 from w2s_ray.backends.models.readers import Reader, build_reader
 from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import DataError
 from w2s_ray.core.features import Features
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
@@ -47,47 +43,23 @@ class Fitted:
     log: list[dict[str, float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> OverRows:
+        """Who computes over many rows."""
+        return OneDevice(pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
+
+    @property
+    def model(self) -> HuggingFaceModel:
+        """The model, to be asked."""
+        return HuggingFaceModel(self.reader, self.tokenizer, self.recipe, self.classes, self.rows, self.cache)
+
     def predict(self, data: Dataset) -> LabelSet | Answers:
         """Class probabilities, or of a generation the answers."""
-        self._check(data)
-        tokens = self._tokens(data)
-        said_NX = self._predicted(tokens)
-        if data.kind.generated:
-            said_NX = said_NX.reshape(len(tokens), -1)
-            ended_N = said_NX[:, -2] == end_id(
-                self.tokenizer
-            )  # the last token, which is the end wherever there was one
-            return Answers.of(
-                tokens.ids, texts_of(said_NX, self.tokenizer), log_p_N=said_NX[:, -1], ended_N=ended_N
-            ).align(data.ids)
-        return LabelSet.of(tokens.ids, said_NX.reshape(len(tokens), len(self.classes))).align(data.ids)
+        return self.model.answer(data)
 
     def embed(self, data: Dataset, layer: Layer = -1) -> Features:
-        tokens = self._tokens(data)
-        array_ND = self._features(tokens, layer)
-        return Features.of(tokens.ids, array_ND, layer=layer, signed=data.kind.signed).align(data.ids)
-
-    def _check(self, data: Dataset) -> None:
-        if data.kind != self.reader.kind:
-            raise DataError(
-                f"this model was trained on rows of kind {self.reader.kind.name!r}, and {data.name} has rows of kind"
-                f" {data.kind.name!r}"
-            )
-        if data.num_classes != len(self.classes):
-            raise DataError(
-                f"this model tells {len(self.classes)} classes apart ({', '.join(self.classes)}), the rows of"
-                f" {data.name} have {data.num_classes}"
-            )
-
-    def _predicted(self, tokens: Tokens) -> Floats32:
-        return self._over_rows(self.reader.predicted, tokens)
-
-    def _features(self, tokens: Tokens, layer: Layer) -> Floats32:
-        return self._over_rows(lambda batch: self.reader.features(batch, layer), tokens)
-
-    def _over_rows(self, compute: Callable[[Padded], torch.Tensor], tokens: Tokens) -> Floats32:
-        self.reader.eval()
-        return over_rows(compute, tokens, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
+        """A vector for each row."""
+        return self.model.features(data, layer)
 
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""
@@ -120,14 +92,6 @@ class Fitted:
             replace(self, recipe=self.recipe.model_copy(update={"adapt": "full"})).save(folder)
         else:
             self.save(folder)
-
-    def _tokens(self, data: Dataset) -> Tokens:
-        tokens = tokenise(data.prompted(self.recipe.prompt), self.tokenizer, self.cache)
-        positions = self.reader.positions
-        if positions is not None and data.kind.generated:
-            positions -= self.recipe.answer_tokens  # the answer must fit too
-        tokens.check_lengths(positions, "this model")
-        return tokens
 
 
 def load_fitted(folder: Path, base_path: str, resources: Resources | None = None, cache: Path | None = None) -> Fitted:

@@ -8,7 +8,7 @@ import torch
 
 from w2s_ray.backends.batch.tokens import tokenise
 from w2s_ray.backends.devices.device import autocast, pick_device
-from w2s_ray.backends.inference.rows import over_rows
+from w2s_ray.backends.inference.rows import OneDevice
 from w2s_ray.backends.models.classifier import Classifier
 from w2s_ray.backends.models.load import load_backbone, load_tokenizer, pad_id
 from w2s_ray.config.recipe import Recipe
@@ -31,13 +31,8 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
     check_vectors(data)
     classifier = Classifier(backbone, no_head, recipe, cast, kind=data.kind).to(device)
     classifier.eval()
-    array_ND = over_rows(
-        lambda batch: classifier.features(batch, recipe.layer),
-        tokens,
-        pad_id(tokenizer),
-        resources.tokens_at_once,
-        device,
-    )
+    over = OneDevice(pad_id(tokenizer), resources.tokens_at_once, device).over
+    (array_ND,) = over(lambda batch: (classifier.features(batch, recipe.layer),), tokens)
     return Features.of(tokens.ids, array_ND, layer=recipe.layer, signed=data.kind.signed).align(data.ids)
 
 

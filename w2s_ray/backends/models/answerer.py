@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from w2s_ray.backends.batch.padded import Padded
-from w2s_ray.backends.batch.tokens import end_id
 from w2s_ray.backends.devices.device import Autocast
 from w2s_ray.backends.models.adapters import add_lora
 from w2s_ray.backends.models.classifier import chosen_layer
 from w2s_ray.backends.models.language_model import LanguageModel
-from w2s_ray.backends.models.load import is_causal, load_causal, load_tokenizer, positions_of
+from w2s_ray.backends.models.load import is_causal, load_causal, positions_of
 from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.errors import ConfigError, ModelError
 from w2s_ray.core.kinds import Kind
@@ -29,7 +28,8 @@ class Answerer(LanguageModel):
     """values = log p of each sequence's answer given its prompt: for a choice the logits of its candidates, whose
     softmax tells how likely each is among them.
 
-    For a generation their mean over an answer's tokens, so that a long answer weighs what a short one does.
+    For a generation, and where a recipe says so (`per_token`), their mean over an answer's tokens, so that a long
+    answer weighs what a short one does.
     """
 
     head = None  # nothing beside the language model's own
@@ -42,17 +42,16 @@ class Answerer(LanguageModel):
         *,
         kind: Kind,
         per_row: int,
-        end: int,
         positions: int | None,
     ) -> None:
         super().__init__(whole, autocast)
-        self.kind, self.per_row, self.end, self.positions = kind, per_row, end, positions
-        self.most = recipe.answer_tokens
+        self.kind, self.per_row, self.positions = kind, per_row, positions
+        self.per_token = kind.generated or recipe.per_token
         self.causal, self.segments = True, False
 
     def forward(self, batch: Padded) -> Tensor:
         log_p_Q, count_Q = self.tail(batch)
-        values_Q = log_p_Q if self.kind.placed else log_p_Q / count_Q.clamp_min(1)
+        values_Q = log_p_Q / count_Q.clamp_min(1) if self.per_token else log_p_Q
         values: Tensor = values_Q.view(-1, self.per_row)
         return values
 
@@ -64,11 +63,9 @@ class Answerer(LanguageModel):
                 f"a {inner.config.model_type} reads both ways, so it has no next word; name a causal language model"
             )
 
-    def predicted(self, batch: Padded, *, together: bool = False) -> Tensor:
-        """Of a choice the candidates' probabilities; of a generation the tokens of the answer, and their log p."""
-        if self.kind.placed:
-            return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
-        return self.greedy(batch, self.most, self.end, together=together)
+    def predicted(self, batch: Padded) -> Tensor:
+        """The candidates' probabilities."""
+        return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
 
     def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
         """The last token's hidden state."""
@@ -112,5 +109,4 @@ def build_answerer(
     positions = positions_of(whole)
     if recipe.way.adapters:
         whole = add_lora(whole, recipe.lora, recipe.seed)
-    end = end_id(load_tokenizer(model_path)) if kind.generated else 0
-    return Answerer(whole, recipe, autocast, kind=kind, per_row=per_row, end=end, positions=positions)
+    return Answerer(whole, recipe, autocast, kind=kind, per_row=per_row, positions=positions)

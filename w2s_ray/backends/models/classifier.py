@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         """Whether padding needs a mask; asked of weights that are spread, once they can be used."""
         self.causal = is_causal(self.backbone)
 
-    def predicted(self, batch: Padded, *, together: bool = False) -> Tensor:
+    def predicted(self, batch: Padded) -> Tensor:
         """Class probabilities."""
         return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from w2s_ray.backends.fit.loop import Loop, as_tensor, check_finite
 from w2s_ray.backends.fit.optimizer import build_adamw
 from w2s_ray.backends.fit.placement import device_bytes, settled
 from w2s_ray.backends.inference.embed import check_vectors
-from w2s_ray.backends.inference.rows import Floats32, length_batches
+from w2s_ray.backends.inference.rows import Arrays, Compute, OverRows, length_batches
 from w2s_ray.backends.models.adapters import load_adapter, save_adapter
 from w2s_ray.backends.models.classifier import load_head, training_mode
 from w2s_ray.backends.models.load import load_tokenizer, pad_id, quiet, shape_of
@@ -41,7 +41,7 @@ from w2s_ray.backends.models.readers import build_reader
 from w2s_ray.backends.sharded.pieces import restore_pieces, save_pieces
 from w2s_ray.backends.sharded.zero import Sharded, full_shape, loading, zero_config
 from w2s_ray.blocks.losses.contract import LossFn, Stateful
-from w2s_ray.config.recipe import Layer, Recipe
+from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
@@ -267,13 +267,9 @@ class ShardedFitted(Fitted):
     sharded: Sharded = field(kw_only=True)
     watch: Watch = field(kw_only=True)
 
-    def _predicted(self, tokens: Tokens) -> Floats32:
-        width = self.recipe.answer_tokens + 1 if self.reader.kind.generated else len(self.classes)
-        return self._spread(lambda batch: self.reader.predicted(batch, together=True), tokens, width)
-
-    def _features(self, tokens: Tokens, layer: Layer) -> Floats32:
-        width = int(self.reader.backbone.config.get_text_config().hidden_size)
-        return self._spread(lambda batch: self.reader.features(batch, layer), tokens, width)
+    @property
+    def rows(self) -> OverRows:
+        return Spread(self.sharded, self.watch, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
 
     def save(self, folder: Path) -> None:
         """The same files as one device writes. The leader alone holds weights of others, no more at a time than one
@@ -323,28 +319,42 @@ class ShardedFitted(Fitted):
                 backbone.config.save_pretrained(folder)
                 self.tokenizer.save_pretrained(folder)
 
-    def _spread(self, compute: Callable[[Padded], Tensor], tokens: Tokens, width: int) -> Floats32:
-        """compute(batch) of every row, each by one process, added up over the gang; all make as many passes, for under
-        stage 3 each pass is made by all."""
-        gang = self.sharded.gang
-        self.reader.eval()
-        everyone = np.arange(len(tokens))
+
+@dataclass(frozen=True)
+class Spread:
+    """Rows dealt to the processes of a gang."""
+
+    sharded: Sharded
+    watch: Watch
+    fill: int
+    tokens_at_once: int
+    device: torch.device
+    alike = True
+
+    def over(self, compute: Compute, tokens: Tokens, *, more: int = 0) -> Arrays:
+        """Each row by one process, added up over the gang; all make as many passes, for under stage 3 each pass is made
+        by all."""
+        gang, everyone = self.sharded.gang, np.arange(len(tokens))
         dealt = [
-            length_batches(tokens.lengths_N, part, self.resources.tokens_at_once)
+            length_batches(tokens, part, self.tokens_at_once, more)
             for part in deal(everyone, tokens.lengths_N, gang.size)
         ]
-        mine = dealt[gang.rank]
-        most = max(len(batches) for batches in dealt)
-        out = torch.zeros(len(tokens), width, device=self.device)
-        fill = pad_id(self.tokenizer)
+        mine, most = dealt[gang.rank], max(len(batches) for batches in dealt)
+        out: list[Tensor] = []
         self.watch.beat()
         with torch.no_grad():
             for turn in range(most):
                 rows = mine[turn] if turn < len(mine) else everyone[:1]
-                values = compute(Padded.of(tokens, rows, fill, self.device)).float()
-                if turn < len(mine):
-                    out[torch.from_numpy(rows).to(self.device)] = values
+                values = compute(Padded.of(tokens, rows, self.fill, self.device))
+                out = out or [_zeros(value, len(tokens)) for value in values]
+                for whole, value in zip(out if turn < len(mine) else (), values, strict=False):
+                    whole[torch.from_numpy(rows).to(self.device)] = value.to(whole.dtype)
                 self.watch.beat()
-        values_ND: Floats32 = gang.sum(out).cpu().numpy()
+        found = tuple(gang.sum(whole).cpu().numpy() for whole in out)
         self.watch.rest()
-        return values_ND
+        return found
+
+
+def _zeros(value: Tensor, rows: int) -> Tensor:
+    dtype = torch.float32 if value.is_floating_point() else value.dtype
+    return torch.zeros(rows, *value.shape[1:], dtype=dtype, device=value.device)
