@@ -3,7 +3,6 @@ Ctrl-C with 130."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -255,20 +254,28 @@ def report(
     runs: Runs = Path("runs"),
 ) -> None:
     """Print the report of a finished run, from its results.json alone."""
-    from w2s_ray.reports.markdown import report as render
+    from w2s_ray.reports.file import read_results
+    from w2s_ray.reports.markdown import report_of
 
-    folder = Path(name) if (Path(name) / "results.json").is_file() else runs / name
-    path = folder / "results.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `w2s status` lists the studies that have run")
-    try:
-        text = render(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not what `w2s run` wrote ({type(error).__name__}); run the study again, which computes nothing"
-            " twice"
-        ) from None
-    sys.stdout.write(harmless(text))
+    sys.stdout.write(harmless(report_of(read_results(name, runs))))
+
+
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    other: Annotated[str, typer.Argument(help="Another one, or the same study's results from elsewhere.")],
+    runs: Runs = Path("runs"),
+    store: StoreUrl = None,
+    other_store: Annotated[
+        str | None,
+        typer.Option("--other-store", metavar="URL", help="Where the second one's results live, if elsewhere."),
+    ] = None,
+) -> None:
+    """Say where the numbers of two runs differ, to the last digit, and which fields of their keys differ."""
+    from w2s_ray.cli.compare import compare as compare_runs
+
+    url = _store_url(store)
+    raise typer.Exit(0 if compare_runs(out, one, other, runs, (url, other_store or url)) else 1)
 
 
 @app.command()

@@ -58,7 +58,9 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     if wrong is not None:
         raise InputError(f"{wrong.cell.method_label}: {wrong.error}")
     check_writable(folder)
-    plan = {s.key.full: {"params": s.params, "inputs": s.inputs, "there": s.there} for s in submitted}
+    plan = {
+        s.key.full: {"params": s.params, "inputs": s.inputs, "version": s.version, "there": s.there} for s in submitted
+    }
     (folder / "plan.json").write_text(json.dumps(plan, indent=1), encoding="utf-8")
     missing = [s.key for s in submitted if not s.there]
     return Plan(

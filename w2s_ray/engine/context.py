@@ -363,8 +363,14 @@ class Context:
         with self._lock:
             nodes = list(self._nodes.values())
         return [
-            Submission(n.key, n.params, key_names(keys_of(n.inputs)), n.future.done() and n.future.exception() is None)
-            for n in nodes
+            Submission(
+                node.key,
+                node.params,
+                key_names(keys_of(node.inputs)),
+                node.step.version,
+                node.future.done() and node.future.exception() is None,
+            )
+            for node in nodes
         ]
 
     # --- damage ---

@@ -51,6 +51,7 @@ class Submission:
     key: Key
     params: dict[str, Any]
     inputs: dict[str, Any]
+    version: int
     there: bool
 
 

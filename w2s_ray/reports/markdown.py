@@ -36,7 +36,11 @@ CEILING_ROWS = {
 
 def report(results: Mapping[str, Any]) -> str:
     """The page. Raises when `results` does not fit the schema."""
-    checked = parse(results)
+    return report_of(parse(results))
+
+
+def report_of(checked: Results) -> str:
+    """The page of results that were read."""
     sections = [
         _head(checked),
         _gap_table(checked),

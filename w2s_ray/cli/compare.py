@@ -1,0 +1,114 @@
+"""`w2s compare`: where the numbers of two runs differ, cell by cell to the last digit, and why by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from w2s_ray.engine.difference import SHOWN, difference, identity_of, shown, why_inputs
+from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.record import Record
+from w2s_ray.engine.store import Store, open_store
+from w2s_ray.reports.file import read_results
+from w2s_ray.reports.schema import Cell, Results
+
+ARMS = ("floor", "student", "ceiling", "pgr")
+CELLS = 20  # lines of them
+
+Name = tuple[str, str, str, str, int]
+Pair = tuple[Name, Cell, Cell]
+
+
+def compare(console: Console, one: str, other: str, runs: Path, stores: tuple[str, str]) -> bool:
+    """Print what differs; whether nothing does."""
+    first, second = read_results(one, runs), read_results(other, runs)
+    ours, theirs = _cells(first), _cells(second)
+    pairs = [(name, ours[name], theirs[name]) for name in ours if name in theirs]
+    moved = [pair for pair in pairs if _numbers(pair[1]) != _numbers(pair[2])]
+    for label, alone in (("first", ours.keys() - theirs.keys()), ("second", theirs.keys() - ours.keys())):
+        if alone:
+            console.print(f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone))}", soft_wrap=True)
+    same = len(pairs) - len(moved)
+    numbers = "floor, student, ceiling and gap recovered"
+    console.print(f"{same} of {len(pairs)} cells have the same {numbers}, to the last digit", soft_wrap=True)
+    if moved:
+        console.print(_table(moved), *_of_the_studies(first, second), sep="\n", soft_wrap=True)
+        for line in _why(moved, *map(open_store, stores)):
+            console.print(line, soft_wrap=True)
+    return not moved and ours.keys() == theirs.keys()
+
+
+def _cells(results: Results) -> dict[Name, Cell]:
+    return {(cell.method, cell.task, cell.weak, cell.strong, cell.seed): cell for cell in results.cells}
+
+
+def _numbers(cell: Cell) -> tuple[float | str | None, ...]:
+    return (cell.status, *(getattr(cell, arm) for arm in ARMS))
+
+
+def _shown(name: Name) -> str:
+    method, task, weak, strong, seed = name
+    return f"{method}, {task}, {weak} -> {strong}, seed {seed}"
+
+
+def _table(moved: list[Pair]) -> Table:
+    table = Table("cell", *(arm if arm != "pgr" else "gap recovered" for arm in ARMS), box=None, pad_edge=False)
+    for name, one, other in moved[:CELLS]:
+        table.add_row(_shown(name), *(_moved(getattr(one, arm), getattr(other, arm)) for arm in ARMS))
+    if len(moved) > CELLS:
+        table.add_row(f"… and {len(moved) - CELLS} more")
+    return table
+
+
+def _moved(one: float | None, other: float | None) -> str:
+    if one == other:
+        return "the same"
+    return " -> ".join("none" if value is None else f"{value:.6g}" for value in (one, other))
+
+
+def _of_the_studies(first: Results, second: Results) -> Iterator[str]:
+    """What the two files say of themselves."""
+    for name, one, other in (
+        ("config digest", first.config_digest, second.config_digest),
+        ("commit", first.commit, second.commit),
+    ):
+        if one != other:
+            yield f"{name}: {one} -> {other}"
+
+
+def _why(moved: list[Pair], one: Store, other: Store) -> Iterator[str]:
+    """Which fields made the first differing key of a role another one, each finding once."""
+    seen: dict[str, int] = {}
+    for _, ours, theirs in moved:
+        for role in ours.keys:
+            if ours.keys[role] != theirs.keys.get(role, ours.keys[role]):
+                for line in _fields(role, _record(one, ours.keys[role]), _record(other, theirs.keys[role]), one):
+                    seen[line] = seen.get(line, 0) + 1
+    if not seen:
+        yield "the keys are the same: what they name was made by other code or on other devices"
+    for line, count in list(seen.items())[:SHOWN]:
+        yield f"{line} ({count} cells)" if count > 1 else line
+
+
+def _fields(role: str, one: Record | None, other: Record | None, store: Store) -> Iterator[str]:
+    if one is None or other is None:
+        yield f"{role}: another key, whose record is not at hand; name the stores with --store and --other-store"
+        return
+    fields = difference(identity_of(one), identity_of(other))
+    deeper = list(why_inputs(store, fields))
+    explained = {name for name, *_ in deeper}
+    for name, (a, b) in fields.items():
+        if name not in explained:
+            yield f"{role}: {name} is {shown(a)} -> {shown(b)}"
+    for name, field, a, b in deeper:
+        yield f"{role}: the {field} of its {name.removeprefix('inputs.')} is {shown(a)} -> {shown(b)}"
+
+
+def _record(store: Store, key: str) -> Record | None:
+    """Of a key as results.json has it: with the beginning of its digest."""
+    step = key.partition("/")[0]
+    full: Key | None = next((known for known in store.finished(step) if str(known) == key), None)
+    return None if full is None else store.record(full)
