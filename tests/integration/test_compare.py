@@ -18,7 +18,7 @@ def face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Face:
 
 
 def test_a_run_is_the_same_as_itself_made_anew(face: Face) -> None:
-    again = face.w2s("run", "study.yaml", "--local", "--store", "elsewhere", "--runs", "other")
+    again = face.w2s("run", "study.yaml", "--local", "--store", str(face.folder / "elsewhere"), "--runs", "other")
     assert again.code == 0, again.err
     ended = face.w2s("compare", "small", "other/small")
     assert ended.code == 0

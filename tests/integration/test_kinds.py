@@ -153,7 +153,8 @@ def test_each_stage_and_its_labels_are_scored(tmp_path: Path) -> None:
     with Context(open_store(str(tmp_path / "store")), InlineExecutor) as context:
         (cell,) = run_cells(planned, context)
         assert cell.score is not None, cell.traceback
-        stages = cell.facts["stages"]
+        (diagnostic,) = cell.facts["diagnostics"]
+        stages = diagnostic["rows"]
         assert [stage["name"] for stage in stages] == ["world/nano", "world/micro", "world/micro"]
         assert stages[-1]["student"] == cell.score.value["student"]
         assert stages[-1]["labels"] == cell.score.value["labels"]["accuracy"]

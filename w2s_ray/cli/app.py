@@ -255,9 +255,10 @@ def report(
 ) -> None:
     """Print the report of a finished run, from its results.json alone."""
     from w2s_ray.reports.file import read_results
-    from w2s_ray.reports.markdown import report_of
+    from w2s_ray.reports.markdown import render
+    from w2s_ray.reports.pages import study_page
 
-    sys.stdout.write(harmless(report_of(read_results(name, runs))))
+    sys.stdout.write(harmless(render(study_page(read_results(name, runs)))))
 
 
 @app.command()

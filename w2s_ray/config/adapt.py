@@ -15,6 +15,7 @@ ADAPTERS = "adapters"  # either of them, where adapters learn
 PROBE = "probe"  # a linear model on frozen features
 DRAWN = "drawn"  # one that reads a part of them, which a seed draws
 EMBED = "embed"  # the frozen features themselves
+ASK = "ask"  # what a model says that is not finetuned
 STACK = "stack"  # what fits that are computed as one have in common
 MEMORY = "memory"  # how much a device must hold
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, SerializeAsAny, field_validator
 from w2s_ray.config.adapt import (
     ADAPTERS,
     ADAPTS,
+    ASK,
     DRAWN,
     EMBED,
     LABELS,
@@ -86,7 +87,7 @@ class Recipe(Frozen):
     clip: Annotated[float | None, LEARNING] = Field(
         1.0, gt=0, description="largest norm of the gradient; null for none"
     )
-    precision: Annotated[Literal["fp32", "bf16"], Counts(LABELS, TEXTS, PROBE, EMBED, STACK, MEMORY)] = Field(
+    precision: Annotated[Literal["fp32", "bf16"], Counts(LABELS, TEXTS, PROBE, EMBED, ASK, STACK, MEMORY)] = Field(
         "fp32", description="of the computation; master weights and optimizer state stay fp32"
     )
     pooling: Annotated[Literal["last", "mean"], Counts(LABELS, PROBE, EMBED, STACK)] = Field(
@@ -109,13 +110,13 @@ class Recipe(Frozen):
         le=1,
         description="share of the hidden dimensions that the head or the linear probe reads, drawn by the seed",
     )
-    prompt: Annotated[str, Counts(LABELS, EMBED)] = Field(
+    prompt: Annotated[str, Counts(LABELS, EMBED, ASK)] = Field(
         PLAIN, description="what the model reads of a row; {text} stands for its text (of a pair for the first one)"
     )
-    answer_tokens: Annotated[int, OF_LABELS] = Field(
+    answer_tokens: Annotated[int, Counts(LABELS, ASK)] = Field(
         16, ge=1, description="most tokens of an answer that the model generates itself"
     )
-    per_token: Annotated[bool, OF_LABELS] = Field(
+    per_token: Annotated[bool, Counts(LABELS, ASK)] = Field(
         False,
         description="compare the candidates of a choice by log p a token, which does not favour short ones",
     )

@@ -54,6 +54,6 @@ class Boosting(MethodParams):
             teachers.append(teacher)
             strengths.append(strength(error, task.num_classes))
             weight_N = next_weights(weight_N, said.hard_N != truth.hard_N, strengths[-1])
-        labels, ensemble = ctx.combine(Fixed(weights=tuple(strengths), hard=self.vote == "hard"), teachers, task)
+        labels, sizes = ctx.combine(Fixed(weights=tuple(strengths), hard=self.vote == "hard"), teachers, task)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
-        return Outcome(student=student, labels=labels, ensemble=ensemble, diagnostics={"votes": strengths})
+        return Outcome(student=student, labels=labels, facts={"votes": strengths}, diagnostics=(sizes,))

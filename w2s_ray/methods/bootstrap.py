@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from w2s_ray.config.method import MethodParams
-from w2s_ray.ops.task import Outcome, Stage, Task
+from w2s_ray.ops.stages import Stage, students_in_turn
+from w2s_ray.ops.task import Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
 
@@ -32,4 +33,5 @@ class Bootstrap(MethodParams):
             student = ctx.train(learner.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
             stages.append(Stage(learner.model.name, student, labels))
             labels = ctx.predict(student, task.pool)
-        return Outcome(student=stages[-1].student, labels=stages[-1].labels, stages=tuple(stages))
+        told = students_in_turn(ctx, task, stages)
+        return Outcome(student=stages[-1].student, labels=stages[-1].labels, diagnostics=(told,))

@@ -42,4 +42,4 @@ class CleanLabels(MethodParams):
             )
         taught = ctx.put(cleaned)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, taught, predict_on=[task.pool])
-        return Outcome(student=student, labels=taught, diagnostics={"left out": float((cleaned.weight_N == 0).mean())})
+        return Outcome(student=student, labels=taught, facts={"left out": float((cleaned.weight_N == 0).mean())})

@@ -29,4 +29,4 @@ class GoldFilter(MethodParams):
         right_N = weak.hard_N == ctx.said(task.gold.pool).align(weak.ids).hard_N
         labels = ctx.put(replace(weak, weight_N=np.where(right_N, weak.weight_N, 0.0)))
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
-        return Outcome(student=student, labels=labels, diagnostics={"kept": float(right_N.mean())})
+        return Outcome(student=student, labels=labels, facts={"kept": float(right_N.mean())})

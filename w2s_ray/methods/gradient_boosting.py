@@ -40,6 +40,6 @@ class GradientBoosting(MethodParams):
             teachers.append(teacher)
             said.append(ctx.labels(ctx.predict(teacher, task.labelled)).align(truth.ids))
             now = combiner.combine(said)
-        labels, ensemble = ctx.combine(combiner, teachers, task)
+        labels, sizes = ctx.combine(combiner, teachers, task)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
-        return Outcome(student=student, labels=labels, ensemble=ensemble)
+        return Outcome(student=student, labels=labels, diagnostics=(sizes,))

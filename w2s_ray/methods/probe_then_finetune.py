@@ -14,7 +14,8 @@ from pydantic import Field
 
 from w2s_ray.config.method import TEXTS, VECTORS, MethodParams
 from w2s_ray.core.kinds import KindName
-from w2s_ray.ops.task import Outcome, Stage, Task
+from w2s_ray.ops.stages import Stage, students_in_turn
+from w2s_ray.ops.task import Outcome, Task
 from w2s_ray.ops.verbs import Verbs
 
 
@@ -43,6 +44,5 @@ class ProbeThenFinetune(MethodParams):
         student = ctx.train(
             strong, task.pool, labels, predict_on=[task.pool], head=probe if self.hands_on == "head" else None
         )
-        return Outcome(
-            student=student, labels=labels, stages=(Stage("probe", probe, weak), Stage("finetuned", student, labels))
-        )
+        stages = Stage("probe", probe, weak), Stage("finetuned", student, labels)
+        return Outcome(student=student, labels=labels, diagnostics=(students_in_turn(ctx, task, stages),))

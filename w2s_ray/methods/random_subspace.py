@@ -50,6 +50,6 @@ class RandomSubspace(MethodParams):
             [Member(learner, task.labelled, task.labels) for learner in learners],
             predict_on=ctx.votes_on(task, self.combine),
         )
-        labels, ensemble = ctx.combine(self.combine, teachers, task)
+        labels, sizes = ctx.combine(self.combine, teachers, task)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
-        return Outcome(student=student, labels=labels, ensemble=ensemble)
+        return Outcome(student=student, labels=labels, diagnostics=(sizes,))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.diagnostics import Diagnostic
 from w2s_ray.core.models import ModelRef
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.handle import Handle
@@ -112,31 +113,11 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """What several members say of the pool, and how that became labels: the scorer repeats it for each number of
-    members."""
-
-    votes: tuple[Handle, ...]
-    combine: Mapping[str, Any]  # the combiner's config
-    known: tuple[Handle, ...] = ()  # votes on the held-out rows, where the combiner learns from them
-    truth: Handle | None = None  # of the held-out rows
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One of several students in turn, and the labels that it learned from."""
-
-    name: str
-    student: Trained
-    labels: Handle
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What came of a method: the student, the labels that it learned from, and numbers worth keeping."""
+    """What came of a method: the student (also one that was only asked), the labels that it learned from, and what is
+    worth telling beside."""
 
-    student: Trained
+    student: Trained | Learner
     labels: Handle
-    diagnostics: Mapping[str, Any] = field(default_factory=dict)
-    ensemble: Ensemble | None = None  # where the labels are several members' votes
-    stages: tuple[Stage, ...] = ()  # of a method that trains students in turn; the last one's is the student
+    facts: Mapping[str, Any] = field(default_factory=dict)  # a few numbers
+    diagnostics: tuple[Diagnostic, ...] = ()

@@ -17,11 +17,12 @@ from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.identity import identity, restore
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
-from w2s_ray.engine.fingerprint import Inputs, Key, Params, digest
+from w2s_ray.engine.fingerprint import Inputs, Params, digest
 from w2s_ray.engine.step import JSON, Rider, Stack, Step
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.fitting import caught, fit_job, in_its_gang, label_sets, supervision
 from w2s_ray.ops.models import model_path
+from w2s_ray.ops.predict import PREDICT, owner_slug
 
 if TYPE_CHECKING:
     from w2s_ray.backends.fit.fitted import Fitted
@@ -42,14 +43,10 @@ def _slug(params: Params, inputs: Inputs) -> str:
     return f"{str(params['model']).split('@')[0]}-{params['recipe']['adapt']}-s{params['recipe'].get('seed', 0)}"
 
 
-def _owner_slug(params: Params, inputs: Inputs) -> str:
-    owner = inputs["model"]
-    return owner.slug if isinstance(owner, Key) else ""
-
-
 TRAIN = Step("train", 3, "w2s_ray.ops.train:run", _slug)
-PREDICT = Step("predict", 1, "", _owner_slug)  # rides on `train` or `probe`; has no function of its own
-EMBED_TRAINED = Step("embed-trained", 2, "", _owner_slug)
+# Of a trained model; each rides on `train`.
+EMBED_TRAINED = Step("embed-trained", 2, "", owner_slug)
+WEIGHTS = Step("weights", 1, "", owner_slug)  # of the whole model, for another fit to start from
 
 
 def run(work: Work) -> JSON:
@@ -160,6 +157,9 @@ def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:
 
 
 def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
+    if rider.step == WEIGHTS.name:
+        work.put_rider(rider, fitted.save_whole, value)
+        return
     data = Dataset.load(work.rider_input(rider, "data").path)
     if rider.step == PREDICT.name:
         work.put_rider(rider, fitted.predict(data).save, value)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from w2s_ray.blocks.combiners.contract import Combiner, Known
+from w2s_ray.blocks.combiners.contract import Combiner
+from w2s_ray.config.adapt import ASK
 from w2s_ray.config.adapt import EMBED as EMBED_USE
 from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.diagnostics import Diagnostic
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.features import Features
 from w2s_ray.core.identity import identity
@@ -22,13 +24,15 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle, RiderSpec
 from w2s_ray.engine.step import Handling, Stack
+from w2s_ray.ops.combine import submit_combine
 from w2s_ray.ops.contents import put
 from w2s_ray.ops.embed import EMBED
 from w2s_ray.ops.join_labels import is_external, knows_any, submit_join
+from w2s_ray.ops.predict import PREDICT
 from w2s_ray.ops.probe import PROBE
 from w2s_ray.ops.read import READ
-from w2s_ray.ops.task import Ensemble, Learner, Member, Task, Trained
-from w2s_ray.ops.train import EMBED_TRAINED, PREDICT, TRAIN, stack_of
+from w2s_ray.ops.task import Learner, Member, Task, Trained
+from w2s_ray.ops.train import EMBED_TRAINED, TRAIN, WEIGHTS, stack_of
 
 Labels = Handle | Sequence[Handle]
 
@@ -115,18 +119,14 @@ class Verbs:
         them."""
         return [task.pool, *([self.heldout(task)[0]] if combiner.learns else [])]
 
-    def combine(self, combiner: Combiner, members: Sequence[Trained], task: Task) -> tuple[Handle, Ensemble]:
-        """The labels of the pool that members' predictions make together. Waits for them."""
-        votes = tuple(self.predict(member, task.pool) for member in members)
-        config = identity(combiner)
+    def combine(self, combiner: Combiner, members: Sequence[Trained], task: Task) -> tuple[Handle, Diagnostic]:
+        """The labels of the pool that members' predictions make together, and how good they are for each number of
+        members. Waits for the predictions."""
+        votes = [self.predict(member, task.pool) for member in members]
         if not combiner.learns:
-            return self.put(combiner.combine([self.labels(vote) for vote in votes])), Ensemble(votes, config)
+            return submit_combine(self._context, combiner, votes, (), None)
         rows, truth = self.heldout(task)
-        seen = tuple(self.predict(member, rows) for member in members)
-        known = Known([self.labels(vote) for vote in seen], self.labels(truth))
-        return self.put(combiner.combine([self.labels(vote) for vote in votes], known)), Ensemble(
-            votes, config, seen, truth
-        )
+        return submit_combine(self._context, combiner, votes, [self.predict(one, rows) for one in members], truth)
 
     def _train(
         self,
@@ -158,11 +158,19 @@ class Verbs:
         )
         return Trained(learner, handle)
 
-    def predict(self, model: Trained, data: Handle) -> Handle:
-        """Class probabilities (of a generation the answers), made by the step that holds the model."""
-        if is_external(model.learner.model):
-            return self._joined(model.learner, data)
-        return self._context.ride(model.handle, self._prediction(model.learner, data))
+    def predict(self, model: Learner | Trained, data: Handle) -> Handle:
+        """Class probabilities (of a generation the answers). Of a trained model, made by the step that holds it; a
+        pretrained one is asked as it is."""
+        learner = model if isinstance(model, Learner) else model.learner
+        if is_external(learner.model):
+            return self._joined(learner, data)
+        if isinstance(model, Trained):
+            return self._context.ride(model.handle, self._prediction(learner, data))
+        params = {"model": learner.model.identity, "recipe": identity(learner.recipe, ASK)}
+        handling = Handling({"model": learner.model.path})
+        return self._context.submit(
+            PREDICT, params, {"data": data, **learner.start}, resources=learner.resources, handling=handling
+        )
 
     def embed(self, model: Learner | Trained, data: Handle, *, layer: Layer | None = None) -> Handle:
         """Features of a pretrained or of a trained model; cached for all who ask for the same ones."""
@@ -206,6 +214,13 @@ class Verbs:
     def rows(self, handle: Handle) -> Dataset:
         """Look into a data set."""
         return Dataset.load(handle.artifact().path)
+
+    def start_from(self, model: Trained) -> Learner:
+        """A learner that begins where a trained model ended, in all its weights; a probe changed none."""
+        learner = model.learner
+        if learner.recipe.way.solved:
+            return learner
+        return replace(learner, base=self._context.ride(model.handle, RiderSpec(WEIGHTS, {}, {})))
 
     def covers(self, model: Trained, data: Handle) -> bool:
         """Whether it says anything of these rows: labels in a file may have none of them."""

@@ -33,27 +33,32 @@ class _Names(_Open):
         return (self.method, self.task, self.weak, self.strong)
 
 
-class Size(_Open):
-    """An ensemble's labels of the pool when it has so many members."""
+class DiagnosticColumn(_Open):
+    """A column of a table that a method declared."""
 
-    members: int = Field(ge=1, description="the first so many")
-    accuracy: float | None = Field(ge=0, le=1, description="of their combined labels")
-    log_loss: float | None = Field(None, description="of the gold class, in nats")
-    ece: float | None = Field(None, ge=0, le=1, description="expected calibration error")
-    disagreement: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="share of rows on which two members name different classes, over all pairs; null for one member",
-    )
+    name: str = Field(min_length=1, description="in files")
+    words: str = Field(description="what people call it")
+    show: Literal["text", "count", "share", "number"] = Field(description="how its values are shown")
 
 
-class Stage(_Open):
-    """One of several students in turn; always in accuracy."""
+class Curves(_Open):
+    """A picture of the table."""
 
-    name: str = Field(description="its model, or what it is called")
-    labels: float = Field(ge=0, le=1, description="of the labels that it learned from, on the pool")
-    student: float = Field(ge=0, le=1, description="of the student, on the test rows")
+    x: str = Field(description="column along the axis")
+    y: list[str] = Field(min_length=1, description="columns, a panel each")
+
+
+class MethodDiagnostic(_Open):
+    """A table that the method declared beside its student. What looks at the gold of pool or test rows is put in after
+    the method has ended, so nothing is chosen by it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="of its files")
+    title: str = Field(description="its heading")
+    columns: list[DiagnosticColumn] = Field(min_length=1, description="in their order")
+    rows: list[dict[str, Any]] = Field(description="column -> value")
+    note: str = Field("", description="what a reader must know")
+    figure: Curves | None = Field(None, description="a picture, where there is one")
+    on_page: list[int] | None = Field(None, description="the rows that the report shows; null for all")
 
 
 class Cell(_Names):
@@ -81,17 +86,7 @@ class Cell(_Names):
         False, description="the student saw gold labels of rows that a weak-to-strong student would not"
     )
 
-    stages: list[Stage] = Field(
-        default_factory=list,
-        description="of a method that trains students in turn: each of them, the last one the student",
-    )
-    sizes: list[Size] = Field(
-        default_factory=list,
-        description=(
-            "of an ensemble: its labels for each number of members; looks at the pool's gold, so nothing is chosen"
-            " by it"
-        ),
-    )
+    diagnostics: list[MethodDiagnostic] = Field(default_factory=list, description="tables that the method declared")
 
     @model_validator(mode="after")
     def _status_agrees(self) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from w2s_ray.reports.comparisons import in_brief
+from w2s_ray.reports.pages.comparisons import in_brief
 from w2s_ray.reports.schema import Group, Results, SummaryRow, parse
 from w2s_ray.reports.wording import GOLD_MARK, NOTHING, SAW_GOLD, SELECTED, Scale, gap_recovered, scale_of, seeds
 

@@ -20,10 +20,10 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.score import CELLS, cell_names
-from w2s_ray.reports.markdown import report
+from w2s_ray.reports.files import write_files
+from w2s_ray.reports.markdown import render
+from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.schema import parse
-from w2s_ray.reports.sizes import write_sizes
-from w2s_ray.reports.sweep import write_sweep
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
@@ -133,10 +133,9 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     """Fill the run's folder. The predictions are copied only when they changed: a thousand cells have millions."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.resolved.yaml", resolved(study.config))
-    _write(folder / "report.md", report(results))
-    checked = parse(results)
-    write_sizes(folder, checked)
-    write_sweep(folder, checked)
+    page = study_page(parse(results))
+    _write(folder / "report.md", render(page))
+    write_files(folder, page)
     if collected is not None:
         _copy_cells(folder, collected)
     _write(folder / "results.json", _by_line(results))

@@ -20,12 +20,11 @@ from w2s_ray.config.schema import Cell
 from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed, W2SError
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.handle import Handle
+from w2s_ray.eval.diagnose import Diagnosed, submit_diagnose
 from w2s_ray.eval.gold import Gold
 from w2s_ray.eval.score import COLLECT, SCORE, cell_names
-from w2s_ray.eval.sizes import SIZES
-from w2s_ray.eval.stages import STAGES
 from w2s_ray.eval.summary import ARMS
-from w2s_ray.ops.task import Ensemble, Stage, Task
+from w2s_ray.ops.task import Learner, Task
 from w2s_ray.ops.verbs import Verbs
 from w2s_ray.study.check import check_rows
 from w2s_ray.study.setting import Setting, ceiling_learner
@@ -41,8 +40,6 @@ class CellRun:
 
     cell: Cell
     score: Handle | None = None
-    sizes: Handle | None = None  # of an ensemble: how good its labels are against its number of members
-    stages: Handle | None = None  # of students in turn: how good each is, and its labels
     keys: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -89,12 +86,9 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
     started = time.perf_counter()
     try:
         task, gold = setting.task(cell)
-        run.score = _score(cell, setting.context, task, gold, run)
+        run.score, diagnosed = _score(cell, setting.context, task, gold, run)
         run.score.record()
-        if run.sizes is not None:
-            run.facts["sizes"] = run.sizes.value["sizes"]
-        if run.stages is not None:
-            run.facts["stages"] = run.stages.value["stages"]
+        run.facts["diagnostics"] = diagnosed.filled()
     except Planned as planned:
         run.error, run.planned, run.score = str(planned), "score" not in run.keys, None
     except Interrupted:
@@ -112,7 +106,7 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
     return run
 
 
-def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -> Handle:
+def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -> tuple[Handle, Diagnosed]:
     """Submit floor and ceiling first, so that they run beside the method, then the method, then the scorer."""
     ctx = Verbs(context, cell.seed, always_on=(task.test,))
     floor = ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])
@@ -129,38 +123,18 @@ def _score(cell: Cell, context: Context, task: Task, gold: Gold, run: CellRun) -
         "slices": gold.slices,
     }
     score = context.submit(SCORE, {"gap_se": cell.config.gap_se, "metric": cell.config.metric}, inputs)
-    run.keys = {arm: str(trained.handle.key) for arm, trained in arms.items()} | {
+    made = {arm: predictions[arm] if isinstance(one, Learner) else one.handle for arm, one in arms.items()}
+    run.keys = {arm: str(handle.key) for arm, handle in made.items()} | {
         "labels": str(outcome.labels.key),
         "score": str(score.key),
     }
-    run.facts["diagnostics"] = dict(outcome.diagnostics)
-    if outcome.ensemble is not None:
-        run.sizes = _sizes(context, outcome.ensemble, gold)
-    if outcome.stages:
-        run.stages = _stages(context, ctx, outcome.stages, task, gold)
-    student = outcome.student.handle.record()
-    run.facts["gold_supervised"] = cell.method.oracle or "gold" in student.value.get("supervision", ())
-    run.facts["placement"] = _placement(student.resources, student.value.get("facts", {}))
+    run.facts["facts"] = dict(outcome.facts)
+    diagnosed = submit_diagnose(context, outcome.diagnostics, gold)
+    record = made["student"].record()
+    run.facts["gold_supervised"] = cell.method.oracle or "gold" in record.value.get("supervision", ())
+    run.facts["placement"] = _placement(record.resources, record.value.get("facts", {}))
     assert set(arms) <= set(ARMS)
-    return score
-
-
-def _sizes(context: Context, ensemble: Ensemble, gold: Gold) -> Handle:
-    inputs: dict[str, Any] = {"votes": ensemble.votes, "gold": gold.pool}
-    if ensemble.truth is not None:
-        inputs |= {"known": ensemble.known, "truth": ensemble.truth}
-    return context.submit(SIZES, {"combine": dict(ensemble.combine)}, inputs)
-
-
-def _stages(context: Context, ctx: Verbs, stages: Sequence[Stage], task: Task, gold: Gold) -> Handle:
-    said = tuple(ctx.predict(stage.student, task.test) for stage in stages)
-    inputs: dict[str, Any] = {
-        "labels": tuple(stage.labels for stage in stages),
-        "students": said,
-        "gold_pool": gold.pool,
-        "gold_test": gold.test,
-    }
-    return context.submit(STAGES, {"names": [stage.name for stage in stages]}, inputs)
+    return score, diagnosed
 
 
 def _placement(resources: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from w2s_ray.engine.executor import Executor
 from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.store import open_store
 from w2s_ray.eval.gold import Gold
-from w2s_ray.ops.task import Task
+from w2s_ray.ops.task import Learner, Task, Trained
 from w2s_ray.ops.verbs import Verbs
 from w2s_ray.study.setting import Setting
 
@@ -73,15 +73,17 @@ def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float],
     rows, truth = _judged_on(task, gold, spec.select_on)
     # What a study predicts is asked for too, so that the best point's models need not be fitted again for it.
     ctx = Verbs(setting.context, cell.seed, always_on=tuple(dict.fromkeys((task.test, rows))))
-    trained = {"weak": ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])}
+    trained: dict[str, Trained | Learner] = {
+        "weak": ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])
+    }
     if not spec.of_weak_alone:
         trained["student"] = cell.method.run(ctx, task).student
-    said = {name: ctx.said(ctx.predict(model, rows)) for name, model in trained.items()}
+    predicted = {name: ctx.predict(model, rows) for name, model in trained.items()}
+    made = {name: predicted[name] if isinstance(one, Learner) else one.handle for name, one in trained.items()}
+    said = {name: ctx.said(handle) for name, handle in predicted.items()}
     known = said["weak"] if truth is None else ctx.said(truth)
-    values = [
-        _value(objective, trained[objective.of].handle, said[objective.of], known) for objective in spec.objective
-    ]
-    return values, {name: str(model.handle.key) for name, model in trained.items()}
+    values = [_value(objective, made[objective.of], said[objective.of], known) for objective in spec.objective]
+    return values, {name: str(handle.key) for name, handle in made.items()}
 
 
 def _judged_on(task: Task, gold: Gold, select_on: SelectOn) -> tuple[Handle, Handle | None]:

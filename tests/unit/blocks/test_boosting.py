@@ -13,11 +13,10 @@ import pytest
 
 from w2s_ray.blocks.boost import next_weights, residual_labels, strength, weighted_error
 from w2s_ray.blocks.combiners.boosted import Additive, Fixed
-from w2s_ray.blocks.combiners.mean import Mean, Weighted
+from w2s_ray.blocks.disagreement import disagreement
 from w2s_ray.blocks.resample import resample, reweighted
 from w2s_ray.core.errors import DataError
 from w2s_ray.core.labels import LabelSet
-from w2s_ray.eval.sizes import curve, disagreement
 
 IDS = [f"r{n}" for n in range(5)]
 
@@ -111,23 +110,8 @@ def test_rows_without_a_label_cannot_be_all_that_was_drawn() -> None:
         reweighted(hard(-1, 1), np.array([1.0, 0.0]))
 
 
-def test_the_curve_is_of_the_first_members_and_learns_from_theirs_alone() -> None:
-    gold = hard(1, 1, 0, 0, 1)
+def test_members_disagree_on_the_rows_where_two_that_speak_name_other_classes() -> None:
     votes = [hard(1, 1, 0, 0, 0), hard(0, 1, 0, 0, 1), hard(1, 1, 0, 1, 1)]
-    entries = curve(Mean(), votes, None, gold)
-    assert [(entry["members"], entry["accuracy"]) for entry in entries] == [
-        (1, 0.8),
-        (2, 0.6),
-        (3, 1.0),
-    ]  # two are even on two rows
-    assert [entry["disagreement"] for entry in entries] == [
-        None,
-        pytest.approx(0.4),
-        pytest.approx((0.4 + 0.4 + 0.4) / 3),
-    ]
+    found = [disagreement(votes[:members]) for members in (1, 2, 3)]
+    assert found == [None, pytest.approx(0.4), pytest.approx((0.4 + 0.4 + 0.4) / 3)]
     assert disagreement([hard(-1, 1), hard(0, 0)]) == 1.0  # only where both speak
-    known_truth = hard(1, 0)
-    from w2s_ray.blocks.combiners.contract import Known
-
-    learned = curve(Weighted(), votes, Known([known_truth] * 3, known_truth), gold)
-    assert len(learned) == 3

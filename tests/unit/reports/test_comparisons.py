@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from w2s_ray.core.errors import InputError
-from w2s_ray.reports.comparisons import in_brief
 from w2s_ray.reports.markdown import report
+from w2s_ray.reports.pages.comparisons import in_brief
 from w2s_ray.reports.schema import parse
 from w2s_ray.reports.wording import SCALES, ratio_difference
 

@@ -6,9 +6,11 @@ import csv
 
 import pytest
 
+from w2s_ray.reports.files import WRITTEN, write_files
 from w2s_ray.reports.markdown import report
+from w2s_ray.reports.pages import study_page
+from w2s_ray.reports.pages.sweep import CSV_FILE, MOST_MAPS, PICTURE
 from w2s_ray.reports.schema import parse
-from w2s_ray.reports.sweep import CSV_FILE, MOST_MAPS, PICTURE, write_sweep
 
 SECTION = r"""
 ### na\|ive, topic
@@ -69,7 +71,7 @@ def test_a_study_with_one_pair_of_models_has_none(results):
 
 
 def test_files_come_and_go_with_the_ladder(ladder, tmp_path):
-    write_sweep(tmp_path, parse(ladder))
+    write_files(tmp_path, study_page(parse(ladder)))
     with open(tmp_path / CSV_FILE, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["method"], row["weak"], row["strong"], row["pgr"]) for row in rows] == [
@@ -80,14 +82,14 @@ def test_files_come_and_go_with_the_ladder(ladder, tmp_path):
     ]
     assert (rows[0]["seeds"], rows[0]["gap_seeds"], rows[0]["floor"]) == ("3", "2", "0.6")
     assert "<svg" in (tmp_path / PICTURE).read_text()
-    write_sweep(tmp_path, parse(ladder | {"sweep": []}))
-    assert list(tmp_path.iterdir()) == []
+    write_files(tmp_path, study_page(parse(ladder | {"sweep": []})))
+    assert [path.name for path in tmp_path.iterdir()] == [WRITTEN]
 
 
 def test_of_very_many_maps_the_first_are_drawn_and_the_page_says_so(ladder, tmp_path):
     many = ladder | {"sweep": ladder["sweep"][1:] * (MOST_MAPS + 1)}
     assert f"the first {MOST_MAPS} maps." in report(many)
-    write_sweep(tmp_path, parse(many))
+    write_files(tmp_path, study_page(parse(many)))
     with open(tmp_path / CSV_FILE, newline="") as file:
         assert len(list(csv.DictReader(file))) == MOST_MAPS + 1
 
@@ -101,7 +103,7 @@ def test_a_ladder_in_roc_auc_and_without_floors(ladder, tmp_path):
         and "| na\\|no | 0.50 (0.700) | 1.20 (0.700) |" in page
         and "| micro | no floor (0.700) |" in page
     )
-    write_sweep(tmp_path, parse(ladder | {"metric": "auroc"}))
+    write_files(tmp_path, study_page(parse(ladder | {"metric": "auroc"})))
     with open(tmp_path / CSV_FILE, newline="") as file:
         assert [row["floor"] for row in csv.DictReader(file)] == ["0.6", "0.6", "0.6", ""]
     assert "no floor" in (tmp_path / PICTURE).read_text()
@@ -116,5 +118,5 @@ def test_names_that_are_long_leave_room_for_the_map(ladder, tmp_path):
                 f"labels:file:{'a/long/place/' * 8}{each['weak']}",
                 f"package:{'a_package/' * 8}{each['strong']}",
             )
-    write_sweep(tmp_path, parse(ladder))
+    write_files(tmp_path, study_page(parse(ladder)))
     assert "<svg" in (tmp_path / PICTURE).read_text()

@@ -172,7 +172,8 @@ def load_sharded(
     from safetensors.torch import load_file
 
     recipe, classes, kind = read_fit_file(folder)
-    fitted = _at_rest(base_path if recipe.way.adapters else str(folder), recipe, kind, classes, resources, cache, watch)
+    home = base_path if recipe.way.adapters else str(folder)
+    fitted = open_sharded(home, recipe, resources, kind, classes, cache, watch)
     if recipe.way.adapters:
         with fitted.sharded.all_at_once(fitted.reader.backbone):
             load_adapter(fitted.reader.backbone, folder)
@@ -188,18 +189,17 @@ def embed_sharded(
     """`embed_base` by all processes of the gang, each with its share of the rows."""
     check_vectors(data)
     kind = TEXT if data.kind.generated else data.kind
-    fitted = _at_rest(
-        model_path, recipe.model_copy(update={"adapt": "probe"}), kind, data.classes or BINARY, resources, cache, watch
-    )
+    whole = recipe.model_copy(update={"adapt": "probe"})
+    fitted = open_sharded(model_path, whole, resources, kind, data.classes or BINARY, cache, watch)
     return fitted.embed(data, recipe.layer)
 
 
-def _at_rest(
+def open_sharded(
     model_path: str,
     recipe: Recipe,
+    resources: Resources,
     kind: Kind,
     classes: tuple[str, ...],
-    resources: Resources,
     cache: Path | None,
     watch: Watch | None,
 ) -> ShardedFitted:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from w2s_ray.reports.document import Notes, Paragraph, Part, Section, Table
 from w2s_ray.reports.schema import Comparison, Comparisons, OverallRow, PairedRow, Results
-from w2s_ray.reports.table import line, table
 from w2s_ray.reports.wording import GOLD_MARK, Scale, probability, ratio_difference, scale_of
 
 MOST_BRIEF = 3  # rows on the terminal
 
 
-def comparisons_section(results: Results) -> str:
+def comparisons_section(results: Results) -> Section | None:
     """The table, what was left out, and what a reader must know; nothing where there is one method."""
     found = results.comparisons
     if found is None:
-        return ""
+        return None
     scale = scale_of(results)
     rows = [
         *(_paired(results, row, scale) for row in found.pairs),
@@ -28,13 +28,9 @@ def comparisons_section(results: Results) -> str:
         "difference in gap recovered",
     )
     header = ("method", "against", "task", "weak → strong", *numbers)
-    shown = table(header, rows, numbers_from=4) if rows else "No method could be compared."
-    lines = [*_notes(found, scale), *_left_out(found)]
-    return "\n\n".join(
-        ["## Methods compared", shown, "\n".join(f"- {line(text)}" for text in lines)]
-        if lines
-        else ["## Methods compared", shown]
-    )
+    shown: Part = Table(header, tuple(rows), 4) if rows else Paragraph("No method could be compared.")
+    lines = (*_notes(found, scale), *_left_out(found))
+    return Section("Methods compared", (shown, Notes(lines)) if lines else (shown,))
 
 
 def _paired(results: Results, row: PairedRow, scale: Scale) -> tuple[str, ...]:

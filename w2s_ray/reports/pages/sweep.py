@@ -3,12 +3,11 @@ maps."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
+from w2s_ray.reports.document import DataFile, Figure, Paragraph, Section, Table
 from w2s_ray.reports.schema import Results, Sweep, SweepPair
-from w2s_ray.reports.table import line, table
 from w2s_ray.reports.wording import GOLD_MARK, NOTHING, Scale, no_ratio, ratio, scale_of
 
 COLUMNS = (
@@ -30,10 +29,10 @@ MOST_MAPS, MAPS_A_ROW = 24, 4
 MOST_LETTERS = 24  # of a name in a picture
 
 
-def sweep_section(results: Results) -> str:
+def sweep_section(results: Results) -> Section | None:
     """A table a method and task; nothing where the study has a single pair of models."""
     if not results.sweep:
-        return ""
+        return None
     drawn = "" if len(results.sweep) <= MOST_MAPS else f", the first {MOST_MAPS} maps"
     scale = scale_of(results)
     note = (
@@ -41,27 +40,35 @@ def sweep_section(results: Results) -> str:
         " of OpenAI's notebook: each run against the means over seeds of floor and ceiling, without the rule for `no"
         f" gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
     )
-    return "\n\n".join(
-        ["## Weak and strong models", note, *(_ladder(results, entry, scale) for entry in results.sweep)]
-    )
+    picture = Figure(PICTURE, lambda path: _draw(path, results))
+    inner = tuple(_ladder(results, entry, scale) for entry in results.sweep)
+    return Section("Weak and strong models", (Paragraph(note), picture), inner)
 
 
-def _ladder(results: Results, entry: Sweep, scale: Scale) -> str:
+def _ladder(results: Results, entry: Sweep, scale: Scale) -> Section:
     weak, strong, pairs = _axes(entry)
     rows = [(w, *(_shown(pairs.get((w, s)), scale) for s in strong)) for w in weak]
     runs = "1 run" if entry.num_runs_openai == 1 else f"{entry.num_runs_openai} runs"
-    median = (
-        f"Median over {runs}: {ratio(entry.median_pgr_openai)}."
-        if entry.num_runs_openai
-        else "No run has a ceiling above its floor."
+    median = f"Median over {runs}: {ratio(entry.median_pgr_openai)}."
+    if not entry.num_runs_openai:
+        median = "No run has a ceiling above its floor."
+    return Section(
+        f"{entry.method}{_mark(results, entry)}, {entry.task}",
+        (Table(("weak ↓ strong →", *strong), tuple(rows), 1), Paragraph(median)),
     )
-    return "\n\n".join(
-        [
-            f"### {line(entry.method)}{_mark(results, entry)}, {line(entry.task)}",
-            table(("weak ↓ strong →", *strong), rows, numbers_from=1),
-            median,
-        ]
-    )
+
+
+def sweep_files(results: Results) -> tuple[DataFile, ...]:
+    """The numbers; none where the study has a single pair of models."""
+    rows = [_line(results, entry, pair) for entry in results.sweep for pair in entry.pairs]
+    return (DataFile(CSV_FILE, COLUMNS, tuple(rows)),) if rows else ()
+
+
+def _line(results: Results, entry: Sweep, pair: SweepPair) -> tuple[object, ...]:
+    oracle = int(results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)))
+    names = (entry.method, entry.task, pair.weak, pair.strong)
+    arms = (pair.floor, pair.student, pair.ceiling, pair.pgr)
+    return (*names, pair.num_seeds, pair.num_gap, *arms, oracle, entry.median_pgr_openai)
 
 
 def _mark(results: Results, entry: Sweep) -> str:
@@ -82,44 +89,15 @@ def _shown(pair: SweepPair | None, scale: Scale) -> str:
     return f"{no_ratio(pair) if pair.pgr is None else ratio(pair.pgr)} ({scale.show(pair.student)})"
 
 
-def write_sweep(folder: Path, results: Results) -> None:
-    """The table and the picture; neither where the study has a single pair of models."""
-    if not results.sweep:
-        for name in (CSV_FILE, PICTURE):
-            (folder / name).unlink(missing_ok=True)
-        return
-    with open(folder / CSV_FILE, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for entry in results.sweep:
-            for pair in entry.pairs:
-                arms = (pair.floor, pair.student, pair.ceiling)
-                oracle = int(results.saw_gold((entry.method, entry.task, pair.weak, pair.strong)))
-                cells = (
-                    entry.method,
-                    entry.task,
-                    pair.weak,
-                    pair.strong,
-                    pair.num_seeds,
-                    pair.num_gap,
-                    *arms,
-                    pair.pgr,
-                    oracle,
-                    entry.median_pgr_openai,
-                )
-                writer.writerow(cells)
-    _draw(folder / PICTURE, results)
-
-
 def _draw(path: Path, results: Results) -> None:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
     entries, scale = results.sweep[:MOST_MAPS], scale_of(results)
     columns = min(len(entries), MAPS_A_ROW)
     rows = -(-len(entries) // columns)
     widest, highest = (max(len(_axes(entry)[axis]) for entry in entries) for axis in (1, 0))
-    figure = Figure(
+    figure = Picture(
         figsize=(columns * (1.6 + max(2.0, 0.7 * widest)) + 1, rows * (1.2 + max(1.8, 0.5 * highest))),
         layout="constrained",
     )

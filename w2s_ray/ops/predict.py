@@ -1,0 +1,49 @@
+"""The `predict` step: what a model says of rows.
+
+Of a trained model it rides on the step that holds the model (`train` or `probe`); a pretrained one that is only asked
+has a step of its own.
+"""
+
+from __future__ import annotations
+
+from w2s_ray.config.recipe import Recipe
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.identity import restore
+from w2s_ray.engine.execute import Work
+from w2s_ray.engine.fingerprint import Inputs, Key, Params
+from w2s_ray.engine.step import JSON, Step
+from w2s_ray.engine.store import cache_folder
+from w2s_ray.ops.fitting import in_its_gang
+from w2s_ray.ops.models import model_path
+
+
+def owner_slug(params: Params, inputs: Inputs) -> str:
+    """That of the model that was trained, or the name of the one that is asked."""
+    owner = inputs.get("model")
+    return owner.slug if isinstance(owner, Key) else str(params["model"]).split("@")[0]
+
+
+PREDICT = Step("predict", 2, "w2s_ray.ops.predict:run", owner_slug)
+
+
+def run(work: Work) -> JSON:
+    """Of a pretrained model, by one process or a gang."""
+    return in_its_gang(work, _run)
+
+
+def _run(work: Work) -> JSON:
+    from w2s_ray.backends.devices.device import use_threads
+
+    use_threads(work.resources)
+    recipe, data = restore(Recipe, work.params["recipe"]), Dataset.load(work.input("data").path)
+    path, cache = model_path(work), cache_folder() / "tokens"
+    if work.resources.sharded:
+        from w2s_ray.backends.sharded.fit import open_sharded
+
+        model = open_sharded(path, recipe, work.resources, data.kind, data.classes, cache, work.watch).model
+    else:
+        from w2s_ray.backends.inference.hf import open_model
+
+        model = open_model(path, recipe, work.resources, kind=data.kind, classes=data.classes, cache=cache)
+    model.answer(data).save(work.out)
+    return {"rows": len(data)}

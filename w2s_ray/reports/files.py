@@ -1,0 +1,28 @@
+"""The files beside a report: pictures and tables. What a report no longer has is removed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from w2s_ray.reports.document import Document
+
+WRITTEN = ".report-files"  # the names of the last ones
+
+
+def write_files(folder: Path, document: Document) -> None:
+    """Each under its name."""
+    names = [*(table.file for table in document.files), *(figure.file for figure in document.figures())]
+    listed = folder / WRITTEN
+    for old in listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else ():
+        if old not in names and Path(old).name == old:
+            (folder / old).unlink(missing_ok=True)
+    for table in document.files:
+        with open(folder / table.file, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(table.header)
+            writer.writerows(table.rows)
+    for figure in document.figures():
+        figure.draw(folder / figure.file)
+    if names or listed.is_file():
+        listed.write_text("\n".join(names), encoding="utf-8")

@@ -1,0 +1,25 @@
+"""The pages of a report: each module makes sections of results."""
+
+from __future__ import annotations
+
+from w2s_ray.reports.document import Document, Paragraph
+from w2s_ray.reports.pages import comparisons, diagnostics, gap, sweep
+from w2s_ray.reports.schema import Results
+
+
+def study_page(results: Results) -> Document:
+    """A study's results: what was expected, what came out with intervals, what was left out, how to repeat it."""
+    sections = [
+        gap.gap_section(results),
+        comparisons.comparisons_section(results),
+        sweep.sweep_section(results),
+        gap.excluded_section(results),
+        *diagnostics.diagnostic_sections(results),
+        gap.seeds_section(results),
+        gap.keys_section(results),
+        gap.steps_section(results),
+        gap.repeat_section(results),
+    ]
+    hypothesis = Paragraph(f"**Hypothesis.** {results.hypothesis.strip() or 'None was stated.'}")
+    files = (*sweep.sweep_files(results), *diagnostics.diagnostic_files(results))
+    return Document(results.name, (hypothesis,), tuple(section for section in sections if section is not None), files)

@@ -1,0 +1,181 @@
+"""The page's own sections: what came out, what was left out and why, every seed, and how to repeat it."""
+
+from __future__ import annotations
+
+from w2s_ray.reports.document import Notes, Paragraph, Part, Section, Table
+from w2s_ray.reports.schema import Cell, Results, SummaryRow
+from w2s_ray.reports.wording import (
+    GOLD_MARK,
+    NOTHING,
+    SAW_GOLD,
+    SELECTED,
+    Scale,
+    duration,
+    gap_recovered,
+    percent,
+    ratio,
+    scale_of,
+    seeds,
+)
+
+PLACEMENT_MARK = "‡"
+NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
+CEILING_ROWS = {
+    "labelled": "the labelled half (the weak teacher's own rows)",
+    "pool": "the pool (the rows that the student sees)",
+}
+
+
+def gap_section(results: Results) -> Section:
+    """A row a method, task and pair of models."""
+    header = (
+        "method",
+        "task",
+        "weak → strong",
+        "gap recovered [95 %]",
+        "mean",
+        "seeds",
+        "test rows",
+        "floor",
+        "student [95 %]",
+        "ceiling",
+    )
+    rows = tuple(_gap_row(results, row) for row in results.summary)
+    shown: Part = Table(header, rows, 3) if rows else Paragraph("No cell could be scored.")
+    return Section("Gap recovered", (shown, Notes(tuple(_notes(results)))))
+
+
+def _gap_row(results: Results, row: SummaryRow) -> tuple[str, ...]:
+    scale = scale_of(results)
+    marks = GOLD_MARK * results.saw_gold(row.group) + PLACEMENT_MARK * (len(row.placements) > 1)
+    names = (row.method + (f" {marks}" if marks else ""), row.task, f"{row.weak} → {row.strong}")
+    counts = (seeds(row, len(results.cells_of(row))), NOTHING if row.num_test is None else str(row.num_test))
+    return (
+        *names,
+        gap_recovered(row),
+        ratio(row.pgr.mean),
+        *counts,
+        scale.mean(row.floor),
+        scale.mean_with_interval(row.student),
+        scale.mean(row.ceiling),
+    )
+
+
+def _notes(results: Results) -> list[str]:
+    """What a reader must know to read the table; marks are explained only where they are used."""
+    trained = CEILING_ROWS.get(results.ceiling_rows or "", results.ceiling_rows) or "rows that the results do not name"
+    notes = [
+        (
+            f"Gap recovered = (student − floor) / (ceiling − floor) in {scale_of(results).name}, the median over seeds;"
+            " 0 is the weak teacher, 1 the ceiling. Intervals: bootstrap over seeds and test rows. `no gap`: the"
+            " ceiling does not clearly exceed the floor, so there is no ratio to speak of."
+        ),
+        f"Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of {trained}.",
+    ]
+    if any(cell.status == "no_floor" for cell in results.cells):
+        notes.append(
+            "`no floor`: the weak labels came without a teacher that has said anything of the test rows, so the student"
+            " stands beside the ceiling alone."
+        )
+    if results.tuned is not None:
+        notes.append(f"The recipe was tuned, {SELECTED[results.tuned.select_on]} (`{results.tuned.search}`).")
+    if any(row.num_seeds - len(row.excluded) == 1 for row in results.summary):
+        notes.append(
+            "A row that rests on one seed has an interval over test rows alone; another seed may fall outside it."
+        )
+    undefined = max((row.pgr.undefined or 0.0 for row in results.summary), default=0.0)
+    if undefined >= NOTABLE_UNDEFINED:
+        notes.append(
+            f"Up to {percent(undefined)} of an interval's draws had no positive gap and were left out: that interval is"
+            " optimistic."
+        )
+    if any(results.saw_gold(row.group) for row in results.summary):
+        notes.append(f"{GOLD_MARK} {SAW_GOLD}")
+    if any(len(row.placements) > 1 for row in results.summary):
+        notes.append(f"{PLACEMENT_MARK} The seeds ran on different placements, which perturbs numerics.")
+    return notes
+
+
+def excluded_section(results: Results) -> Section:
+    """Every cell that does not count, with its reason: from the cell, else from the summary."""
+    stated = {(row.group, excluded.seed): excluded.reason for row in results.summary for excluded in row.excluded}
+    dropped = [cell for cell in results.cells if cell.status != "ok"]
+    if not dropped:
+        return Section("Excluded cells", (Paragraph("None."),))
+    reasons = [cell.reason or stated.get((cell.group, cell.seed), "No reason was recorded.") for cell in dropped]
+    lines = [f"{_where(cell)}: {_status(cell)}. {reason}" for cell, reason in zip(dropped, reasons, strict=True)]
+    return Section("Excluded cells", (Notes(tuple(lines)),))
+
+
+def seeds_section(results: Results) -> Section | None:
+    """A row a cell."""
+    if not results.cells:
+        return None
+    header = (
+        "method",
+        "task",
+        "weak → strong",
+        "seed",
+        "status",
+        "floor",
+        "student",
+        "ceiling",
+        "gap recovered",
+        "test rows",
+    )
+    rows = tuple(_seed_row(cell, scale_of(results)) for cell in results.cells)
+    return Section("Every seed", (Table(header, rows, 5),))
+
+
+def _seed_row(cell: Cell, scale: Scale) -> tuple[str, ...]:
+    names = (
+        cell.method + f" {GOLD_MARK}" * cell.gold_supervised,
+        cell.task,
+        f"{cell.weak} → {cell.strong}",
+        str(cell.seed),
+        _status(cell),
+    )
+    return (
+        *names,
+        scale.show(cell.floor),
+        scale.show(cell.student),
+        scale.show(cell.ceiling),
+        ratio(cell.pgr),
+        str(cell.num_test),
+    )
+
+
+def keys_section(results: Results) -> Section | None:
+    """Where each cell's models and labels lie."""
+    lines = [
+        f"{_where(cell)}: " + ", ".join(f"{role} `{key}`" for role, key in cell.keys.items())
+        for cell in results.cells
+        if cell.keys
+    ]
+    return Section("Artifacts", (Notes(tuple(lines)),)) if lines else None
+
+
+def steps_section(results: Results) -> Section:
+    """What the run did."""
+    steps = results.steps
+    done = f"{steps.executed} executed, {steps.reused} reused, {steps.failed} failed, in {duration(results.seconds)}."
+    return Section("Steps", (Paragraph(done),))
+
+
+def repeat_section(results: Results) -> Section:
+    """What it takes to have these numbers again."""
+    commit = f"`{results.commit}`" if results.commit else "not recorded"
+    facts = (f"config digest: `{results.config_digest}`", f"commit: {commit}")
+    promise = (
+        "`w2s run` on a config of this digest at this commit gives these numbers; steps that are in the store are not"
+        " run again."
+    )
+    return Section("How to reproduce", (Notes(facts), Paragraph(promise)))
+
+
+def _where(cell: Cell) -> str:
+    return f"{cell.method}, {cell.task}, {cell.weak} → {cell.strong}, seed {cell.seed}"
+
+
+def _status(cell: Cell) -> str:
+    return cell.status.replace("_", " ")
