@@ -17,9 +17,6 @@ SHOWN: dict[str, Callable[[Any], str]] = {
     "share": percent,
     "number": lambda value: NOTHING if value is None else f"{value:.3f}",
 }
-    "share": percent,
-    "number": lambda value: NOTHING if value is None else f"{value:.3f}",
-}
 
 
 @dataclass(frozen=True)
