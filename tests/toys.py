@@ -46,6 +46,14 @@ def add(work: Work) -> JSON:
     return {"total": total}
 
 
+def long(work: Work) -> JSON:
+    """Tells how far it is, for longer than it takes to be heard."""
+    for step in range(1, 41):
+        work.tell({"step": step, "steps": 40, "loss": 1 / step})
+        time.sleep(0.1)
+    return {}
+
+
 def add_many(works: Sequence[Work]) -> list[JSON | Exception]:
     """Several at once: the first notes how many they were; one that is `worse` takes all with it."""
     (Path(os.environ["W2S_TEST_NOTES"]) / f"together.{len(works)}.{works[0].attempt}").write_text("")
@@ -61,5 +69,6 @@ def add_many(works: Sequence[Work]) -> list[JSON | Exception]:
 
 
 ADD = Step("add", 1, "toys:add", lambda params, inputs: f"n{params['number']}")
+LONG = Step("long", 1, "toys:long", lambda params, inputs: "x")
 ADD_INLINE = Step("add-inline", 1, "toys:add", lambda params, inputs: f"n{params['number']}", inline=True)
 TIMES = Step("times", 1, "", lambda params, inputs: f"x{params['times']}")

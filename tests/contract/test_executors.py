@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from toys import ADD, TIMES
+from toys import ADD, LONG, TIMES
 
 from w2s_ray.core.errors import ConfigError, Interrupted, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
+from w2s_ray.engine.events import Event, ProgressEvent, StepEvent
 from w2s_ray.engine.execute import execute_many
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.handle import Handle, RiderSpec
@@ -27,14 +28,19 @@ def _ray(url: str) -> Executor:
 EXECUTORS = {"inline": lambda url: InlineExecutor(), "ray": _ray}
 
 
+heard: list[Event] = []
+
+
 @pytest.fixture(params=[pytest.param("inline"), pytest.param("ray", marks=pytest.mark.ray)])
 def ctx(request: pytest.FixtureRequest, store_url: str, notes: Path) -> Iterator[Context]:
-    with Context(open_store(store_url), lambda: EXECUTORS[request.param](store_url)) as context:
+    heard.clear()
+    with Context(open_store(store_url), lambda: EXECUTORS[request.param](store_url), sinks=[heard.append]) as context:
         yield context
 
 
 def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> None:
     """One test, so that one Ray start serves all of it."""
+    long = ctx.submit(LONG, {})
     ones = [ctx.submit(ADD, {"number": n}) for n in range(12)]
     total = ctx.submit(ADD, {"number": 0}, {"all": tuple(ones)})
     owner = ctx.submit(ADD, {"number": 5}, {"x": total}, riders=[RiderSpec(TIMES, {"times": 3}, {"data": ones[0]})])
@@ -55,6 +61,14 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
         16,
         17,
     )  # twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it
+    long.record()
+    told = [event.progress for event in heard if isinstance(event, ProgressEvent) and event.key == long.key]
+    assert told, "how far a step is"
+    assert [progress["step"] for progress in told] == sorted(progress["step"] for progress in told)
+    assert all(set(progress) == {"step", "steps", "loss"} for progress in told)
+    steps = [event.what for event in heard if isinstance(event, StepEvent) and event.key == long.key]
+    assert steps[-2:] == ["running", "done"]
+    assert not list(Path(ctx.store.root, long.key.path).glob("work/*")), "nothing of it stays"
 
 
 def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, notes: Path) -> None:

@@ -131,12 +131,12 @@ def run(
         Context(
             opened,
             _executor(opened.url, address, local, verbose, lambda: check_machine(study)),
-            listen=view.step,
+            sinks=[view],
             read_only=opened.read_only(),
         ) as context,
         _stopping(context.interrupt),
     ):
-        cell_runs = run_cells(study, context, view.cell)
+        cell_runs = run_cells(study, context)
         collected = collect(study, context, cell_runs)
         results = build_results(
             study, context, cell_runs, collected.value if collected is not None else {}, time.perf_counter() - started
@@ -374,7 +374,7 @@ def build(
 
     url = _store_url(store)
     with View(err, 0) as view:
-        same = build_ladder(out, url, names or [], folder, _executor(url, address, local, verbose), view.step)
+        same = build_ladder(out, url, names or [], folder, _executor(url, address, local, verbose), view)
     raise typer.Exit(0 if same else 1)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -12,22 +14,43 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from w2s_ray.config.schema import Cell
-from w2s_ray.engine.context import What
+from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent
 from w2s_ray.engine.fingerprint import Key
 
 SHOWN = 8  # running steps on the screen
 SMALL = ("prepare", "score", "collect")  # steps of which only the end is worth a line
 REFRESH_PER_S = 4
+SAY_S = 60.0  # between lines on the progress of one step, where there is no terminal
+
+
+@dataclass
+class _Running:
+    """A step on the screen."""
+
+    since: float
+    progress: Mapping[str, float] = field(default_factory=dict)
+    said: float = 0.0  # when a line told of it
+
+    def shown(self, now: float) -> str:
+        """`41 s, step 120 of 300, loss 0.412, about 60 s left`."""
+        told, step, steps = self.progress, self.progress.get("step", 0.0), self.progress.get("steps", 0.0)
+        parts = [f"{now - self.since:.0f} s"]
+        if 0 < step <= steps:
+            parts.append(f"step {step:.0f} of {steps:.0f}")
+        if "loss" in told:
+            parts.append(f"loss {told['loss']:.3g}")
+        if 0 < step < steps:
+            parts.append(f"about {_duration((now - self.since) / step * (steps - step))} left")
+        return ", ".join(parts)
 
 
 class View:
-    """Listens to the engine (steps) and to the runner (cells). Called from their threads."""
+    """A sink of events (`engine/events.py`), called from several threads."""
 
     def __init__(self, console: Console, num_cells: int) -> None:
         self.console = console
         self._lock = threading.Lock()
-        self._running: dict[Key, float] = {}
+        self._running: dict[Key, _Running] = {}
         self._waiting: dict[Key, str] = {}
         self._counts: Counter[str] = Counter()
         self._ended = 0
@@ -54,35 +77,55 @@ class View:
         if self._live:
             self._live.stop()
 
-    def step(self, what: What, key: Key, detail: str) -> None:
-        """An event of the engine."""
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepEvent):
+            self._step(event)
+        elif isinstance(event, ProgressEvent):
+            self._progress(event)
+        else:
+            self._cell(event)
+
+    def _step(self, event: StepEvent) -> None:
+        what, key = event.what, event.key
         with self._lock:
-            took = time.monotonic() - self._running.pop(key, time.monotonic())
+            now = time.monotonic()
+            ended = self._running.pop(key, None)
+            took = now - ended.since if ended else 0.0
             self._waiting.pop(key, None)
             if what == "running":
-                self._running[key] = time.monotonic()
+                self._running[key] = _Running(now, said=now)
             elif what in ("queued", "leased"):
-                self._waiting[key] = detail
+                self._waiting[key] = event.detail
             self._counts[what] += 1
         if what in ("failed", "damaged", "leased"):
-            self._say((what, "red" if what == "failed" else "yellow"), f" {key}: {detail}")
+            self._say((what, "red" if what == "failed" else "yellow"), f" {key}: {event.detail}")
         elif not self._live and (
             (what == "running" and key.step not in SMALL) or (what == "done" and took > 0)
         ):  # riders end with their step
             self._say(f"{what} {key}" + (f" ({took:.1f} s)" if what == "done" else ""))
 
-    def cell(self, cell: Cell, status: str) -> None:
-        """An event of the runner."""
-        if status == "running":
+    def _progress(self, event: ProgressEvent) -> None:
+        now = time.monotonic()
+        with self._lock:
+            running = self._running.get(event.key)
+            if running is None:
+                return
+            running.progress = event.progress
+            say = not self._live and now - running.said >= SAY_S
+            running.said = now if say else running.said
+        if say:
+            self._say(f"running {event.key}: {running.shown(now)}")
+
+    def _cell(self, event: CellEvent) -> None:
+        if event.status == "running":
             return
         with self._lock:
             self._ended += 1
         self._bar.advance(self._task)
         if not self._live and self._counts["done"]:
-            self._say(
-                f"cell {status}: {cell.method_label}, {cell.task_label}, {cell.config.models.weak} ->"
-                f" {cell.config.models.strong}, seed {cell.seed} ({self._ended}/{self._num_cells})"
-            )
+            names = event.names
+            cell = f"{names['method']}, {names['task']}, {names['weak']} -> {names['strong']}, seed {names['seed']}"
+            self._say(f"cell {event.status}: {cell} ({self._ended}/{self._num_cells})")
 
     def _say(self, *parts: str | tuple[str, str]) -> None:
         """A line with the time before it; a part may bring its style."""
@@ -93,10 +136,10 @@ class View:
     def _render(self) -> Group:
         now = time.monotonic()
         with self._lock:
-            running = sorted(self._running.items(), key=lambda item: item[1])
+            running = sorted(self._running.items(), key=lambda item: item[1].since)
             waiting = Counter(self._waiting.values()).most_common(1)
             num_waiting, counts, ended = len(self._waiting), dict(self._counts), self._ended
-        lines = [Text(f"  running {key}  {now - since:.0f} s") for key, since in running[:SHOWN]]
+        lines = [Text(f"  running {key}  {step.shown(now)}") for key, step in running[:SHOWN]]
         if len(running) > SHOWN:
             lines.append(Text(f"  … and {len(running) - SHOWN} more"))
         if num_waiting:
@@ -113,5 +156,8 @@ class View:
     def _eta(self, now: float, ended: int) -> str:
         if not 0 < ended < self._num_cells:
             return ""
-        left = (now - self._started) / ended * (self._num_cells - ended)
-        return f", about {left / 60:.0f} min left" if left > 90 else f", about {left:.0f} s left"
+        return f", about {_duration((now - self._started) / ended * (self._num_cells - ended))} left"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"

@@ -64,7 +64,7 @@ def tune_study(
         stopped.set()
         context.interrupt()
 
-    with Context(store, InlineExecutor, listen=View(err, 0).step) as context, stopping(stop):
+    with Context(store, InlineExecutor, sinks=[View(err, 0)]) as context, stopping(stop):
         planned = plan_search(study, context)
         wanted = trials or planned.spec.trials
         lines = _Lines(err, planned.spec, wanted)

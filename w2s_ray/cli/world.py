@@ -12,7 +12,8 @@ from rich.table import Table
 
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
-from w2s_ray.engine.context import Context, Listener
+from w2s_ray.engine.context import Context
+from w2s_ray.engine.events import Sink
 from w2s_ray.engine.store import open_store
 from w2s_ray.world.examine import PROBED
 from w2s_ray.world.ladder import LADDER, RECORD, as_record, copy_rung, read_record, submit_pretrain
@@ -27,16 +28,14 @@ def print_ladder(out: Console) -> None:
     out.print(_table(read_record()))
 
 
-def build(
-    out: Console, url: str, names: list[str], folder: Path, executor: Callable[[], Any], listen: Listener
-) -> bool:
+def build(out: Console, url: str, names: list[str], folder: Path, executor: Callable[[], Any], sink: Sink) -> bool:
     """Make rungs again into `folder`, show them, and say whether they are what is shipped."""
     for name in names:
         if name not in LADDER:
             raise ConfigError(
                 f"{name!r} is not a rung of the ladder{closest(name, LADDER)}; there are: {', '.join(LADDER)}"
             )
-    with Context(open_store(url), executor, listen=listen) as context:
+    with Context(open_store(url), executor, sinks=[sink]) as context:
         handles = [(name, submit_pretrain(context, LADDER[name])) for name in names or LADDER]
         made = as_record(handles)
         for name, handle in handles:

@@ -12,10 +12,10 @@ import logging
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from w2s_ray.core.errors import (
     GONE,
@@ -30,17 +30,16 @@ from w2s_ray.core.errors import (
     W2SError,
 )
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.events import Events
+from w2s_ray.engine.events import Event, ProgressEvent, Sink, Sinks, StepEvent, What, parse_progress
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
 from w2s_ray.engine.handle import POLL_MIN_S, REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
 from w2s_ray.engine.lease import Leases
+from w2s_ray.engine.progress import every_s, progress_name
 from w2s_ray.engine.record import Failure, Record, key_names
+from w2s_ray.engine.scheduler import Scheduler
 from w2s_ray.engine.step import Call, Handling, Rider, Step
 from w2s_ray.engine.store import Artifact, Store
-
-What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
-Listener = Callable[[What, Key, str], None]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class Context:
         store: Store,
         executor: Callable[[], Executor],
         *,
-        listen: Listener | None = None,
+        sinks: Sequence[Sink] = (),
         leases: Leases | None = None,
         dry: bool = False,
         read_only: StoreError | None = None,
@@ -67,7 +66,9 @@ class Context:
         self._make_executor = executor
         self._executor: Executor | None = None
         self._inline = InlineExecutor()
-        self._listen: Listener = listen or _silent
+        self._sinks = Sinks(sinks)
+        self._in_flight: dict[Key, Node] = {}  # those that may have progress to tell
+        self._looking = False
         self._repairs: Counter[Key] = Counter()  # by what was damaged: a step may have many damaged inputs
         self._nodes: dict[Key, Node] = {}
         self._lock = threading.RLock()
@@ -75,7 +76,7 @@ class Context:
         self.executed: list[Key] = []
         self.reused: set[Key] = set()
         self.failed: dict[Key, BaseException] = {}
-        self._events = Events("w2s-scheduler", self._abort)
+        self._scheduler = Scheduler("w2s-scheduler", self._abort)
 
     # --- what the verbs call ---
 
@@ -97,7 +98,7 @@ class Context:
             node.riders |= {rider.key: rider for rider in fresh}
         there = [self._reuse(each) for each in ([node] if new else []) + fresh]
         if not all(there):
-            self._events.post(lambda: self._pump(node))
+            self._scheduler.post(lambda: self._pump(node))
         return handle
 
     def ride(self, owner: Handle, spec: RiderSpec) -> Handle:
@@ -109,7 +110,7 @@ class Context:
             if new:
                 owner.node.riders[rider.key] = rider
         if new and not self._reuse(rider):
-            self._events.post(lambda: self._pump(owner.node))
+            self._scheduler.post(lambda: self._pump(owner.node))
         return Handle(self, rider)
 
     def adopt(self, key: Key, maker: Handle | None = None) -> Handle:
@@ -124,7 +125,7 @@ class Context:
         if new and not self._reuse(node):
             if maker is None:
                 raise StoreError(f"{key} is not in the store {self.store.url}")
-            self._events.post(lambda: self._remake(node))  # its maker's record says that it was there
+            self._scheduler.post(lambda: self._remake(node))  # its maker's record says that it was there
         return Handle(self, node)
 
     @contextmanager
@@ -215,7 +216,7 @@ class Context:
         if holder is not None:
             node.holder = holder
             self._tell("leased", node.key, f"another driver (process {holder.pid}) is making it")
-            self._events.later(node.poll_s, lambda: self._poll(node))
+            self._scheduler.later(node.poll_s, lambda: self._poll(node))
             node.poll_s = min(POLL_MAX_S, node.poll_s * 1.5)
             return
         riders = self._still_missing(node, tuple(rider for rider in riders if not rider.future.done()))
@@ -231,7 +232,7 @@ class Context:
                 continue
             if not handle.node.future.done():
                 self._tell("queued", owner.key, f"waits for {handle.key}")
-                handle.node.future.add_done_callback(lambda _: self._events.post(lambda: self._pump(owner)))
+                handle.node.future.add_done_callback(lambda _: self._scheduler.post(lambda: self._pump(owner)))
                 return None
             if (error := handle.node.future.exception()) is not None:
                 return error
@@ -279,10 +280,37 @@ class Context:
         if self._executor is None and not node.step.inline:
             self._executor = self._make_executor()
         executor = self._inline if node.step.inline or self._executor is None else self._executor
-        future = executor.launch(call, lambda: self._tell("running", node.key, ""))
-        future.add_done_callback(
-            lambda done: self._events.post(lambda: self._finish(node, None if done.cancelled() else done.exception()))
-        )
+        future = executor.launch(call, lambda: self._begun(node))
+        future.add_done_callback(lambda done: self._ended(node, done))
+
+    def _ended(self, node: Node, done: Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        self._scheduler.post(lambda: self._finish(node, error))
+
+    def _begun(self, node: Node) -> None:
+        """A thread of the executor's: the call runs now."""
+        self._tell("running", node.key, "")
+        if self._sinks and not node.step.inline:
+            self._scheduler.post(lambda: self._follow(node))
+
+    def _follow(self, node: Node) -> None:
+        if node.running is None:
+            return  # it has ended meanwhile
+        self._in_flight[node.key] = node
+        if not self._looking:
+            self._looking = True
+            self._scheduler.later(every_s(self.store), self._look_at_progress)
+
+    def _look_at_progress(self) -> None:
+        """What the steps in flight tell of themselves, now and then."""
+        self._in_flight = {key: node for key, node in self._in_flight.items() if node.running is not None}
+        for key in self._in_flight:
+            data = self.store.read(progress_name(key))
+            if data is not None and (progress := parse_progress(data)):
+                self._sinks.tell(ProgressEvent(key, progress))
+        self._looking = bool(self._in_flight)
+        if self._looking:
+            self._scheduler.later(every_s(self.store), self._look_at_progress)
 
     def _finish(self, node: Node, error: BaseException | None) -> None:
         """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
@@ -387,7 +415,7 @@ class Context:
             else:
                 done.set_result(None)
 
-        self._events.post(repair)
+        self._scheduler.post(repair)
         done.result()
 
     def _repair_now(self, key: Key, attempt: str) -> None:
@@ -432,7 +460,7 @@ class Context:
             if maker.future.done():
                 self.store.set_aside(maker.key)
                 maker.future = Future()
-            maker.future.add_done_callback(lambda _: self._events.post(lambda: self._readopt(node)))
+            maker.future.add_done_callback(lambda _: self._scheduler.post(lambda: self._readopt(node)))
         self._pump(maker)
 
     def _set_aside(self, key: Key, attempt: str) -> None:
@@ -459,13 +487,11 @@ class Context:
     # --- the end ---
 
     def _tell(self, what: What, key: Key, detail: str) -> None:
-        """Whatever happens to who listens (a closed terminal) is no matter of the steps'."""
-        try:
-            self._listen(what, key, detail)
-        # rich ends the thread where its terminal is gone; this is the scheduler's
-        except BaseException as error:  # noqa: BLE001
-            self._listen = _silent
-            logger.warning("progress is no longer shown: %s: %s", type(error).__name__, error)
+        self._sinks.tell(StepEvent(what, key, detail))
+
+    def tell(self, event: Event) -> None:
+        """Any thread: what happened outside of the engine."""
+        self._sinks.tell(event)
 
     def _abort(self, error: BaseException | None) -> None:
         """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why,
@@ -477,7 +503,7 @@ class Context:
     def interrupt(self) -> None:
         """Stop: what runs is ended, what waits raises Interrupted."""
         self._stopped.set()
-        self._events.post(lambda: self._abort(None))
+        self._scheduler.post(lambda: self._abort(None))
 
     def close(self) -> None:
         """End the executors and give the leases back. Steps in flight are ended after `interrupt`, awaited
@@ -486,7 +512,7 @@ class Context:
         self._inline.close(now)
         if self._executor is not None:
             self._executor.close(now)
-        self._events.close()
+        self._scheduler.close()
         self.leases.close()
 
     def __enter__(self) -> Context:
@@ -494,7 +520,3 @@ class Context:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _silent(what: What, key: Key, detail: str) -> None:
-    """Nobody listens."""

@@ -1,55 +1,83 @@
-"""One thread that does one thing after another: events in the order in which they were posted, and timers when they are
-due."""
+"""What happens while a study runs, for whoever listens: a live view, a log, a tracker of experiments.
+
+A sink is a function of an event. The engine tells of steps, its own and those of workers, and of the progress of those
+that run; the runner tells of cells. A sink is called from several threads; one that raises is not called again, and
+nothing else happens to the run.
+"""
 
 from __future__ import annotations
 
-import queue
+import json
+import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-Event = Callable[[], None]
+from w2s_ray.engine.fingerprint import Key
+
+What = Literal["hit", "queued", "leased", "running", "done", "failed", "skipped", "damaged"]
+
+logger = logging.getLogger(__name__)
 
 
-class Events:
-    """The thread, its queue and its timers. What an event raises is given to `broken`, since nobody else would hear of
-    it."""
+@dataclass(frozen=True)
+class StepEvent:
+    """A step was found, waits, runs, ended."""
 
-    def __init__(self, name: str, broken: Callable[[BaseException], None]) -> None:
-        self._broken = broken
-        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()  # None is the last one
-        self._timers: list[tuple[float, Event]] = []
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+    what: What
+    key: Key
+    detail: str = ""
 
-    def post(self, event: Event) -> None:
-        """Any thread."""
-        self._queue.put(event)
 
-    def later(self, delay_s: float, event: Event) -> None:
-        """The events' own thread alone."""
-        self._timers.append((time.monotonic() + delay_s, event))
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far a step that runs is: of a fit `step`, `steps`, `epoch`, `loss`, `lr`."""
 
-    def close(self) -> None:
-        """After what was posted before; timers that are not due are forgotten."""
-        self._queue.put(None)
-        self._thread.join()
+    key: Key
+    progress: Mapping[str, float]
 
-    def _run(self) -> None:
-        while True:
-            now = time.monotonic()
-            due: list[Event | None] = [event for at, event in self._timers if at <= now]
-            self._timers = [(at, event) for at, event in self._timers if at > now]
-            wait = min((at - now for at, _ in self._timers), default=None)
+
+@dataclass(frozen=True)
+class CellEvent:
+    """A cell of a study began or ended."""
+
+    names: Mapping[str, Any]  # method, task, weak, strong, seed
+    status: Literal["running", "done", "failed"]
+
+
+Event = StepEvent | ProgressEvent | CellEvent
+Sink = Callable[[Event], None]
+
+
+class Sinks:
+    """All who listen."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = list(sinks)
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self._sinks)
+
+    def tell(self, event: Event) -> None:
+        """Whatever happens to who listens (a closed terminal) is no matter of the steps'."""
+        for sink in list(self._sinks):
             try:
-                due.append(self._queue.get(timeout=0 if due else wait))
-            except queue.Empty:
-                pass
-            for event in due:
-                if event is None:
-                    return
-                try:
-                    event()
-                # those who wait must hear of it, and the thread must not end before them
-                except BaseException as error:  # noqa: BLE001
-                    self._broken(error)
+                sink(event)
+            except BaseException as error:  # noqa: BLE001  (rich ends the thread where its terminal is gone)
+                with self._lock:
+                    if sink in self._sinks:
+                        self._sinks.remove(sink)
+                        logger.warning("progress is no longer told to %s: %s: %s", sink, type(error).__name__, error)
+
+
+def parse_progress(data: bytes) -> dict[str, float]:
+    """Numbers by name, as a worker wrote them; nothing where the file holds anything else."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(name): float(value) for name, value in found.items() if isinstance(value, (int, float))}

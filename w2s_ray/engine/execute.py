@@ -28,6 +28,7 @@ from w2s_ray.core.errors import (
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.progress import Progress, untold
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
 from w2s_ray.engine.step import JSON, Call, Rider, call_entry
 from w2s_ray.engine.store import Artifact, Store, WorkPlace, open_store
@@ -49,6 +50,7 @@ class Work:
     fresh: bool  # False when the step's own record exists and only riders are wanted
     leads: bool = True  # of the processes that run this step together, one writes
     watch: Watch = field(default_factory=Watch)
+    tell: Callable[[Mapping[str, float]], None] = untold  # how far it is
     _started: float = field(default_factory=perf_counter)
 
     @property
@@ -207,9 +209,8 @@ class _Execution:
             for name, key in call.inputs.items()
         }
         folder = store.attempt_folder(call.key, self.attempt)
-        self.work = Work(
-            call, store, inputs, folder, WorkPlace(store, call.key), self.attempt, self.fresh, self.leads, self.watch
-        )
+        place, tell = WorkPlace(store, call.key), Progress(store, call.key) if self.leads else untold
+        self.work = Work(call, store, inputs, folder, place, self.attempt, self.fresh, self.leads, self.watch, tell)
         return self.work
 
     def publish(self, value: JSON) -> None:

@@ -48,9 +48,8 @@ def _run(work: Work) -> JSON:
         )
     given = work.inputs["data"]
     data = texts_of([Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)])
-    job = Job(
-        data, (), model_path(work), recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch
-    )
+    cache = cache_folder() / "tokens"
+    job = Job(data, (), model_path(work), recipe, work.resources, work.place, cache, work.tell, work.watch)
     fitted = fit_job(job)
     began = time.monotonic()
     fitted.save_whole(work.out)

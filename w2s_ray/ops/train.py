@@ -114,6 +114,7 @@ def _job(work: Work) -> Job:
         work.resources,
         work.place,
         cache,
+        progress=work.tell,
         watch=work.watch,
         check=check,
         head=head,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from w2s_ray.config.load import Study
 from w2s_ray.config.schema import Cell
 from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError, StepFailed, W2SError
 from w2s_ray.engine.context import Context
+from w2s_ray.engine.events import CellEvent
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.diagnose import Diagnosed, submit_diagnose
 from w2s_ray.eval.gold import Gold
@@ -30,8 +31,6 @@ from w2s_ray.study.check import check_rows
 from w2s_ray.study.setting import Setting, ceiling_learner
 
 CELLS_AT_ONCE = 32  # threads that mostly wait
-
-Progress = Callable[[Cell, str], None]
 
 
 @dataclass
@@ -49,13 +48,13 @@ class CellRun:
     planned: bool = False  # a dry run whose method looks into a result that is not there yet
 
 
-def run_cells(study: Study, context: Context, progress: Progress = lambda cell, status: None) -> list[CellRun]:
+def run_cells(study: Study, context: Context) -> list[CellRun]:
     """All cells, in the study's order. A mistake in the rows of any task stops the study before anything is trained."""
     setting = Setting(context, study.base)
     for cell, rows in [(cell, setting.prepared(cell)) for cell in study.cells]:
         check_rows(cell, rows.value)
     with ThreadPoolExecutor(min(CELLS_AT_ONCE, len(study.cells)), thread_name_prefix="w2s-cell") as pool:
-        futures = [pool.submit(_run_cell, cell, setting, progress) for cell in study.cells]
+        futures = [pool.submit(_run_cell, cell, setting) for cell in study.cells]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -80,9 +79,10 @@ def collect(study: Study, context: Context, runs: Sequence[CellRun]) -> Handle |
     return context.submit(COLLECT, params, {"scores": handles})
 
 
-def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
+def _run_cell(cell: Cell, setting: Setting) -> CellRun:
     run = CellRun(cell)
-    progress(cell, "running")
+    (names,) = cell_names([cell])
+    setting.context.tell(CellEvent(names, "running"))
     started = time.perf_counter()
     try:
         task, gold = setting.task(cell)
@@ -102,7 +102,7 @@ def _run_cell(cell: Cell, setting: Setting, progress: Progress) -> CellRun:
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
     run.facts["seconds"] = round(time.perf_counter() - started, 3)
-    progress(cell, "failed" if run.error else "done")
+    setting.context.tell(CellEvent(names, "failed" if run.error else "done"))
     return run
 
 

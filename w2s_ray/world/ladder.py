@@ -97,9 +97,8 @@ def run(work: Work) -> JSON:
     texts = corpus(rung.steps * BATCH, CORPUS_SEED)
     with TemporaryDirectory() as folder:
         start = build_scratch(Path(folder, "start"), vocabulary(), **shape)
-        job = Job(
-            texts, (), str(start), rung.recipe, work.resources, work.place, cache_folder() / "tokens", watch=work.watch
-        )
+        cache = cache_folder() / "tokens"
+        job = Job(texts, (), str(start), rung.recipe, work.resources, work.place, cache, work.tell, work.watch)
         fitted = fit(job)
     fitted.save_pretrained(work.out, half=True)
     return {

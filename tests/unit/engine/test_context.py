@@ -98,7 +98,7 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(store_url: str, notes: P
     path.write_text("999")
     open_store.cache_clear()
     seen = []
-    with Context(open_store(store_url), InlineExecutor, listen=lambda what, key, detail: seen.append(what)) as ctx:
+    with Context(open_store(store_url), InlineExecutor, sinks=[lambda event: seen.append(event.what)]) as ctx:
         one = ctx.submit(ADD, {"number": 1})
         two = ctx.submit(ADD, {"number": 2}, {"x": one})
         assert two.value == {"total": 3}

@@ -16,6 +16,7 @@ from toys import ADD
 
 from w2s_ray.core.errors import DamagedArtifact, IdentityError, StepFailed, StoreError
 from w2s_ray.engine.context import Context
+from w2s_ray.engine.events import Event, StepEvent, parse_progress
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import Holder, Leases
@@ -154,11 +155,19 @@ def test_many_damaged_inputs_are_all_mended(tmp_path: Path, notes: Path) -> None
 
 
 def test_who_listens_may_fail_and_the_steps_go_on(tmp_path: Path, notes: Path) -> None:
-    def listen(*event: object) -> None:
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
         raise SystemExit(1)  # what rich does where its pipe is closed
 
-    with Context(open_store(str(tmp_path / "store")), InlineExecutor, listen=listen) as context:
+    with Context(open_store(str(tmp_path / "store")), InlineExecutor, sinks=[broken, heard.append]) as context:
         assert context.submit(ADD, {"number": 1}, {"x": context.submit(ADD, {"number": 2})}).value == {"total": 3}
+    assert sum(isinstance(event, StepEvent) and event.what == "done" for event in heard) == 2, "others hear it all"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'"x"', b"[" * 5000, b'{"step": "x", "loss": [1]}', b"\xff\x00"])
+def test_progress_that_is_none_tells_nothing(data: bytes) -> None:
+    assert parse_progress(data) == {}
 
 
 def test_a_full_disk_is_one_line_with_a_remedy(tmp_path: Path, notes: Path) -> None:

@@ -157,7 +157,7 @@ class Loop:
                     self._look(place, digest)  # before any checkpoint of this step, which knows all looks up to it
                 started = time.monotonic()
                 try:
-                    self._report(progress)
+                    self.report(progress)
                 except Interrupted:
                     self.save(place, digest)
                     raise
@@ -297,7 +297,8 @@ class Loop:
             self.recipe,
         )
 
-    def _report(self, progress: Progress | None) -> None:
+    def report(self, progress: Progress | None) -> None:
+        """How far the fit is."""
         if progress is not None:
             step = self.training.step
             progress(

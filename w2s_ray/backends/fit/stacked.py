@@ -148,6 +148,7 @@ class Together:
         loop = self.loops[n]
         try:
             loop.note(losses)
+            loop.report(job.progress)
             if loop.done:
                 loop.check_weights()
         except FitError as error:
