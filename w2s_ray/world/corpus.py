@@ -17,6 +17,8 @@ from functools import partial
 
 import numpy as np
 
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.ids import content_id
 from w2s_ray.core.seeds import stream
 from w2s_ray.world.lexicon import ANSWER, ASK, FIRST_NAME, NO, NUM_SUBJECTS, NUM_TOPICS, STOP, YES, Ints, spell
 from w2s_ray.world.rows import Form, Writing, draw_kinds, write_rows
@@ -36,6 +38,12 @@ def documents(num: int, seed: int) -> Iterator[str]:
         types_N = rng.choice(len(WRITERS), size=BLOCK, p=[share for share, _ in WRITERS])
         written = [write(rng, BLOCK) for _, write in WRITERS]
         yield from (spell(written[kind][i]) for i, kind in enumerate(types_N[: num - first]))
+
+
+def corpus(num: int, seed: int) -> Dataset:
+    """Documents as rows; the few that occur twice count once."""
+    texts = list(dict.fromkeys(documents(num, seed)))
+    return Dataset.of("world", "corpus", "generation", (), [content_id(text) for text in texts], prompt=texts)
 
 
 def _about_one(rng: np.random.Generator, num: int, form: Form, num_topics: int, signal: int) -> Ints:

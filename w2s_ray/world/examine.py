@@ -25,7 +25,7 @@ HELD_OUT_SEED, HELD_OUT_DOCUMENTS = 1, 512
 def examine(folder: Path, resources: Resources) -> dict[str, Any]:
     """Every number that the record of the ladder holds."""
     from w2s_ray.backends.inference.hf import open_model
-    from w2s_ray.world.ladder import corpus
+    from w2s_ray.world.corpus import corpus
 
     language = open_model(str(folder), Recipe(), resources)
     backbone: Any = language.reader.backbone

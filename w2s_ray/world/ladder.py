@@ -15,8 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.ids import content_id
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.execute import Work
@@ -25,7 +23,7 @@ from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.models import folder_digest
-from w2s_ray.world.corpus import VERSION, documents
+from w2s_ray.world.corpus import VERSION, corpus
 from w2s_ray.world.models import WEIGHTS
 
 CORPUS_SEED = 0
@@ -107,12 +105,6 @@ def run(work: Work) -> JSON:
         "digest": folder_digest(work.out),
         "examination": examine(work.out, work.resources),
     }
-
-
-def corpus(num: int, seed: int) -> Dataset:
-    """Documents as rows; the few that occur twice count once."""
-    texts = list(dict.fromkeys(documents(num, seed)))
-    return Dataset.of("world", "corpus", "generation", (), [content_id(text) for text in texts], prompt=texts)
 
 
 def read_record(folder: Path = WEIGHTS) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from w2s_ray.cli.world import TOLERANCE, compare
 from w2s_ray.core.resources import Resources
 from w2s_ray.ops.models import folder_digest, identify, locate, num_parameters
 from w2s_ray.world import corpus as corpus_module
+from w2s_ray.world.corpus import corpus
 from w2s_ray.world.examine import PROBED, examine, words_sorted
-from w2s_ray.world.ladder import LADDER, RECORD, corpus, read_record
+from w2s_ray.world.ladder import LADDER, RECORD, read_record
 from w2s_ray.world.lexicon import FIRST_HARD, NUM_HARD, NUM_SUBJECTS, vocabulary
 from w2s_ray.world.models import TOKENIZER, WEIGHTS, folder
 
