@@ -76,13 +76,7 @@ def test_calls_of_a_group_are_computed_together_each_for_itself(ctx: Context, no
         handling = Handling(member=True, stack=Stack(name, "toys:add_many"))
         riders = [RiderSpec(TIMES, {"times": 2}, {})]
         return [
-            ctx.submit(
-                ADD,
-                {"number": n, "bad": n == 3, **more},
-                riders=riders,
-                handling=handling,
-            )
-            for n in numbers
+            ctx.submit(ADD, {"number": n, "bad": n == 3, **more}, riders=riders, handling=handling) for n in numbers
         ]
 
     sound, other = group("a", range(8)), group("b", [20, 21])

@@ -74,10 +74,9 @@ def test_the_models_that_are_trained_are_placed_and_no_others() -> None:
         ("strong", "world/mini"),
     ]
     varied = study(grid={"train.strong.lr": [1e-3, 2e-3], "train.strong.adapt": ["full", "lora"]})
-    assert [recipe.adapt for role, _, recipe, _ in placements(varied) if role == "strong"] == [
-        "full",
-        "lora",
-    ], "the rate needs no other memory"
+    assert [recipe.adapt for role, _, recipe, _ in placements(varied) if role == "strong"] == ["full", "lora"], (
+        "the rate needs no other memory"
+    )
 
 
 def test_a_ladder_that_does_not_grow_is_doubted() -> None:

@@ -80,70 +80,115 @@ def logistic_many(
 
     features = np.asarray(features_ND, dtype=np.float64)
     centre_D = features.mean(axis=0)
-    features = features - centre_D  # so that what is subtracted below is small
-    members, width, columns = (
-        len(targets_MNK),
-        features.shape[1],
-        1 if targets_MNK.shape[2] == 2 else targets_MNK.shape[2],
-    )
-    share_MN1 = (weight_MN / weight_MN.sum(axis=1, keepdims=True))[:, :, None]
-    mean_MD = weight_MN @ features / weight_MN.sum(axis=1, keepdims=True)
-    scale_MD = np.stack(
-        [
-            np.sqrt(share_N1[:, 0] @ (features - mean_D) ** 2)
-            for share_N1, mean_D in zip(share_MN1, mean_MD, strict=True)
-        ]
-    )
-    if not standardise:
-        # No part of the objective then, but a change of variables: loss, where p(1-p) <= 1/4, and penalty together
-        # curve alike in all directions.
-        scale_MD = np.sqrt(scale_MD**2 + 4 * l2_M[:, None])
-    scale_MD[scale_MD < 1e-12 * max(1.0, float(np.abs(features).max(initial=0.0)))] = (
-        1.0  # a constant on a member's rows
-    )
-    read_MD1 = np.ones((members, width, 1)) if reads_MD is None else reads_MD[:, :, None].astype(np.float64)
-    price_MD1 = (np.ones_like(scale_MD) if standardise else scale_MD**-2)[:, :, None]
-    totals_MN1 = targets_MNK.sum(axis=2, keepdims=True)
-    shape = (members, width + 1, columns)
-
-    def objective(flat: Floats) -> tuple[float, Floats]:
-        weight_MDC, bias_M1C = flat.reshape(shape)[:, :width] * read_MD1, flat.reshape(shape)[:, width:]
-        raw_MDC = weight_MDC / scale_MD[:, :, None]
-        scores_MNC = (
-            (features @ raw_MDC.transpose(1, 0, 2).reshape(width, -1)).reshape(-1, members, columns).transpose(1, 0, 2)
-        )
-        scores_MNC = scores_MNC - mean_MD[:, None, :] @ raw_MDC + bias_M1C
-        log_probs_MNK = _log_softmax(_all_classes(scores_MNC))
-        value = (
-            -(share_MN1 * targets_MNK * log_probs_MNK).sum()
-            + 0.5 * (l2_M * (price_MD1 * weight_MDC**2).sum(axis=(1, 2))).sum()
-        )
-        residual_MNC = (share_MN1 * (totals_MN1 * np.exp(log_probs_MNK) - targets_MNK))[:, :, -columns:]
-        slope_M1C = residual_MNC.sum(axis=1, keepdims=True)
-        crossed_MDC = (
-            (features.T @ residual_MNC.transpose(1, 0, 2).reshape(len(features), -1))
-            .reshape(width, members, columns)
-            .transpose(1, 0, 2)
-        )
-        slope_MDC = (crossed_MDC - mean_MD[:, :, None] * slope_M1C) / scale_MD[:, :, None] + l2_M[
-            :, None, None
-        ] * price_MD1 * weight_MDC
-        return float(value), np.concatenate([slope_MDC * read_MD1, slope_M1C], axis=1).ravel()
-
+    problem = _Problem.of(features - centre_D, targets_MNK, l2_M, weight_MN, reads_MD, standardise)
     found = minimize(
-        objective,
-        np.zeros(shape).ravel(),
+        problem.objective,
+        np.zeros(problem.shape).ravel(),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 1e-14, "gtol": 1e-8},
     )
     if not np.isfinite(found.x).all():
         raise FitError(f"the linear probe did not converge: {found.message}; raise its l2 above {l2_M.min():g}")
-    solved = found.x.reshape(shape)
+    weight_MDC, bias_M1C = problem.split(found.x)
     return [
-        Probe(mean_MD[m] + centre_D, scale_MD[m], solved[m, :width] * read_MD1[m], solved[m, width])
-        for m in range(members)
+        Probe(mean_D + centre_D, scale_D, weight_DC, bias_C[0])
+        for mean_D, scale_D, weight_DC, bias_C in zip(
+            problem.mean_MD, problem.scale_MD, weight_MDC, bias_M1C, strict=True
+        )
     ]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What the solver needs: features around their mean, each member's own standardisation, and the objective."""
+
+    features_ND: Floats
+    targets_MNK: Floats
+    totals_MN1: Floats
+    l2_M: Floats
+    share_MN1: Floats  # of each row in its member's weight
+    mean_MD: Floats
+    scale_MD: Floats
+    read_MD1: Floats
+    price_MD1: Floats  # of a squared weight
+
+    @staticmethod
+    def of(
+        features_ND: Floats,
+        targets_MNK: Floats,
+        l2_M: Floats,
+        weight_MN: Floats,
+        reads_MD: npt.NDArray[np.bool_] | None,
+        standardise: bool,
+    ) -> _Problem:
+        share_MN = weight_MN / weight_MN.sum(axis=1, keepdims=True)
+        mean_MD = weight_MN @ features_ND / weight_MN.sum(axis=1, keepdims=True)
+        spreads = [
+            np.sqrt(share_N @ (features_ND - mean_D) ** 2) for share_N, mean_D in zip(share_MN, mean_MD, strict=True)
+        ]
+        scale_MD = np.stack(spreads)
+        if not standardise:
+            # No part of the objective then, but a change of variables: loss, where p(1-p) <= 1/4, and penalty together
+            # curve alike in all directions.
+            scale_MD = np.sqrt(scale_MD**2 + 4 * l2_M[:, None])
+        constant = 1e-12 * max(1.0, float(np.abs(features_ND).max(initial=0.0)))  # on a member's rows
+        scale_MD[scale_MD < constant] = 1.0
+        read_MD = np.ones_like(scale_MD) if reads_MD is None else reads_MD.astype(np.float64)
+        price_MD1 = (np.ones_like(scale_MD) if standardise else scale_MD**-2)[:, :, None]
+        totals_MN1 = targets_MNK.sum(axis=2, keepdims=True)
+        return _Problem(
+            features_ND,
+            targets_MNK,
+            totals_MN1,
+            l2_M,
+            share_MN[:, :, None],
+            mean_MD,
+            scale_MD,
+            read_MD[:, :, None],
+            price_MD1,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Members, weights with the bias, columns: of two classes one tells both."""
+        members, _, classes = self.targets_MNK.shape
+        return members, self.features_ND.shape[1] + 1, 1 if classes == 2 else classes
+
+    def split(self, flat: Floats) -> tuple[Floats, Floats]:
+        """weight_MDC and bias_M1C."""
+        whole = flat.reshape(self.shape)
+        return whole[:, :-1] * self.read_MD1, whole[:, -1:]
+
+    def objective(self, flat: Floats) -> tuple[float, Floats]:
+        """The sum over members, and its slope."""
+        weight_MDC, bias_M1C = self.split(flat)
+        raw_MDC = weight_MDC / self.scale_MD[:, :, None]
+        scores_MNC = self._products(raw_MDC) - self.mean_MD[:, None, :] @ raw_MDC + bias_M1C
+        log_probs_MNK = _log_softmax(_all_classes(scores_MNC))
+        value = -(self.share_MN1 * self.targets_MNK * log_probs_MNK).sum()
+        value += 0.5 * (self.l2_M * (self.price_MD1 * weight_MDC**2).sum(axis=(1, 2))).sum()
+        residual_MNK = self.share_MN1 * (self.totals_MN1 * np.exp(log_probs_MNK) - self.targets_MNK)
+        residual_MNC = residual_MNK[:, :, -self.shape[2] :]
+        slope_M1C = residual_MNC.sum(axis=1, keepdims=True)
+        crossed_MDC = self._crossed(residual_MNC) - self.mean_MD[:, :, None] * slope_M1C
+        penalty_MDC = self.l2_M[:, None, None] * self.price_MD1 * weight_MDC
+        slope_MDC = crossed_MDC / self.scale_MD[:, :, None] + penalty_MDC
+        return float(value), np.concatenate([slope_MDC * self.read_MD1, slope_M1C], axis=1).ravel()
+
+    def _products(self, raw_MDC: Floats) -> Floats:
+        """features @ raw of every member, as one product."""
+        members, _, columns = self.shape
+        flat = self.features_ND @ raw_MDC.transpose(1, 0, 2).reshape(len(raw_MDC[0]), -1)
+        products_MNC: Floats = flat.reshape(-1, members, columns).transpose(1, 0, 2)
+        return products_MNC
+
+    def _crossed(self, residual_MNC: Floats) -> Floats:
+        """features.T @ residual of every member, as one product."""
+        members, width, columns = self.shape
+        flat = self.features_ND.T @ residual_MNC.transpose(1, 0, 2).reshape(len(self.features_ND), -1)
+        crossed_MDC: Floats = flat.reshape(width - 1, members, columns).transpose(1, 0, 2)
+        return crossed_MDC
 
 
 def ridge(

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,46 +106,20 @@ def run(
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
-    from w2s_ray.cli.live import View
+    from w2s_ray.cli.run import check_study, run_study
     from w2s_ray.config.load import load_study
-    from w2s_ray.engine.context import Context
     from w2s_ray.engine.store import open_store
-    from w2s_ray.reports.terminal import summary_table
-    from w2s_ray.study.check import check_machine, check_memory, check_names
-    from w2s_ray.study.results import build_results, check_writable, write_results
-    from w2s_ray.study.run import collect, run_cells
-    from w2s_ray.study.warnings import warnings_of
+    from w2s_ray.study.check import check_machine
 
-    started = time.perf_counter()
     study = load_study(file, sets or ())
-    check_names(study)
-    check_memory(study)
-    for warning in warnings_of(study):
-        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    opened = open_store(_store_url(store))
     folder = runs / study.config.name
-    check_writable(folder)
-    with (
-        View(err, len(study.cells)) as view,
-        Context(
-            opened,
-            _executor(opened.url, address, local, verbose, lambda: check_machine(study)),
-            sinks=[view],
-            read_only=opened.read_only(),
-        ) as context,
-        _stopping(context.interrupt),
-    ):
-        cell_runs = run_cells(study, context)
-        collected = collect(study, context, cell_runs)
-        results = build_results(
-            study, context, cell_runs, collected.value if collected is not None else {}, time.perf_counter() - started
-        )
-        write_results(folder, study, results, collected)
-    out.print(summary_table(results))
-    out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True)
-    if results["failures"]:
-        _digest(results["failures"])
-        raise typer.Exit(2 if all(failure["users"] for failure in results["failures"]) else 1)
+    check_study(study, folder, err)
+    opened = open_store(_store_url(store))
+    executor = _executor(opened.url, address, local, verbose, lambda: check_machine(study))
+    failures = run_study(study, opened, executor, folder, _stopping, out, err)
+    if failures:
+        _digest(failures)
+        raise typer.Exit(2 if all(failure["users"] for failure in failures) else 1)
 
 
 @app.command()
@@ -419,6 +392,9 @@ def _executor(
     return start
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
 def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM, or a terminal that closes) stops cleanly, the second one at once."""
@@ -432,12 +408,8 @@ def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
         err.print("\nstopping: what runs is ended, what is finished is kept (again to end at once)")
         interrupt()
 
-    numbers = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    ]  # nohup ignores
-    old = {number: signal.signal(number, stop) for number in numbers}
+    heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores
+    old = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

@@ -21,11 +21,7 @@ def clean_store(console: Console, store_url: str, *, yes: bool) -> None:
     for leftover in found.leftovers:
         kinds[leftover.why].append(leftover)
     for why, leftovers in kinds.items():
-        console.print(f"{why}: {len(leftovers)}, {sum(one.size for one in leftovers) / MB:.1f} MB", soft_wrap=True)
-        for one in leftovers[:SHOWN]:
-            console.print(f"  {one.name}", soft_wrap=True)
-        if len(leftovers) > SHOWN:
-            console.print(f"  … and {len(leftovers) - SHOWN} more")
+        _print_kind(console, why, leftovers)
     if found.living:
         who = ", ".join(f"process {holder.pid}" for holder in found.living)
         console.print(
@@ -39,3 +35,11 @@ def clean_store(console: Console, store_url: str, *, yes: bool) -> None:
         console.print(f"removed {len(found.leftovers)} from {store.url}", soft_wrap=True)
     else:
         console.print("nothing was removed; `w2s clean --yes` does that", soft_wrap=True)
+
+
+def _print_kind(console: Console, why: str, leftovers: list[Leftover]) -> None:
+    console.print(f"{why}: {len(leftovers)}, {sum(one.size for one in leftovers) / MB:.1f} MB", soft_wrap=True)
+    for one in leftovers[:SHOWN]:
+        console.print(f"  {one.name}", soft_wrap=True)
+    if len(leftovers) > SHOWN:
+        console.print(f"  … and {len(leftovers) - SHOWN} more")

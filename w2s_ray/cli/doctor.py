@@ -68,21 +68,13 @@ def _packages() -> Iterator[Check]:
 def _devices() -> Iterator[Check]:
     import torch
 
-    yield Check(
-        "cpu", "ok", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
-    )
-    if not torch.cuda.is_available():
-        built = torch.version.cuda
-        yield Check(
-            "gpu",
-            "ok" if built is None else "warn",
-            "none",
-            (
-                ""
-                if built is None
-                else f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi"
-            ),
-        )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Check("cpu", "ok", f"{cores} cores")
+    if not torch.cuda.is_available() and (built := torch.version.cuda) is None:
+        yield Check("gpu", "ok", "none", "")
+    elif not torch.cuda.is_available():
+        remedy = f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi"
+        yield Check("gpu", "warn", "none", remedy)
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         yield Check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.backends.devices.memory import GB, host_bytes, in_words, settle, ways
+from w2s_ray.backends.devices.memory import GB, Way, host_bytes, in_words, settle, ways
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role
@@ -130,22 +131,6 @@ def _print_placement(
         chosen = settle(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu)
     except ResourceError as error:
         chosen, refusal = None, str(error)
-    parts = [part for part in options[0].parts if any(way.parts[part] for way in options)]
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("", "ZeRO"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("tokens", *parts, "GB", *(["host"] if any(way.host for way in options) else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for way in options:
-        mark = "->" if way == chosen else "" if way.fits else "no"
-        sizes = [*(way.parts[part] for part in parts), way.total, *([way.host] if way.host else [])]
-        stage = "none" if way.stage is None else str(way.stage)
-        table.add_row(
-            mark,
-            f"{stage} recomputed" if way.recomputed else stage,
-            f"{way.micro_tokens:,}",
-            *(f"{size / GB:.1f}" for size in sizes),
-        )
     count = f"{in_words(shape.parameters)} parameters, {in_words(shape.trained(recipe))} of them trained"
     given = "gpu_gb says" if resources.gpu_gb else "memory_gb says" if resources.memory_gb else ""
     free = (
@@ -157,9 +142,25 @@ def _print_placement(
         " what lies there:",
         soft_wrap=True,
     )
-    console.print(table)
+    console.print(_ways_table(options, chosen))
     if chosen is None:
         console.print(f"  refused: {refusal}", soft_wrap=True)
+
+
+def _ways_table(options: Sequence[Way], chosen: Way | None) -> Table:
+    """A row a way of running a fit, with what lies on a device."""
+    parts = [part for part in options[0].parts if any(way.parts[part] for way in options)]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("", "ZeRO"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("tokens", *parts, "GB", *(["host"] if any(way.host for way in options) else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for way in options:
+        mark = "->" if way == chosen else "" if way.fits else "no"
+        sizes = [*(way.parts[part] for part in parts), way.total, *([way.host] if way.host else [])]
+        stage = ("none" if way.stage is None else str(way.stage)) + " recomputed" * way.recomputed
+        table.add_row(mark, stage, f"{way.micro_tokens:,}", *(f"{size / GB:.1f}" for size in sizes))
+    return table
 
 
 def _devices(resources: Resources) -> str:

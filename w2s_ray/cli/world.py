@@ -75,13 +75,8 @@ def _flat(examination: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 def _table(record: dict[str, Any]) -> Table:
     """Probes are of the frozen last state: the share of test rows with hard words alone that they get right."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption="probed: hard-only rows that a linear probe gets right; words, qa: see docs/world.md",
-        caption_justify="left",
-    )
+    caption = "probed: hard-only rows that a linear probe gets right; words, qa: see docs/world.md"
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
     table.add_column("model", no_wrap=True)
     for heading in ("weights", "steps", "nats", "words", *PROBED, "qa"):
         table.add_column(heading, justify="right")

@@ -98,9 +98,8 @@ def _loaded(text: str) -> Any:
     except (ConfigError, yaml.YAMLError):
         raise
     except (ValueError, OverflowError) as error:  # an integer of thousands of digits, a thirteenth month
-        raise ConfigError(
-            f"it holds a value that cannot be read: {_one_line(error)}; put it in quotes if it is text"
-        ) from None
+        fault = f"it holds a value that cannot be read: {_one_line(error)}"
+        raise ConfigError(f"{fault}; put it in quotes if it is text") from None
     finally:
         loader.dispose()
 

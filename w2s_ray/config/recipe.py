@@ -117,8 +117,7 @@ class Recipe(Frozen):
         16, ge=1, description="most tokens of an answer that the model generates itself"
     )
     per_token: Annotated[bool, Counts(LABELS, ASK)] = Field(
-        False,
-        description="compare the candidates of a choice by log p a token, which does not favour short ones",
+        False, description="compare the candidates of a choice by log p a token, which does not favour short ones"
     )
     order: Annotated[Literal["each", "once"], LEARNING] = Field(
         "each", description="each: every epoch draws another order of the rows; once: one for all"

@@ -43,12 +43,8 @@ def labels_of(data: Dataset, cells: list[Any], column: str) -> LabelSet | Answer
     numbers = [_number(cell) for cell in cells]
     whole = all(number is None or number == round(number) for number in numbers)
     if whole or any(number is None and cell is not None for number, cell in zip(numbers, cells, strict=True)):
-        return LabelSet.hard(
-            data.ids,
-            [-1 if cell is None else _class(cell, data, column) for cell in cells],
-            data.num_classes,
-            source="external",
-        )
+        classes = [-1 if cell is None else _class(cell, data, column) for cell in cells]
+        return LabelSet.hard(data.ids, classes, data.num_classes, source="external")
     if data.num_classes != 2:
         raise DataError(
             f"column {column!r} holds numbers between 0 and 1, which tell two classes apart; the rows have"

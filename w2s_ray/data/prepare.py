@@ -181,21 +181,16 @@ def _describe(
     counts = {name: Counter(row.label for row in rows) for name, rows in by_split.items()}
     units = {name: {row.unit for row in rows} for name, rows in by_split.items()}
     train_units = set().union(*(found for name, found in units.items() if name != "test"))
+    sizes = {name: len(rows) for name, rows in by_split.items()}
+    short = {name: cap for name, cap in caps.items() if cap and sizes.get(name, 0) < cap}
     facts: dict[str, Any] = {
-        "sizes": {name: len(rows) for name, rows in by_split.items()},
-        "short": {
-            name: {"asked": cap, "got": len(by_split[name])}
-            for name, cap in caps.items()
-            if cap and len(by_split.get(name, ())) < cap
-        },
-        "class_shares": {
-            name: {label: counts[name][label] / len(rows) for label in classes} for name, rows in by_split.items()
-        },
+        "sizes": sizes,
+        "short": {name: {"asked": cap, "got": len(by_split[name])} for name, cap in short.items()},
+        "class_shares": {name: {label: counts[name][label] / sizes[name] for label in classes} for name in by_split},
     }
-    if any(row.source for rows in by_split.values() for row in rows):
-        facts["sources"] = {
-            name: dict(sorted(Counter(row.source for row in rows).items())) for name, rows in by_split.items()
-        }
+    origins = {name: Counter(row.source for row in rows) for name, rows in by_split.items()}
+    if any(any(found) for found in origins.values()):
+        facts["sources"] = {name: dict(sorted(found.items())) for name, found in origins.items()}
     if grouped:
         facts["groups"] = {name: len(found) for name, found in units.items()}
         facts["groups_also_in_test"] = len(train_units & units["test"])
@@ -209,24 +204,26 @@ def _build(
     truncated = {}
     for name, rows in by_split.items():
         ids = [row.id for row in rows]
-        texts = [
-            tuple(
-                cut(text, spec.max_words, spec.max_chars, fmt.keeps) if n < fmt.kind.cut else text
-                for n, text in enumerate(row.inputs)
-            )
-            for row in rows
-        ]
+        texts = [_cut_inputs(row.inputs, spec, fmt) for row in rows]
         truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
         inputs = {column: [text[i] for text in texts] for i, column in enumerate(fmt.kind.columns)}
         sources = [row.source for row in rows] if any(row.source for row in rows) else None
         datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, sources=sources, **inputs)
-        gold[name] = (
-            LabelSet.hard(ids, [classes.index(row.label) for row in rows], len(classes), source="gold")
-            if classes
-            else Answers.of(ids, [row.label for row in rows], source="gold")
-        )
+        gold[name] = _gold(rows, classes)
         slices[name] = _slices(rows)
     return Prepared(datasets, gold, slices, facts | {"truncated": truncated})
+
+
+def _cut_inputs(inputs: tuple[str, ...], spec: TaskSpec, fmt: Format) -> tuple[str, ...]:
+    short = (cut(text, spec.max_words, spec.max_chars, fmt.keeps) for text in inputs[: fmt.kind.cut])
+    return (*short, *inputs[fmt.kind.cut :])
+
+
+def _gold(rows: Sequence[Row], classes: tuple[str, ...]) -> LabelSet | Answers:
+    ids = [row.id for row in rows]
+    if classes:
+        return LabelSet.hard(ids, [classes.index(row.label) for row in rows], len(classes), source="gold")
+    return Answers.of(ids, [row.label for row in rows], source="gold")
 
 
 def _slices(rows: Sequence[Row]) -> dict[str, list[str]]:

@@ -441,16 +441,8 @@ class Context:
         key = node.key
         self._repairs[key] += 1
         if self._repairs[key] > REPAIRS:
-            self._fail(
-                node,
-                (),
-                StepFailed(
-                    key.step,
-                    str(key),
-                    f"it was damaged or gone {self._repairs[key]} times, each time it was made; check the disk of the"
-                    " store",
-                ),
-            )
+            often = f"it was damaged or gone {self._repairs[key]} times, each time it was made"
+            self._fail(node, (), StepFailed(key.step, str(key), f"{often}; check the disk of the store"))
             return
         maker = node.maker or node.owner or node
         if node.owner is not None:

@@ -240,20 +240,15 @@ class _Execution:
             return error  # the user's to mend: its message is enough, and the next run tries anyway
         text = "".join(traceback.format_exception(error))
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            error = StoreError(
-                f"{error.strerror} at {error.filename or self.store.url}; free space there, or give another store with"
-                " --store"
-            )
-        failure = Failure(
-            self.call.key.full, self.attempt, self.call.driver, f"{type(error).__name__}: {error}", text, log()
-        )
+            where = error.filename or self.store.url
+            error = StoreError(f"{error.strerror} at {where}; free space there, or give another store with --store")
+        said = f"{type(error).__name__}: {error}"
+        failure = Failure(self.call.key.full, self.attempt, self.call.driver, said, text, log())
         with suppress(OSError):  # a full disk must not hide the error that filled it
             self.store.fail(self.call.key, failure)
         if isinstance(error, W2SError):
-            return StepFailed(
-                self.call.step, str(self.call.key), str(error), str(error)
-            )  # made for people: its message says all
-        return StepFailed(self.call.step, str(self.call.key), failure.error, text, failure.log)
+            text, said = str(error), str(error)  # made for people: its message says all
+        return StepFailed(self.call.step, str(self.call.key), said, text, failure.log)
 
 
 def new_attempt() -> str:

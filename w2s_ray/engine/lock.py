@@ -133,14 +133,9 @@ def _normal_source(module: str) -> str:
 
 def main() -> int:
     """Check the lock, or write it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m w2s_ray.engine.lock", description="Check steps.lock against the code."
-    )
-    parser.add_argument(
-        "--write",
-        action="store_true",
-        help="accept the code as it is: after raising Step.version where the meaning of a result changed",
-    )
+    parser = argparse.ArgumentParser("python -m w2s_ray.engine.lock", description="Check steps.lock against the code.")
+    accept = "accept the code as it is: after raising Step.version where the meaning of a result changed"
+    parser.add_argument("--write", action="store_true", help=accept)
     now = current()
     if parser.parse_args().write:
         LOCK.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")

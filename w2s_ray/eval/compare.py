@@ -141,15 +141,12 @@ def _entry(matches: list[Match], replicates: int, seed: int) -> dict[str, Any]:
     for match in matches:
         part_of[match.cell.seed] += match.difference / (len(tasks) * len(tasks[match.cell.task]))
     low, high = _interval(tasks, replicates, seed)
+    mean = float(np.mean([np.mean([match.difference for match in task]) for task in tasks.values()]))
     leads = [match.difference for match in matches]
     pgrs = [match.pgr_difference for match in matches if match.pgr_difference is not None]
     return {
         "num_seeds": len(part_of),
-        "difference": {
-            "mean": float(np.mean([np.mean([match.difference for match in task]) for task in tasks.values()])),
-            "low": low,
-            "high": high,
-        },
+        "difference": {"mean": mean, "low": low, "high": high},
         "wins": sum(lead > 0 for lead in leads),
         "losses": sum(lead < 0 for lead in leads),
         "ties": sum(lead == 0 for lead in leads),

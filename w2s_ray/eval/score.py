@@ -58,11 +58,7 @@ def run_score(work: Work) -> JSON:
     _write_predictions(work.out / PREDICTIONS, gold, arms, pool_gold, labels)
     slices = json.loads((work.input("slices").path / "slices.json").read_text(encoding="utf-8")).get("test", {})
     return {
-        "status": gap.status,
-        "reason": gap.reason,
-        "pgr": gap.pgr,
-        "num_test": gap.num_test,
-        **{arm: getattr(gap, arm) for arm in ARMS},
+        **{name: getattr(gap, name) for name in ("status", "reason", "pgr", "num_test", *ARMS)},
         "metrics": {arm: score(predicted, gold) for arm, predicted in arms.items()},
         "labels": score(labels, pool_gold),
         "agreement": agreement(arms["student"], arms["floor"], gold) if "floor" in arms else _NO_AGREEMENT,
@@ -96,10 +92,7 @@ def run_collect(work: Work) -> JSON:
 
 def _measured(params: Mapping[str, Any], predicted: Labels, gold: Labels) -> Measure:
     return measured(
-        params["metric"],
-        predicted.hard_N,
-        predicted.probs_NK if isinstance(predicted, LabelSet) else None,
-        gold.hard_N,
+        params["metric"], predicted.hard_N, predicted.probs_NK if isinstance(predicted, LabelSet) else None, gold.hard_N
     )
 
 

@@ -40,9 +40,7 @@ def probe_many(works: Sequence[Work]) -> list[JSON | Exception]:
 
     features = Features.load(works[0].input("features").path)
     fitted = fit_probes(
-        features,
-        [class_labels(work) for work in works],
-        [restore(Recipe, work.params["recipe"]) for work in works],
+        features, [class_labels(work) for work in works], [restore(Recipe, work.params["recipe"]) for work in works]
     )
     return [caught(_finish, work, probe) for work, probe in zip(works, fitted, strict=True)]
 

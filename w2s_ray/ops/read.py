@@ -11,6 +11,7 @@ from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.identity import restore
 from w2s_ray.core.ids import content_id
 from w2s_ray.core.kinds import GENERATION, texts_to_read
+from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
@@ -37,15 +38,7 @@ def _run(work: Work) -> JSON:
 
     use_threads(work.resources)
     recipe = restore(Recipe, work.params["recipe"])
-    if recipe.way.solved or (recipe.way.adapters and work.resources.sharded):
-        how = (
-            "adapt: probe changes no weight"
-            if recipe.way.solved
-            else "adapters that are spread over processes cannot be merged into the model"
-        )
-        raise ConfigError(
-            f"train: {how}, so the model cannot read the task's texts first; use adapt: full, or lora in one process"
-        )
+    _check_readable(recipe, work.resources)
     given = work.inputs["data"]
     data = texts_of([Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)])
     cache = cache_folder() / "tokens"
@@ -55,6 +48,19 @@ def _run(work: Work) -> JSON:
     fitted.save_whole(work.out)
     fitted.facts["seconds"]["save"] = time.monotonic() - began
     return {"kept": "model", "rows": len(data), "facts": fitted.facts | work.call.launch.facts}
+
+
+def _check_readable(recipe: Recipe, resources: Resources) -> None:
+    """Refuse ways of adapting after which no whole model is left that has read."""
+    if recipe.way.solved:
+        how = "adapt: probe changes no weight"
+    elif recipe.way.adapters and resources.sharded:
+        how = "adapters that are spread over processes cannot be merged into the model"
+    else:
+        return
+    raise ConfigError(
+        f"train: {how}, so the model cannot read the task's texts first; use adapt: full, or lora in one process"
+    )
 
 
 def texts_of(parts: list[Dataset]) -> Dataset:

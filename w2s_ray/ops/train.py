@@ -106,19 +106,8 @@ def _job(work: Work) -> Job:
     )
     path, cache = model_path(work), cache_folder() / "tokens"
     head = FittedProbe.load(work.input("head").path).probe if "head" in work.inputs else None
-    return Job(
-        data,
-        label_sets(work),
-        path,
-        recipe,
-        work.resources,
-        work.place,
-        cache,
-        progress=work.tell,
-        watch=work.watch,
-        check=check,
-        head=head,
-    )
+    labels, place = label_sets(work), work.place
+    return Job(data, labels, path, recipe, work.resources, place, cache, work.tell, work.watch, head, check)
 
 
 def _finish(work: Work, fitted: Fitted) -> JSON:
@@ -139,12 +128,8 @@ def _finish(work: Work, fitted: Fitted) -> JSON:
     _write_log(work.out, fitted)
     seconds["save"] = time.monotonic() - began
     stopped = {"stopped_by": supervision(work, "check_labels")} if "check" in work.inputs else {}
-    return {
-        "kept": _kept(work),
-        "supervision": supervision(work),
-        **stopped,
-        "facts": fitted.facts | work.call.launch.facts,
-    }
+    facts = fitted.facts | work.call.launch.facts
+    return {"kept": _kept(work), "supervision": supervision(work), **stopped, "facts": facts}
 
 
 def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:

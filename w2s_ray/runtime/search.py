@@ -81,9 +81,8 @@ def run_search(search: Search, address: str | None, verbose: bool) -> None:
     try:
         cluster.check_store_is_shared(search.payload.store)
         concurrency = _concurrency(search, local)
-        experiment = threading.Thread(
-            target=_experiment, args=(search, concurrency), name=f"w2s-{search.name}", daemon=True
-        )
+        name = f"w2s-{search.name}"
+        experiment = threading.Thread(target=_experiment, args=(search, concurrency), name=name, daemon=True)
         errors: list[BaseException] = []
         _searches[search.name] = (search, errors)
         experiment.start()
@@ -259,8 +258,7 @@ class _Suggestions(OptunaSearch):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that it takes more than a second, as a Gaussian process does
             suggested: Any = super().suggest(trial_id)
-        point = suggested[POINT]
-        return {"call": _Call(search.trial, search.payload, point, search.nested, self._worst)}
+        return {"call": _Call(search.trial, search.payload, suggested[POINT], search.nested, self._worst)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """The value after each step, of one objective: Optuna shows it."""

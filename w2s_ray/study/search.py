@@ -132,29 +132,31 @@ def run_plan(
 
             launch(_experiment(searching, study, wanted, timeout_s, concurrency, noted))
         found = Searched(spec, str(key), study, wanted, searching.select_on)
-        if not found.complete:
-            reasons = [str(trial.user_attrs.get("error")) for trial in found.trials if trial.state.is_finished()]
-            if reasons:
-                raise FitError(
-                    f"none of {len(reasons)} trials has a value; mend the cause and give more --trials, or another"
-                    f" tune.seed to begin anew; the first said: {reasons[0]}"
-                )
+        if found.complete:
+            _write(searching, found, trials, folder, journal.path)
         else:
-            recipes = {
-                number: anchored(at_point(searching.trials.raw, point), searching.study.base)
-                for number, point in found.recipes.items()
-            }
-            write_search(folder, found, recipes)
-            if len(found.trials) == wanted and not found.running:
-                put_content(
-                    store,
-                    key,
-                    SEARCH.version,
-                    {**searching.params, "trials": trials},
-                    lambda out: _copy(folder, journal.path, out),
-                    found.value,
-                )
+            _refuse_all_failed(found)
     return found
+
+
+def _write(searching: Searching, found: Searched, trials: int, folder: Path, journal: Path) -> None:
+    """The search's files; in the store too, once all its trials have ended."""
+    study, raw = searching.study, searching.trials.raw
+    recipes = {number: anchored(at_point(raw, point), study.base) for number, point in found.recipes.items()}
+    write_search(folder, found, recipes)
+    if len(found.trials) == found.wanted and not found.running:
+        key, params = searching.result(trials), {**searching.params, "trials": trials}
+        store = searching.context.store
+        put_content(store, key, SEARCH.version, params, lambda out: _copy(folder, journal, out), found.value)
+
+
+def _refuse_all_failed(found: Searched) -> None:
+    reasons = [str(trial.user_attrs.get("error")) for trial in found.trials if trial.state.is_finished()]
+    if reasons:
+        raise FitError(
+            f"none of {len(reasons)} trials has a value; mend the cause and give more --trials, or another"
+            f" tune.seed to begin anew; the first said: {reasons[0]}"
+        )
 
 
 def _copy(folder: Path, journal: Path, out: Path) -> None:

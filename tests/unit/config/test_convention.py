@@ -54,11 +54,9 @@ def test_the_two_codes_differ_where_their_documents_say() -> None:
     assert [made.ceiling_on for made in (openai, eleuther, ours)] == ["labelled", "pool", "pool"]
     assert [made.metric for made in (openai, eleuther, ours)] == ["accuracy", "auroc", "accuracy"]
     assert [made.task.balance for made in (openai, eleuther, ours)] == [False, True, False]
-    assert [made.train.strong.order for made in (openai, eleuther, ours)] == [
-        "once",
-        "each",
-        "each",
-    ], "rows in one order for all epochs is OpenAI's alone"
+    assert [made.train.strong.order for made in (openai, eleuther, ours)] == ["once", "each", "each"], (
+        "rows in one order for all epochs is OpenAI's alone"
+    )
     assert [made.train.strong.adapt for made in (openai, eleuther, ours)] == ["full", "lora", "full"]
     assert openai.train.strong.check is None is ours.train.strong.check
     assert eleuther.train.strong.check is not None and eleuther.train.strong.check.metric == "auroc"
@@ -75,10 +73,9 @@ def test_what_the_study_says_stands() -> None:
     )
     assert (made.metric, made.task.balance, made.train.strong.adapt) == ("accuracy", False, "full")
     assert made.train.strong.check is not None
-    assert (made.train.strong.check.every, made.train.strong.check.metric) == (
-        0.5,
-        "auroc",
-    ), "the rest of the mapping stays"
+    assert (made.train.strong.check.every, made.train.strong.check.metric) == (0.5, "auroc"), (
+        "the rest of the mapping stays"
+    )
     assert (made.train.strong.lr, made.train.weak.adapt, made.ceiling_on) == (8e-5, "lora", "pool")
     assert study("eleuther", train={"strong": {"check": None}}).train.strong.check is None
 

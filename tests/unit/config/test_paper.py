@@ -34,11 +34,9 @@ def test_a_ladder_has_every_pair_once_and_a_recipe_a_model(name: str) -> None:
     assert pairs == [(weak, strong) for weak in range(7) for strong in range(weak, 7)]
     for model in ladder:
         assert study.config.train.of("weak", model) == study.config.train.of("strong", model)
-    assert [study.config.train.of("weak", model).lr for model in ladder] == [
-        5e-5,
-        5e-5,
-        *[1e-5] * 5,
-    ], "their MODEL_CONFIGS"
+    assert [study.config.train.of("weak", model).lr for model in ladder] == [5e-5, 5e-5, *[1e-5] * 5], (
+        "their MODEL_CONFIGS"
+    )
     assert study.config.ceiling_on == "labelled"
     assert {format_of(cell.config.task).type for cell in study.cells} == {name.removeprefix("openai-")}
 

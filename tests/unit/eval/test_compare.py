@@ -274,10 +274,9 @@ def test_methods_in_roc_auc():
     values = {(c.method, c.seed): auroc(c.student.probs_NK, c.student.gold_N).value for c in cells}
     differences = [values["b", seed] - values["a", seed] for seed in range(3)]
     assert row["difference"]["mean"] == pytest.approx(np.mean(differences)) and row["wins"] == 3
-    assert row["pgr_difference"] == {
-        "median": pytest.approx(2 * np.median(differences)),
-        "num_cells": 3,
-    }, "floors of a half, ceilings of one"
+    assert row["pgr_difference"] == {"median": pytest.approx(2 * np.median(differences)), "num_cells": 3}, (
+        "floors of a half, ceilings of one"
+    )
     a, b = ([c.student for c in cells if c.method == method] for method in "ab")
     value_RSA = resample([names(200)] * 3, list(zip(a, b, strict=True)))
     assert (row["difference"]["low"], row["difference"]["high"]) == pytest.approx(

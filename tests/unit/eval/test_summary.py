@@ -37,14 +37,7 @@ def test_a_row_a_group_with_the_numbers_of_its_seeds():
         naive["num_seeds"],
         naive["num_test"],
         naive["excluded"],
-    ) == (
-        "topic",
-        "world/nano",
-        "world/small",
-        3,
-        300,
-        [],
-    )
+    ) == ("topic", "world/nano", "world/small", 3, 300, [])
     gaps = [measure_gap(*c.arms) for c in cells[:3]]
     assert naive["pgr"]["median"] == pytest.approx(np.median([g.pgr for g in gaps]))
     assert naive["pgr"]["mean"] == pytest.approx(np.mean([g.pgr for g in gaps]))

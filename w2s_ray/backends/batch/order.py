@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.ids import Ids
 from w2s_ray.core.seeds import derive_seed
 
@@ -45,6 +46,12 @@ def epoch_batches(hashes_N: Hashes, lengths_N: Rows, *, batch: int, bucket: int,
         _mixed(np.arange(len(cut), dtype=np.uint64), derive_seed(seed, "batches", epoch)), kind="stable"
     )
     return [cut[i] for i in shuffled]
+
+
+def drawn_batches(recipe: Recipe, hashes_N: Hashes, lengths_N: Rows, epoch: int) -> list[Rows]:
+    """Those of a recipe's epoch."""
+    drawn = epoch if recipe.order == "each" else 0
+    return epoch_batches(hashes_N, lengths_N, batch=recipe.batch, bucket=recipe.bucket, seed=recipe.seed, epoch=drawn)
 
 
 def num_batches(num_rows: int, batch: int) -> int:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from w2s_ray.backends.batch.order import Hashes, Rows, epoch_batches, id_hashes, micro_batches, num_batches
+from w2s_ray.backends.batch.order import Hashes, Rows, drawn_batches, id_hashes, micro_batches, num_batches
 from w2s_ray.backends.batch.padded import Padded
 from w2s_ray.backends.batch.targets import Targets
 from w2s_ray.backends.batch.tokens import Tokens
@@ -211,11 +211,7 @@ class Loop:
             raise out_of_memory(error, self.tokens, self.resources) from error
 
     def epoch(self, epoch: int) -> list[Rows]:
-        lengths = self.tokens.lengths_N[self.rows]
-        drawn = epoch if self.recipe.order == "each" else 0
-        batches = epoch_batches(
-            self.hashes, lengths, batch=self.recipe.batch, bucket=self.recipe.bucket, seed=self.recipe.seed, epoch=drawn
-        )
+        batches = drawn_batches(self.recipe, self.hashes, self.tokens.lengths_N[self.rows], epoch)
         return [self.rows[batch] for batch in batches]
 
     def _step(self, rows: Rows) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
-from w2s_ray.backends.batch.order import Rows, epoch_batches, id_hashes
+from w2s_ray.backends.batch.order import Rows, drawn_batches, id_hashes
 from w2s_ray.backends.batch.padded import Padded
 from w2s_ray.backends.devices.device import pick_device
 from w2s_ray.backends.fit.fitted import Fitted
@@ -76,14 +76,7 @@ def _pays(jobs: Sequence[Job]) -> bool:
         tokens = job.tokens(tokenizer)
         labelled = job.targets(tokens).labelled
         lengths = tokens.lengths_N[labelled]
-        batches = epoch_batches(
-            id_hashes(tokens.ids[labelled]),
-            lengths,
-            batch=job.recipe.batch,
-            bucket=job.recipe.bucket,
-            seed=job.recipe.seed,
-            epoch=0,
-        )
+        batches = drawn_batches(job.recipe, id_hashes(tokens.ids[labelled]), lengths, 0)
         longest.append([int(lengths[rows].max()) for rows in batches])
         sizes.append(lengths.sum() / len(batches))
     if device == "cpu" and np.mean(sizes) * shape_of(first.model_path).width > MOST_NUMBERS_ON_CPU:
@@ -139,10 +132,13 @@ class Together:
                 if len(pending[n]) >= self.loops[n].most_pending or due or self.loops[n].done:
                     self._note(n, pending[n], jobs[n])
             if due:
-                for n in active:
-                    if not self.loops[n].done and n not in self.failed:
-                        self.loops[n].save(jobs[n].place, jobs[n].digest)
+                self._save(active, jobs)
                 saved = time.monotonic()
+
+    def _save(self, active: list[int], jobs: Sequence[Job]) -> None:
+        for n in active:
+            if not self.loops[n].done and n not in self.failed:
+                self.loops[n].save(jobs[n].place, jobs[n].digest)
 
     def _note(self, n: int, losses: list[Tensor], job: Job) -> None:
         loop = self.loops[n]
@@ -157,17 +153,15 @@ class Together:
     def _step(self, active: list[int], stacked: dict[str, Tensor]) -> Tensor:
         """One optimizer step of each; their losses."""
         loops = [self.loops[n] for n in active]
-        chosen = (
-            stacked if len(active) == len(self.loops) else {name: values[active] for name, values in stacked.items()}
-        )
+        everyone = len(active) == len(self.loops)
+        chosen = stacked if everyone else {name: values[active] for name, values in stacked.items()}
         trained = {name: values for name, values in chosen.items() if name in loops[0].training.weights}
         buffers = {name: values for name, values in chosen.items() if name not in trained}
         total_M: Tensor | None = None
         for batch in self._batches(loops):
             gradients, losses_M = self._gradients(loops[0], trained, buffers, batch)
-            gradients = {
-                name: values.contiguous() for name, values in gradients.items()
-            }  # the fused AdamW reads memory in its order
+            # The fused AdamW reads memory in its order.
+            gradients = {name: values.contiguous() for name, values in gradients.items()}
             for m, loop in enumerate(loops):
                 for name, weight in loop.training.weights.items():
                     weight.grad = gradients[name][m] if weight.grad is None else weight.grad + gradients[name][m]
@@ -222,14 +216,10 @@ class Together:
                 loop.count([each])
                 padded = loop.tokens.padded(each, loop.fill)
                 ids[m, : len(each), : padded.shape[1]] = padded
-                lengths[m, : len(each)], second[m, : len(each)] = (
-                    loop.tokens.lengths_N[each],
-                    loop.tokens.second_Q[each],
-                )
-                targets[m, : len(each)], weights[m, : len(each)] = (
-                    loop.targets.probs_NMK[each],
-                    loop.targets.weight_N[each],
-                )
+                lengths[m, : len(each)] = loop.tokens.lengths_N[each]
+                second[m, : len(each)] = loop.tokens.second_Q[each]
+                targets[m, : len(each)] = loop.targets.probs_NMK[each]
+                weights[m, : len(each)] = loop.targets.weight_N[each]
         shares = weights.sum(axis=1) / whole
         whole_numbers = [torch.from_numpy(array).to(device, non_blocking=True) for array in (ids, lengths, second)]
         return (*whole_numbers, as_tensor(targets, device), as_tensor(weights, device), as_tensor(shares, device))

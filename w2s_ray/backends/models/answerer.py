@@ -35,14 +35,7 @@ class Answerer(LanguageModel):
     head = None  # nothing beside the language model's own
 
     def __init__(
-        self,
-        whole: Any,
-        recipe: Recipe,
-        autocast: Autocast,
-        *,
-        kind: Kind,
-        per_row: int,
-        positions: int | None,
+        self, whole: Any, recipe: Recipe, autocast: Autocast, *, kind: Kind, per_row: int, positions: int | None
     ) -> None:
         super().__init__(whole, autocast)
         self.kind, self.per_row, self.positions = kind, per_row, positions

@@ -40,13 +40,7 @@ def load_backbone(
     weights that are spread do not have yet."""
     from transformers import AutoModel
 
-    with quiet():
-        model = _load(
-            model_path,
-            lambda name, options: AutoModel.from_pretrained(
-                name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options
-            ),
-        )
+    model = _pretrained(AutoModel, model_path, dtype, attention)
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(f"{model_path} is an encoder-decoder ({model.config.model_type}); use a decoder or an encoder")
     if isinstance(getattr(model, "pooler", None), nn.Module):
@@ -65,13 +59,7 @@ def load_causal(
     """A decoder with its language-model head, in eval mode."""
     from transformers import AutoModelForCausalLM
 
-    with quiet():
-        model: Any = _load(
-            model_path,
-            lambda name, options: AutoModelForCausalLM.from_pretrained(
-                name, dtype=dtype, use_safetensors=True, attn_implementation=attention, **options
-            ),
-        )
+    model = _pretrained(AutoModelForCausalLM, model_path, dtype, attention)
     if ask_causal and not is_causal(model.base_model):
         raise ModelError(
             f"{model_path} reads both ways ({model.config.model_type}), so it has no next word; name a causal language"
@@ -80,6 +68,12 @@ def load_causal(
     _fuse_kernels(model)
     model.warn_if_padding_and_no_attention_mask = _no_warning
     return model.eval()
+
+
+def _pretrained(auto: Any, model_path: str, dtype: torch.dtype, attention: str) -> Any:
+    how = {"dtype": dtype, "use_safetensors": True, "attn_implementation": attention}
+    with quiet():
+        return _load(model_path, lambda name, options: auto.from_pretrained(name, **how, **options))
 
 
 def load_tokenizer(model_path: str) -> Any:

@@ -7,6 +7,10 @@ from w2s_ray.reports.schema import Comparison, Comparisons, OverallRow, PairedRo
 from w2s_ray.reports.wording import GOLD_MARK, Scale, probability, ratio_difference, scale_of
 
 MOST_BRIEF = 3  # rows on the terminal
+OVERALL = (
+    "Rows `all` draw tasks too, each of which counts the same; there better, worse and equal count cells, and p flips"
+    " all cells of a seed together."
+)
 
 
 def comparisons_section(results: Results) -> Section | None:
@@ -94,12 +98,7 @@ def _notes(found: Comparisons, scale: Scale) -> list[str]:
             f" makes {tests}; p (Holm) is adjusted for {'it' if found.num_tests == 1 else 'all of them'} (Holm 1979)."
         ),
     ]
-    if found.overall:
-        notes.append(
-            "Rows `all` draw tasks too, each of which counts the same; there better, worse and equal count cells, and p"
-            " flips all cells of a seed together."
-        )
-    return notes
+    return [*notes, OVERALL] if found.overall else notes
 
 
 def _left_out(found: Comparisons) -> list[str]:
