@@ -33,7 +33,7 @@ def greedy(work: Work) -> JSON:
     """Memory that is enough for 500 tokens at once; the longest row has as many as the parameters say."""
     if work.resources.tokens_at_once > 500:
         raise OutOfMemory(work.resources.tokens_at_once, work.params["longest"], "tried to allocate 2 GiB")
-    return {"micro_tokens": work.resources.tokens_at_once, **work.call.launch.facts}
+    return {"micro_tokens": work.resources.tokens_at_once, "launch": work.call.launch.facts}
 
 
 HANG = Step("hang", 1, "gang_steps:hang", lambda params, inputs: "x")

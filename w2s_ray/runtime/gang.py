@@ -145,7 +145,7 @@ def work_in_gang(config: dict[str, Any]) -> None:
     rank = ray.train.get_context().get_world_rank()
     start_s = round(time.time() - config["launched_at"], 3)
     facts = {"start_s": start_s, "ends": notes.read("ends") or [], "halvings": config["halvings"]}
-    call = replace(notes.call, launch=Launch({"launch": facts}))
+    call = replace(notes.call, launch=Launch(facts))
     watch = GangWatch(call.resources.hang_s, lambda stack: notes.write(f"stack-{rank}", stack))
     with captured() as tail:
         try:
