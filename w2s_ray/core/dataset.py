@@ -7,8 +7,9 @@ Shapes: N rows.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
 from w2s_ray.core.kinds import Kind, KindName, Texts, kind_of
 
 PLAIN = "{text}"  # the prompt that adds nothing
+MORE = "more."  # before the names of added columns in a file
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Dataset:
     ids: Ids
     inputs: Mapping[str, Texts]
     sources: Texts | None = None
+    more: Mapping[str, Texts] = field(default_factory=dict)  # columns that a method added, for prompts to name
 
     @staticmethod
     def of(
@@ -46,10 +49,11 @@ class Dataset:
         ids: Sequence[str] | Ids,
         *,
         sources: Sequence[str] | Texts | None = None,
+        more: Mapping[str, Sequence[str] | Texts] | None = None,
         **inputs: Sequence[str] | Texts,
     ) -> Dataset:
         """Build and check: the columns of the kind, one text a row, unique ids, at least two classes (of a generation
-        none); a source for every row or for none."""
+        none); a source for every row or for none; what other columns there are."""
         kind = kind if isinstance(kind, Kind) else kind_of(kind)
         if set(inputs) != set(kind.columns):
             raise DataError(
@@ -65,7 +69,10 @@ class Dataset:
                 f"the row with id {str(checked[[not origin for origin in origins]][0])!r} has no source; give every row"
                 " one, or none"
             )
-        return Dataset(name, split, kind, tuple(classes), checked, columns, origins)
+        added = {column: _texts(column, texts, len(checked)) for column, texts in sorted((more or {}).items())}
+        if taken := sorted({"id", "text", "source", *kind.columns} & set(added)):
+            raise DataError(f"a column is to be added as {taken[0]!r}, which is taken; give it another name")
+        return Dataset(name, split, kind, tuple(classes), checked, columns, origins, added)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,6 +92,8 @@ class Dataset:
             # Another first part, so that no rows with sources have the digest of rows without, which is what it was
             # before there were sources.
             kind, columns = f"{kind} with sources", [*columns, self.sources]
+        if self.more:
+            kind, columns = f"{kind} and {', '.join(self.more)}", [*columns, *self.more.values()]
         rows = (str(part) for i in order for part in (self.ids[i], *(column[i] for column in columns)))
         return content_digest([kind, *self.classes, "", *rows])
 
@@ -94,17 +103,35 @@ class Dataset:
         rows = positions(self.ids, wanted)
         inputs = {column: texts[rows] for column, texts in self.inputs.items()}
         sources = None if self.sources is None else self.sources[rows]
-        return Dataset.of(self.name, split or self.split, self.kind, self.classes, wanted, sources=sources, **inputs)
+        more = {column: texts[rows] for column, texts in self.more.items()}
+        return Dataset.of(
+            self.name, split or self.split, self.kind, self.classes, wanted, sources=sources, more=more, **inputs
+        )
+
+    def with_column(self, column: str, texts: Sequence[str] | Texts) -> Dataset:
+        """With one more column, in the order of the rows, which a recipe's prompt may name."""
+        return Dataset.of(
+            self.name, self.split, self.kind, self.classes, self.ids, sources=self.sources,
+            more={**self.more, column: texts}, **self.inputs,
+        )  # fmt: skip
 
     def prompted(self, prompt: str) -> Dataset:
-        """The same rows with a prompt around each text (of a pair around the first): `{text}` stands for it."""
+        """The same rows with a prompt around each text (of a pair around the first): `{text}` stands for it, and
+        `{name}` for an added column of that name."""
         if prompt == PLAIN:
             return self
-        around = {
-            c: np.array([prompt.replace("{text}", str(text)) for text in self.inputs[c]], dtype=object)
-            for c in self.kind.prompted
-        }
+        around = {column: self._prompted(prompt, column) for column in self.kind.prompted}
         return replace(self, inputs={**self.inputs, **around})
+
+    def _prompted(self, prompt: str, column: str) -> Texts:
+        columns = {"text": self.inputs[column], **self.more}
+        names = re.compile("|".join(re.escape(f"{{{name}}}") for name in columns))
+
+        def filled(row: int) -> str:  # in one pass, so that a text in braces stays what it is
+            return names.sub(lambda found: str(columns[found[0][1:-1]][row]), prompt)
+
+        texts: Texts = np.array([filled(row) for row in range(len(self))], dtype=object)
+        return texts
 
     @property
     def candidates(self) -> list[tuple[str, ...]]:
@@ -117,6 +144,7 @@ class Dataset:
 
         meta = {"name": self.name, "split": self.split, "kind": self.kind.name, "classes": "\x1f".join(self.classes)}
         columns = {"id": self.ids, **self.inputs} | ({} if self.sources is None else {"source": self.sources})
+        columns |= {f"{MORE}{name}": texts for name, texts in self.more.items()}
         table = pa.table({column: pa.array(texts.tolist(), pa.string()) for column, texts in columns.items()})
         pq.write_table(table.replace_schema_metadata(meta), folder / "rows.parquet")
 
@@ -129,10 +157,11 @@ class Dataset:
         kind = kind_of(meta["kind"])
         inputs = {c: table[c].to_numpy(zero_copy_only=False) for c in kind.columns}
         sources = table["source"].to_numpy(zero_copy_only=False) if "source" in table.column_names else None
+        added = [name for name in table.column_names if name.startswith(MORE)]
+        more = {name.removeprefix(MORE): table[name].to_numpy(zero_copy_only=False) for name in added}
         classes = tuple(filter(None, meta["classes"].split("\x1f")))
-        return Dataset.of(
-            meta["name"], meta["split"], kind, classes, table["id"].to_pylist(), sources=sources, **inputs
-        )
+        ids = table["id"].to_pylist()
+        return Dataset.of(meta["name"], meta["split"], kind, classes, ids, sources=sources, more=more, **inputs)
 
 
 def _texts(column: str, texts: Sequence[str] | Texts, num_rows: int) -> Texts:

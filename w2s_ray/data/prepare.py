@@ -206,7 +206,7 @@ def _build(
         ids = [row.id for row in rows]
         texts = [_cut_inputs(row.inputs, spec, fmt) for row in rows]
         truncated[name] = sum(short != row.inputs for short, row in zip(texts, rows, strict=True))
-        inputs = {column: [text[i] for text in texts] for i, column in enumerate(fmt.kind.columns)}
+        inputs: dict[str, Any] = {c: [text[i] for text in texts] for i, c in enumerate(fmt.kind.columns)}
         sources = [row.source for row in rows] if any(row.source for row in rows) else None
         datasets[name] = Dataset.of(spec.data, name, fmt.kind, classes, ids, sources=sources, **inputs)
         gold[name] = _gold(rows, classes)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from w2s_ray.core.answers import Answers, load_labels
+from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.step import JSON
@@ -61,3 +63,17 @@ def caught(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Excep
         return make(*args, **kwargs)
     except Exception as error:  # noqa: BLE001  (one member's; the others go on, and the engine records it)
         return error
+
+
+def check_start(work: Work, data: Dataset) -> None:
+    """Refuse to ask for words where the weights that a step starts from were saved with a head for classes instead."""
+    if "base" not in work.inputs or not data.kind.by_words:
+        return
+    from w2s_ray.backends.fit.fit_file import read_fit_file
+
+    _, _, kind = read_fit_file(work.input("base").path)
+    if not kind.by_words:
+        raise ConfigError(
+            f"rows of kind {data.kind} are answered by a language model's own head, and the model to start from was"
+            f" finetuned to rows of kind {kind}, without one; start from a model of rows that are answered by words"
+        )

@@ -13,7 +13,7 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import cache_folder
-from w2s_ray.ops.fitting import in_its_gang
+from w2s_ray.ops.fitting import check_start, in_its_gang
 from w2s_ray.ops.models import model_path
 
 
@@ -36,6 +36,7 @@ def _run(work: Work) -> JSON:
 
     use_threads(work.resources)
     recipe, data = restore(Recipe, work.params["recipe"]), Dataset.load(work.input("data").path)
+    check_start(work, data)
     path, cache = model_path(work), cache_folder() / "tokens"
     if work.resources.sharded:
         from w2s_ray.backends.sharded.fit import open_sharded

@@ -20,7 +20,7 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params, digest
 from w2s_ray.engine.step import JSON, Rider, Stack, Step
 from w2s_ray.engine.store import cache_folder
-from w2s_ray.ops.fitting import caught, fit_job, in_its_gang, label_sets, supervision
+from w2s_ray.ops.fitting import caught, check_start, fit_job, in_its_gang, label_sets, supervision
 from w2s_ray.ops.models import model_path
 from w2s_ray.ops.predict import PREDICT, owner_slug
 
@@ -101,6 +101,7 @@ def _job(work: Work) -> Job:
 
     recipe = restore(Recipe, work.params["recipe"])
     data = Dataset.load(work.input("data").path)
+    check_start(work, data)
     check = (
         (Dataset.load(work.input("check").path), label_sets(work, "check_labels")) if "check" in work.inputs else None
     )

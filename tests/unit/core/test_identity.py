@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from w2s_ray.config.adapt import ADAPTS, DRAWN, EMBED, MEMORY, PROBE, STACK, TEXTS
+from w2s_ray.config.adapt import ADAPTS, ASK, DRAWN, EMBED, MEMORY, PROBE, STACK, TEXTS
 from w2s_ray.config.method import MethodParams
 from w2s_ray.config.recipe import Check, Lora, Recipe
 from w2s_ray.config.schema import SEARCH, STUDY, StudyConfig
@@ -27,6 +27,7 @@ RECIPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "drawn": ((PROBE, DRAWN), {"adapt": "probe", "features": 0.5}),
     "texts": ((TEXTS,), {}),
     "embed": ((EMBED,), {}),
+    "ask": ((ASK,), {}),
     "stack": ((STACK,), {}),
     "memory": ((MEMORY,), {}),
 }
@@ -70,7 +71,17 @@ def test_what_each_use_counts_is_written_down() -> None:
         "adapt", "lr", "epochs", "batch", "schedule", "warmup", "betas", "eps", "weight_decay", "clip", "precision",
         "dropout", "order", "bucket", "seed",
     }  # fmt: skip
-    full = learning | {"loss", "pooling", "head_init", "layer", "features", "prompt", "answer_tokens", "check"}
+    full = learning | {
+        "loss",
+        "pooling",
+        "head_init",
+        "layer",
+        "features",
+        "prompt",
+        "answer_tokens",
+        "check",
+        "per_token",
+    }
     probe = {"adapt", "precision", "pooling", "l2", "layer", "features"}
     assert counted == {
         "full": sorted(full),
@@ -79,6 +90,7 @@ def test_what_each_use_counts_is_written_down() -> None:
         "drawn": sorted(probe | {"seed"}),
         "texts": sorted(learning),
         "embed": ["layer", "pooling", "precision", "prompt"],
+        "ask": ["answer_tokens", "per_token", "precision", "prompt"],
         "stack": ["adapt", "layer", "lora", "pooling", "precision"],
         "memory": ["adapt", "batch", "lora", "precision"],
     }

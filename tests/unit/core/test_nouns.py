@@ -62,6 +62,25 @@ def test_a_dataset_has_no_gold_and_cannot_be_given_any() -> None:
     assert not {"gold", "label", "labels"} & set(vars(rows()))
 
 
+def test_an_added_column_counts_and_travels_and_prompts_name_it(tmp_path: Path) -> None:
+    data = rows(["a", "b", "c"])
+    added = data.with_column("opinion", ["yes", "no {text}", "{opinion}"])
+    assert len({data.digest, added.digest, data.with_column("other", added.more["opinion"]).digest}) == 3
+    assert added.digest == added.select(["c", "a", "b"]).digest
+    added.save(tmp_path)
+    back = Dataset.load(tmp_path)
+    assert back.digest == added.digest
+    assert back.select(["b"]).more["opinion"].tolist() == ["no {text}"]
+    texts = added.inputs["text"].tolist()
+    asked = added.prompted("{text}? {opinion}! {none}").inputs["text"].tolist()
+    said = ["yes", "no {text}", "{opinion}"]
+    assert asked == [f"{text}? {word}! {{none}}" for text, word in zip(texts, said, strict=True)]
+    with pytest.raises(DataError, match="as 'source', which is taken"):
+        data.with_column("source", ["x", "y", "z"])
+    with pytest.raises(DataError, match="has 1 rows for 3 ids"):
+        data.with_column("short", ["x"])
+
+
 def test_the_digest_of_rows_without_sources_is_what_it_was() -> None:
     """Made by the code before rows had sources: stored results are found under it."""
     assert rows().digest == "ba8ff458e3413c0ccfbb6daa34f2433e2cda0ffcb1073ab73be45da1be5c4ce8"
