@@ -256,7 +256,7 @@ def test_all_columns_are_there_and_all_words_are_known(name: str) -> None:
 
 
 # sha256 of the first 1,500 rows of seed 0, and of the first 600 documents. A change here makes other rows under a name
-# that stored results go by: raise VERSION in data/world/task.py (or corpus.py), then write the new version and digests
+# that stored results go by: raise VERSION in world/task.py (or corpus.py), then write the new version and digests
 # here.
 DIGESTS = {
     "topic": (2, "44fe0085fee18ac7"),
