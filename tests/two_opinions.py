@@ -42,7 +42,7 @@ class TwoOpinions(MethodParams):
         return ctx.put(data)
 
     def said(self, ctx: Verbs, learner: Learner, asked: Handle) -> Answers:
-        found = ctx.said(ctx.predict(learner.with_recipe(answer_tokens=self.words), asked))
+        found = ctx.outputs(ctx.predict(learner.with_recipe(answer_tokens=self.words), asked))
         assert isinstance(found, Answers)
         return found
 

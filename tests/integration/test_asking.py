@@ -61,7 +61,7 @@ def test_a_student_that_was_only_prompted_is_scored(kind: str, tmp_path: Path) -
 
     def steps(ctx: Verbs, task: Task) -> Outcome:
         asked = task.strong.with_recipe(prompt="{text}")
-        seen["labels"], seen["rows"] = ctx.said(ctx.predict(asked, task.pool)), ctx.rows(task.pool)
+        seen["labels"], seen["rows"] = ctx.outputs(ctx.predict(asked, task.pool)), ctx.rows(task.pool)
         return Outcome(student=asked, labels=ctx.predict(asked, task.pool))
 
     cell = run(kind, tmp_path, steps)
@@ -139,7 +139,7 @@ def test_a_classifier_is_no_start_for_words(tmp_path: Path) -> None:
         start = ctx.start_from(ctx.train(task.strong, task.labelled, task.labels, predict_on=[task.pool]))
         data = ctx.rows(task.pool)
         asked = ctx.put(Dataset.of("asked", "pool", GENERATION, (), data.ids, prompt=data.inputs["text"]))
-        return Outcome(student=start, labels=ctx.put(ctx.said(ctx.predict(start, asked))))
+        return Outcome(student=start, labels=ctx.put(ctx.outputs(ctx.predict(start, asked))))
 
     cell = run("text", tmp_path, steps)
     assert "finetuned to rows of kind text, without one" in cell.error

@@ -162,7 +162,7 @@ def test_each_stage_and_its_labels_are_scored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_a_trial_of_a_search_judges_every_kind(kind: str, tmp_path: Path) -> None:
-    from w2s_ray.config.search import SearchSpec
+    from w2s_ray.config.search_spec import SearchSpec
     from w2s_ray.engine.executor import InlineExecutor
     from w2s_ray.study.trial import Trials, run_trial
 

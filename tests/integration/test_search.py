@@ -24,9 +24,9 @@ from w2s_ray.config.load import expand, load_study
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
-from w2s_ray.reports.search import Searched
-from w2s_ray.study.search import plan_search, run_plan
+from w2s_ray.reports.search_report import Searched
 from w2s_ray.study.trial import run_trial
+from w2s_ray.study.tuning import plan_search, run_plan
 
 X = "train.strong.lr"
 LINE = {X: {"uniform": [0.01, 1.0]}}
@@ -59,7 +59,7 @@ def with_trial(name: str) -> Callable[[Any], None]:
     """On Ray, with a toy for a trial."""
 
     def launch(search: Any) -> None:
-        from w2s_ray.runtime.search import run_search
+        from w2s_ray.runtime.trials import run_search
 
         search.trial = f"toy_trials:{name}"
         run_search(search, None, False)
@@ -290,7 +290,7 @@ class Dies:
 def test_a_driver_that_dies_in_the_middle_of_a_point_leaves_that_point(
     sampler: str, number: int, fields: int, tmp_path: Path
 ) -> None:
-    from w2s_ray.runtime.search import _searches, _Suggestions
+    from w2s_ray.runtime.trials import _searches, _Suggestions
 
     space = {"train.weak.epochs": {"int": [1, 9]}, "train.weak.lr": {"log": [1e-3, 1e-2]}, X: {"log": [1e-3, 1e-1]}}
     raw = raw_search(
@@ -426,7 +426,7 @@ def test_a_search_that_is_killed_three_times_is_the_search_that_was_not(tmp_path
 @pytest.mark.timeout(1500)
 def test_sharded_trials_that_are_pruned_give_their_processes_back(tmp_path: Path) -> None:
     """Each student takes the whole machine, so a process that is not given back stops all that follows."""
-    from w2s_ray.runtime.search import run_search
+    from w2s_ray.runtime.trials import run_search
 
     # Whichever of the first two is better, one of the last two is behind.
     first = [{X: 3e-2}, {X: 1e-5}, {X: 2.9e-2}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -57,3 +58,31 @@ def test_nothing_unsafe_is_loaded() -> None:
             if bad in text
         ]
     assert not faults
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Not even where a type alone is wanted: of any circle of files one should know less."""
+    graph = {name: _imported(name) for name in MODULES}
+    waiting = dict(graph)
+    while waiting:  # whoever imports nothing that is left is in no circle
+        leaves = [name for name, needs in waiting.items() if not needs & waiting.keys()]
+        assert leaves, f"a circle among: {', '.join(sorted(waiting))}"
+        for name in leaves:
+            del waiting[name]
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+
+
+def _imported(name: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (whole & MODULES.keys()) or {node.module}
+    return (found & MODULES.keys()) - {name}

@@ -13,13 +13,13 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.store import Store, open_store
 from w2s_ray.reports.file import read_results
-from w2s_ray.reports.schema import Cell, Results
+from w2s_ray.reports.schema import CellResult, Results
 
 ARMS = ("floor", "student", "ceiling", "pgr")
 CELLS = 20  # lines of them
 
 Name = tuple[str, str, str, str, int]
-Pair = tuple[Name, Cell, Cell]
+Pair = tuple[Name, CellResult, CellResult]
 
 
 def compare(console: Console, one: str, other: str, runs: Path, stores: tuple[str, str]) -> bool:
@@ -41,11 +41,11 @@ def compare(console: Console, one: str, other: str, runs: Path, stores: tuple[st
     return not moved and ours.keys() == theirs.keys()
 
 
-def _cells(results: Results) -> dict[Name, Cell]:
+def _cells(results: Results) -> dict[Name, CellResult]:
     return {(cell.method, cell.task, cell.weak, cell.strong, cell.seed): cell for cell in results.cells}
 
 
-def _numbers(cell: Cell) -> tuple[float | str | None, ...]:
+def _numbers(cell: CellResult) -> tuple[float | str | None, ...]:
     return (cell.status, *(getattr(cell, arm) for arm in ARMS))
 
 

@@ -19,7 +19,7 @@ GB = 2.0**30
 
 
 @dataclass(frozen=True)
-class Check:
+class Finding:
     """One line of the report."""
 
     name: str
@@ -28,7 +28,7 @@ class Check:
     remedy: str = ""
 
 
-def checks(store_url: str, *, with_ray: bool) -> Iterator[Check]:
+def checks(store_url: str, *, with_ray: bool) -> Iterator[Finding]:
     """All checks, cheapest first."""
     yield _python()
     yield from _packages()
@@ -40,16 +40,16 @@ def checks(store_url: str, *, with_ray: bool) -> Iterator[Check]:
         yield _ray(store_url)
 
 
-def _python() -> Check:
+def _python() -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
     return (
-        Check("python", "ok", found)
+        Finding("python", "ok", found)
         if sys.version_info >= (3, 11)
-        else Check("python", "fail", found, "install Python 3.11 or newer")
+        else Finding("python", "fail", found, "install Python 3.11 or newer")
     )
 
 
-def _packages() -> Iterator[Check]:
+def _packages() -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
     for text in requires("w2s_ray") or ():
@@ -59,25 +59,25 @@ def _packages() -> Iterator[Check]:
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
-            yield Check(requirement.name, "fail", "not installed", f"pip install '{requirement}'")
+            yield Finding(requirement.name, "fail", "not installed", f"pip install '{requirement}'")
             continue
         good = requirement.specifier.contains(found, prereleases=True)
-        yield Check(requirement.name, "ok" if good else "fail", found, "" if good else f"pip install '{requirement}'")
+        yield Finding(requirement.name, "ok" if good else "fail", found, "" if good else f"pip install '{requirement}'")
 
 
-def _devices() -> Iterator[Check]:
+def _devices() -> Iterator[Finding]:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check("cpu", "ok", f"{cores} cores")
+    yield Finding("cpu", "ok", f"{cores} cores")
     if not torch.cuda.is_available() and (built := torch.version.cuda) is None:
-        yield Check("gpu", "ok", "none", "")
+        yield Finding("gpu", "ok", "none", "")
     elif not torch.cuda.is_available():
         remedy = f"this torch is built for CUDA {built} and sees no device: check the driver with nvidia-smi"
-        yield Check("gpu", "warn", "none", remedy)
+        yield Finding("gpu", "warn", "none", remedy)
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        yield Check(
+        yield Finding(
             f"gpu {index}",
             "ok",
             f"{properties.name}, {properties.total_memory / GB:.0f} GB, bf16"
@@ -85,11 +85,11 @@ def _devices() -> Iterator[Check]:
         )
 
 
-def _memory() -> Check:
+def _memory() -> Finding:
     import psutil
 
     free = psutil.virtual_memory().available / GB
-    return Check(
+    return Finding(
         "memory",
         "ok" if free >= MIN_MEMORY_GB else "warn",
         f"{free:.1f} GB free",
@@ -97,17 +97,17 @@ def _memory() -> Check:
     )
 
 
-def _store(url: str) -> Iterator[Check]:
+def _store(url: str) -> Iterator[Finding]:
     try:
         store = open_store(url)
         store.probe()
     except W2SError as error:
-        yield Check("store", "fail", url, str(error))
+        yield Finding("store", "fail", url, str(error))
         return
-    yield Check("store", "ok", f"{url}: writes, creates exclusively, reads, removes")
+    yield Finding("store", "ok", f"{url}: writes, creates exclusively, reads, removes")
     if store.local:
         free = shutil.disk_usage(Path(store.root)).free / GB
-        yield Check(
+        yield Finding(
             "disk",
             "ok" if free >= MIN_DISK_GB else "warn",
             f"{free:.1f} GB free at {store.root}",
@@ -115,9 +115,9 @@ def _store(url: str) -> Iterator[Check]:
         )
 
 
-def _hub() -> Check:
+def _hub() -> Finding:
     offline = os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True")
-    return Check(
+    return Finding(
         "hub",
         "ok",
         (
@@ -128,10 +128,10 @@ def _hub() -> Check:
     )
 
 
-def _ray(url: str) -> Check:
+def _ray(url: str) -> Finding:
     from w2s_ray.runtime import cluster
 
     try:
-        return Check("ray", "ok", cluster.try_out(url))
+        return Finding("ray", "ok", cluster.try_out(url))
     except W2SError as error:
-        return Check("ray", "fail", "does not start or work", str(error))
+        return Finding("ray", "fail", "does not start or work", str(error))

@@ -15,20 +15,20 @@ from rich.text import Text
 
 from w2s_ray.cli.live import View
 from w2s_ray.config.load import corners, load_study, searched
-from w2s_ray.config.search import SearchSpec
+from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import Interrupted
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
-from w2s_ray.reports.search import BEST_FILE, PAGE, Searched
+from w2s_ray.reports.search_report import BEST_FILE, PAGE, Searched
 from w2s_ray.reports.wording import SELECTED
 from w2s_ray.study.check import check_memory, check_names
 from w2s_ray.study.results import check_writable
-from w2s_ray.study.search import plan_search, run_plan
+from w2s_ray.study.tuning import plan_search, run_plan
 from w2s_ray.study.warnings import warnings_of_search
 
 if TYPE_CHECKING:
-    from w2s_ray.runtime.search import Search
+    from w2s_ray.runtime.trials import Search
 
 Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
@@ -53,7 +53,7 @@ def tune_study(
     check_writable(folder)
 
     def launch(search: Search) -> None:
-        from w2s_ray.runtime.search import run_search
+        from w2s_ray.runtime.trials import run_search
 
         search.stopped = stopped
         run_search(search, address, verbose)

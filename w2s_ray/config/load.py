@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from w2s_ray.config.convention import preset_of, with_its_loss
 from w2s_ray.config.schema import MOST_CELLS, Cell, StudyConfig
-from w2s_ray.config.search import Point, SearchSpec
+from w2s_ray.config.search_spec import Point, SearchSpec
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
 

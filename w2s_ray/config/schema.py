@@ -20,7 +20,7 @@ from pydantic import (
 from w2s_ray.config.convention import Convention
 from w2s_ray.config.method import Method
 from w2s_ray.config.recipe import Recipe
-from w2s_ray.config.search import SearchSpec, SelectOn
+from w2s_ray.config.search_spec import SearchSpec, SelectOn
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen

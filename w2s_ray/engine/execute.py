@@ -130,7 +130,7 @@ def is_done(call: Call) -> bool:
     return _Execution.of(call, True, Watch()).done()
 
 
-def execute_hand(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
+def execute_dealt(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
     """Run what a process was dealt: calls of one group, or a single call of none."""
     if calls[0].group is not None:
         return execute_many(calls, log)

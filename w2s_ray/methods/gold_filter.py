@@ -23,10 +23,10 @@ class GoldFilter(MethodParams):
         return True
 
     def run(self, ctx: Verbs, task: Task) -> Outcome:
-        weak = ctx.said(
+        weak = ctx.outputs(
             ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)
         )
-        right_N = weak.hard_N == ctx.said(task.gold.pool).align(weak.ids).hard_N
+        right_N = weak.hard_N == ctx.outputs(task.gold.pool).align(weak.ids).hard_N
         labels = ctx.put(replace(weak, weight_N=np.where(right_N, weak.weight_N, 0.0)))
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
         return Outcome(student=student, labels=labels, facts={"kept": float(right_N.mean())})

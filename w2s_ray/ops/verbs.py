@@ -195,7 +195,7 @@ class Verbs:
 
     def labels(self, handle: Handle) -> LabelSet:
         """Look into labels or predictions of classes; waits for them."""
-        found = self.said(handle)
+        found = self.outputs(handle)
         if isinstance(found, LabelSet):
             return found
         raise ConfigError(
@@ -203,7 +203,7 @@ class Verbs:
             " (task.format: choice)"
         )
 
-    def said(self, handle: Handle) -> LabelSet | Answers:
+    def outputs(self, handle: Handle) -> LabelSet | Answers:
         """Look into labels or predictions of whatever kind."""
         return load_labels(handle.artifact().path)
 

@@ -61,7 +61,7 @@ class MethodDiagnostic(_Open):
     on_page: list[int] | None = Field(None, description="the rows that the report shows; null for all")
 
 
-class Cell(_Names):
+class CellResult(_Names):
     """One method, task, pair of models and seed."""
 
     seed: int = Field(description="training seed")
@@ -89,7 +89,7 @@ class Cell(_Names):
     diagnostics: list[MethodDiagnostic] = Field(default_factory=list, description="tables that the method declared")
 
     @model_validator(mode="after")
-    def _status_agrees(self) -> Cell:
+    def _status_agrees(self) -> CellResult:
         scores = {"floor": self.floor, "student": self.student, "ceiling": self.ceiling}
         if self.status == "no_floor" and (self.floor is not None or None in (self.student, self.ceiling)):
             raise ValueError(f"a cell with status 'no_floor' has student and ceiling, and no floor; got {scores}")
@@ -301,7 +301,7 @@ class Results(_Open):
     name: str = Field(min_length=1, description="name of the study")
     hypothesis: str = Field(description="what the study expected, written before it ran")
     config_digest: str = Field(min_length=1, description="digest of the resolved config")
-    cells: list[Cell] = Field(description="one entry a method, task, pair of models and seed")
+    cells: list[CellResult] = Field(description="one entry a method, task, pair of models and seed")
     summary: list[SummaryRow] = Field(description="one entry a method, task and pair of models")
     comparisons: Comparisons | None = Field(
         None, description="each method against the baseline; there where the study has several methods"
@@ -336,7 +336,7 @@ class Results(_Open):
 
     tuned: Tuned | None = Field(None, description="the search that the values come from")
 
-    def cells_of(self, row: SummaryRow) -> list[Cell]:
+    def cells_of(self, row: SummaryRow) -> list[CellResult]:
         """The cells behind a summary row, with those that failed."""
         return self.groups.get(row.group, [])
 
@@ -345,9 +345,9 @@ class Results(_Open):
         return any(cell.gold_supervised for cell in self.groups.get(group, []))
 
     @cached_property
-    def groups(self) -> dict[Group, list[Cell]]:
+    def groups(self) -> dict[Group, list[CellResult]]:
         """The cells of each group, in order."""
-        groups: dict[Group, list[Cell]] = {}
+        groups: dict[Group, list[CellResult]] = {}
         for cell in self.cells:
             groups.setdefault(cell.group, []).append(cell)
         return groups

@@ -22,7 +22,7 @@ from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.execute import execute_hand
+from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster
@@ -357,6 +357,6 @@ def _run_on_gpu(call: Call) -> None:
 
 def _execute(call: Call) -> None:
     with captured() as tail:
-        (error,) = execute_hand([call], tail)
+        (error,) = execute_dealt([call], tail)
     if error is not None:
         raise error

@@ -26,7 +26,7 @@ from ray.tune.search import Searcher
 
 from w2s_ray.core.errors import WorkerLost
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.execute import execute_hand, new_attempt
+from w2s_ray.engine.execute import execute_dealt, new_attempt
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.runtime.output import captured
@@ -167,7 +167,7 @@ def _run_member(config: dict[str, Any]) -> None:
     """In a process of Tune's. A mistake of the step's own is a result, so that Tune does not try it again."""
     calls: Sequence[Call] = config["calls"]
     with captured() as tail:
-        errors = execute_hand(calls, tail)
+        errors = execute_dealt(calls, tail)
     tune.report({ERRORS: errors})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from w2s_ray.config.load import Study, at_point, expand
 from w2s_ray.config.schema import Cell
-from w2s_ray.config.search import Objective, Point, SearchSpec, SelectOn
+from w2s_ray.config.search_spec import Objective, Point, SearchSpec, SelectOn
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.errors import FitError
 from w2s_ray.core.labels import LabelSet
@@ -80,8 +80,8 @@ def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float],
         trained["student"] = cell.method.run(ctx, task).student
     predicted = {name: ctx.predict(model, rows) for name, model in trained.items()}
     made = {name: predicted[name] if isinstance(one, Learner) else one.handle for name, one in trained.items()}
-    said = {name: ctx.said(handle) for name, handle in predicted.items()}
-    known = said["weak"] if truth is None else ctx.said(truth)
+    said = {name: ctx.outputs(handle) for name, handle in predicted.items()}
+    known = said["weak"] if truth is None else ctx.outputs(truth)
     values = [_value(objective, made[objective.of], said[objective.of], known) for objective in spec.objective]
     return values, {name: str(handle.key) for name, handle in made.items()}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from w2s_ray.world.lexicon import NUM_SUBJECTS, class_of, spell
 from w2s_ray.world.rows import KINDS, Writing, draw_kinds, write_rows
-from w2s_ray.world.task import Row, Task
+from w2s_ray.world.task import Row, WorldTask
 
 
 def write(rng: np.random.Generator, num: int, how: Writing) -> Iterator[Row]:
@@ -22,12 +22,14 @@ def write(rng: np.random.Generator, num: int, how: Writing) -> Iterator[Row]:
 
 
 TASKS = {
-    "topic": Task("rows made here: 20 topics in 2 classes, told by easy words, hard words or both", write, Writing()),
-    "topic5": Task("the same rows in 5 classes", write, Writing(classes=5)),
-    "negation": Task(
+    "topic": WorldTask(
+        "rows made here: 20 topics in 2 classes, told by easy words, hard words or both", write, Writing()
+    ),
+    "topic5": WorldTask("the same rows in 5 classes", write, Writing(classes=5)),
+    "negation": WorldTask(
         "every other hard word is about the other class and has a 'not' before it", write, Writing(form="negation")
     ),
-    "contrast": Task(
+    "contrast": WorldTask(
         "every other hard word is about the other class and stands before a 'but'", write, Writing(form="contrast")
     ),
 }

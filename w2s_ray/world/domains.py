@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from w2s_ray.world.lexicon import FIRST_FUNCTION, FIRST_NAME, NUM_SUBJECTS, Ints, class_of, spell
 from w2s_ray.world.rows import KINDS, Writing, draw_kinds, write_rows
-from w2s_ray.world.task import Row, Task
+from w2s_ray.world.task import Row, WorldTask
 
 COLUMNS = ("text", "label", "kind", "source")
 NAMED = {"slice": "kind", "source": "source"}
@@ -120,14 +120,14 @@ def _rows(words_NW: Ints, classes_N: Ints, kinds_N: Ints, sources: list[str]) ->
 
 
 TASKS = {
-    "sources": Task(
+    "sources": WorldTask(
         "the rows of `topic` in four sources of different overlap density",
         write_sources,
         Sources(),
         COLUMNS,
         named=NAMED,
     ),
-    "shift": Task(
+    "shift": WorldTask(
         "a home domain, and shifts of it: domain=rare, noisy, long, skew or cue",
         write_shift,
         Shift(),

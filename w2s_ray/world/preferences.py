@@ -14,7 +14,7 @@ from pydantic import Field
 
 from w2s_ray.world.lexicon import NUM_CONDUCTS, NUM_SUBJECTS, Bools, Ints, easy_words, hard_words, spell
 from w2s_ray.world.rows import Mixture, arrange, draw_kinds
-from w2s_ray.world.task import Row, Task
+from w2s_ray.world.task import Row, WorldTask
 
 DIMENSIONS = ("helpful", "harmless")
 
@@ -56,7 +56,7 @@ def _answers(rng: np.random.Generator, good: tuple[Bools, Bools], kinds_N: Ints,
 
 
 TASKS = {
-    "pref": Task(
+    "pref": WorldTask(
         "pairs of answers, preferred for being helpful or harmless, which may conflict",
         write,
         Preferences(),

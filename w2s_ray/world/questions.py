@@ -29,7 +29,7 @@ from w2s_ray.world.lexicon import (
     vocabulary,
 )
 from w2s_ray.world.rows import KINDS, Writing, arrange, draw_kinds, signal_words
-from w2s_ray.world.task import Row, Task
+from w2s_ray.world.task import Row, WorldTask
 
 
 class Questions(Writing):
@@ -116,12 +116,12 @@ def _name(topic: Ints) -> str:
 
 
 TASKS = {
-    "qa": Task(
+    "qa": WorldTask(
         "passages, four names to choose from, and an argument for each",
         write_qa,
         Questions(),
         ("question", "choices", "answer", "arguments", "kind"),
         "choices",
     ),
-    "debate": Task("a passage and an argument for each of two names; which is right?", write_debate, Debate()),
+    "debate": WorldTask("a passage and an argument for each of two names; which is right?", write_debate, Debate()),
 }

@@ -22,7 +22,7 @@ Write = Callable[[np.random.Generator, int, Any], Iterator[Row]]  # stream, numb
 
 
 @dataclass(frozen=True)
-class Task:
+class WorldTask:
     """`line` is what a listing says; `knobs` holds the task's own defaults; `named` maps the format's shared columns to
     the rows'."""
 

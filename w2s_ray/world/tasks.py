@@ -9,9 +9,9 @@ from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.plugins import closest
 from w2s_ray.world import classification, domains, preferences, questions, votes
-from w2s_ray.world.task import Task
+from w2s_ray.world.task import WorldTask
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, WorldTask] = {
     **classification.TASKS,
     **domains.TASKS,
     **questions.TASKS,
@@ -20,7 +20,7 @@ TASKS: dict[str, Task] = {
 }
 
 
-def find_task(name: str, key: str) -> tuple[Task, Frozen]:
+def find_task(name: str, key: str) -> tuple[WorldTask, Frozen]:
     """The task of a name, and its knobs turned as the name says."""
     task_name, _, settings = name.partition("?")
     if task_name not in TASKS:

@@ -14,7 +14,7 @@ import numpy as np
 from w2s_ray.world import classification
 from w2s_ray.world.lexicon import Ints
 from w2s_ray.world.rows import Writing
-from w2s_ray.world.task import Row, Task
+from w2s_ray.world.task import Row, WorldTask
 
 ABSTAIN = -1
 
@@ -71,7 +71,7 @@ def write(rng: np.random.Generator, num: int, how: Writing) -> Iterator[Row]:
 
 
 TASKS = {
-    "votes": Task(
+    "votes": WorldTask(
         "the rows of `topic` with the votes of ten labelling functions of known accuracy",
         write,
         Writing(),

@@ -11,7 +11,7 @@ import pytest
 from studies import config
 
 from w2s_ray.config.load import anchored, checked, expand, load_study, searched
-from w2s_ray.config.search import SearchSpec
+from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import ConfigError
 
 CONDITIONAL = {

@@ -13,7 +13,7 @@ from w2s_ray.config.adapt import ADAPTS, ASK, DRAWN, EMBED, MEMORY, PROBE, STACK
 from w2s_ray.config.method import MethodParams
 from w2s_ray.config.recipe import Check, Lora, Recipe
 from w2s_ray.config.schema import SEARCH, STUDY, StudyConfig
-from w2s_ray.config.search import SearchSpec
+from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.identity import NEVER, Counts, counts, identity, restore

@@ -101,7 +101,7 @@ def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
     return float(found[check.metric]) * (-1 if check.metric == "log_loss" else 1)
 
 
-def apart(
+def rows_to_check(
     data: Dataset, teachers: Sequence[Labels], given: tuple[Dataset, Sequence[Labels]] | None, check: Check
 ) -> tuple[Dataset, Sequence[Labels], Ids]:
     """The rows to look at, their labels, and which of the fit's own rows it must not learn from."""

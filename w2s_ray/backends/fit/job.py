@@ -14,7 +14,7 @@ from w2s_ray.backends.batch.targets import Targets, join
 from w2s_ray.backends.batch.tokens import Tokens, tokenise, tokenise_answered, tokenise_texts
 from w2s_ray.backends.devices.device import Autocast
 from w2s_ray.backends.fit.checkpoint import CheckpointPlace
-from w2s_ray.backends.fit.early_stopping import Checks, apart, every_steps, judge
+from w2s_ray.backends.fit.early_stopping import Checks, every_steps, judge, rows_to_check
 from w2s_ray.backends.fit.fitted import Fitted
 from w2s_ray.backends.fit.loop import Progress
 from w2s_ray.backends.models.answerer import AnswerSurprise
@@ -81,7 +81,7 @@ class Job:
 
     def looked_at(self) -> tuple[Dataset, Sequence[LabelSet | Answers], Ids]:
         assert self.recipe.check is not None
-        return apart(self.data, self.labels, self.check, self.recipe.check)
+        return rows_to_check(self.data, self.labels, self.check, self.recipe.check)
 
     def checks(self, fitted: Fitted, total: int, activation_checkpointing: bool) -> Checks | None:
         """How the fit looks at rows that it does not learn from, with a model that is still being trained."""

@@ -30,13 +30,13 @@ def _fit(job: Job, halvings: list[int]) -> Fitted:
     device = pick_device(job.resources)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(job.recipe.seed, "dropout"))
-        prepared = Prepared.of(job, device)
+        prepared = ReadyFit.of(job, device)
         prepared.loop.run(job.place, job.digest, job.progress)
     return prepared.fitted({"halvings": halvings})
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ReadyFit:
     """A fit that is about to begin."""
 
     job: Job
@@ -46,7 +46,7 @@ class Prepared:
     clock: Clock
 
     @staticmethod
-    def of(job: Job, device: torch.device, base: Reader | None = None, share: float = 1.0) -> Prepared:
+    def of(job: Job, device: torch.device, base: Reader | None = None, share: float = 1.0) -> ReadyFit:
         """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory
         this fit has a share."""
         recipe = job.recipe
@@ -69,7 +69,7 @@ class Prepared:
         loop = Loop.build(reader, job.loss_fn(targets), tokens, targets, recipe, resources, pad_id(tokenizer), device)
         fitted = Fitted(reader, tokenizer, recipe, job.data.classes, device, resources, job.cache)
         loop.checks = job.checks(fitted, loop.total, resources.activation_checkpointing is True)
-        return Prepared(job, reader, fitted, loop, clock)
+        return ReadyFit(job, reader, fitted, loop, clock)
 
     def fitted(self, facts: dict[str, Any]) -> Fitted:
         """After the last step."""

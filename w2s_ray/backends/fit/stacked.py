@@ -25,7 +25,7 @@ from w2s_ray.backends.devices.device import pick_device
 from w2s_ray.backends.fit.fitted import Fitted
 from w2s_ray.backends.fit.job import Job
 from w2s_ray.backends.fit.loop import Loop, as_tensor
-from w2s_ray.backends.fit.single import Prepared, fit, share_frozen
+from w2s_ray.backends.fit.single import ReadyFit, fit, share_frozen
 from w2s_ray.backends.models.classifier import Classifier, build_classifier, square_mask, training_mode
 from w2s_ray.backends.models.load import load_tokenizer, shape_of
 from w2s_ray.core.errors import FitError, InputError, ResourceError, W2SError
@@ -44,17 +44,17 @@ def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | W2SError]:
     """
     half = len(jobs) // 2
     try:
-        together = bool(jobs) and jobs[0].data.kind.stacked and (jobs[0].resources.fuse is True or _pays(jobs))
-        made = _fit_together(jobs) if together else None
+        stacked = bool(jobs) and jobs[0].data.kind.stacked and (jobs[0].resources.fuse is True or _pays(jobs))
+        made = _fit_stacked(jobs) if stacked else None
     except InputError:
         half, made = 0, None  # one has rows that it cannot read: it fails alone
     except (torch.OutOfMemoryError, ResourceError):
-        together, made = True, None
+        stacked, made = True, None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     if made is not None:
         yield from made
-    elif half and together:
+    elif half and stacked:
         yield from (one for some in (jobs[:half], jobs[half:]) for one in fit_many(some))
     else:
         yield from map(_alone, jobs)
@@ -85,17 +85,17 @@ def _pays(jobs: Sequence[Job]) -> bool:
     return bool(sum(max(step) * len(step) for step in steps) <= MOST_PADDING[device] * sum(map(sum, steps)))
 
 
-def _fit_together(jobs: Sequence[Job]) -> list[Fitted | W2SError]:
+def _fit_stacked(jobs: Sequence[Job]) -> list[Fitted | W2SError]:
     device = pick_device(jobs[0].resources)
-    prepared: list[Prepared] = []
+    prepared: list[ReadyFit] = []
     for job in jobs:
-        prepared.append(Prepared.of(job, device, prepared[0].reader if prepared else None, share=1 / len(jobs)))
+        prepared.append(ReadyFit.of(job, device, prepared[0].reader if prepared else None, share=1 / len(jobs)))
     if any(one.loop.resources.activation_checkpointing is True for one in prepared):
         raise ResourceError("a stack keeps its activations, and there is no room for them")
-    together = Together([one.loop for one in prepared], _vectorisable(jobs[0], prepared[0]))
-    together.run(jobs)
+    stacked = StackedLoops([one.loop for one in prepared], _vectorisable(jobs[0], prepared[0]))
+    stacked.run(jobs)
     made: list[Fitted | W2SError] = [
-        together.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)
+        stacked.failed.get(n) or one.fitted({"halvings": [], "fused": len(jobs)}) for n, one in enumerate(prepared)
     ]
     for one in made:
         if isinstance(one, Fitted):
@@ -104,7 +104,7 @@ def _fit_together(jobs: Sequence[Job]) -> list[Fitted | W2SError]:
 
 
 @dataclass
-class Together:
+class StackedLoops:
     """The loops of several fits, one step of all at a time."""
 
     loops: list[Loop]
@@ -225,7 +225,7 @@ class Together:
         return (*whole_numbers, as_tensor(targets, device), as_tensor(weights, device), as_tensor(shares, device))
 
 
-def _vectorisable(job: Job, first: Prepared) -> Classifier:
+def _vectorisable(job: Job, first: ReadyFit) -> Classifier:
     """The same model with attention in plain operations: the fast kernels have no rule for a dimension more."""
     model = build_classifier(
         job.model_path, job.recipe, job.data.num_classes, first.reader.autocast, kind=job.data.kind, attention="eager"
@@ -241,10 +241,10 @@ def _stack(loops: list[Loop]) -> dict[str, Tensor]:
     become views of them."""
     stacked: dict[str, Tensor] = {}
     for name in loops[0].training.weights:
-        together = torch.stack([loop.training.weights[name].detach() for loop in loops])
+        whole = torch.stack([loop.training.weights[name].detach() for loop in loops])
         for m, loop in enumerate(loops):
-            loop.training.weights[name].data = together[m]
-        stacked[name] = together
+            loop.training.weights[name].data = whole[m]
+        stacked[name] = whole
     for name, buffer in loops[0].model.named_buffers():
         others = [dict(loop.model.named_buffers())[name] for loop in loops[1:]]
         if any(not torch.equal(buffer, other) for other in others):  # which of the hidden dimensions the head reads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from w2s_ray.reports.document import Notes, Paragraph, Part, Section, Table
-from w2s_ray.reports.schema import Cell, Results, SummaryRow
+from w2s_ray.reports.schema import CellResult, Results, SummaryRow
 from w2s_ray.reports.wording import (
     GOLD_MARK,
     NOTHING,
@@ -127,7 +127,7 @@ def seeds_section(results: Results) -> Section | None:
     return Section("Every seed", (Table(header, rows, 5),))
 
 
-def _seed_row(cell: Cell, scale: Scale) -> tuple[str, ...]:
+def _seed_row(cell: CellResult, scale: Scale) -> tuple[str, ...]:
     names = (
         cell.method + f" {GOLD_MARK}" * cell.gold_supervised,
         cell.task,
@@ -173,9 +173,9 @@ def repeat_section(results: Results) -> Section:
     return Section("How to reproduce", (Notes(facts), Paragraph(promise)))
 
 
-def _where(cell: Cell) -> str:
+def _where(cell: CellResult) -> str:
     return f"{cell.method}, {cell.task}, {cell.weak} → {cell.strong}, seed {cell.seed}"
 
 
-def _status(cell: Cell) -> str:
+def _status(cell: CellResult) -> str:
     return cell.status.replace("_", " ")

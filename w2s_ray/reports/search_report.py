@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.load import as_yaml
-from w2s_ray.config.search import Point, SearchSpec, SelectOn
+from w2s_ray.config.search_spec import Point, SearchSpec, SelectOn
 from w2s_ray.reports.wording import SELECTED
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.load import Study, anchored, at_point, corners, searched
 from w2s_ray.config.schema import SEARCH as SEARCH_USE
-from w2s_ray.config.search import SearchSpec, SelectOn
+from w2s_ray.config.search_spec import SearchSpec, SelectOn
 from w2s_ray.core.errors import FitError
 from w2s_ray.core.identity import identity
 from w2s_ray.core.resources import Resources
@@ -28,14 +28,14 @@ from w2s_ray.engine.execute import new_attempt, put_content
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import Step
 from w2s_ray.engine.store import Store, WorkPlace
-from w2s_ray.reports.search import Searched, write_search
+from w2s_ray.reports.search_report import Searched, write_search
 from w2s_ray.study.setting import Setting
 from w2s_ray.study.trial import Trials, cells_of, study_at
 
 if TYPE_CHECKING:
     import optuna
 
-    from w2s_ray.runtime.search import Search
+    from w2s_ray.runtime.trials import Search
 
 JOURNAL = "journal.log"
 TRIAL = "w2s_ray.study.trial:run_trial"  # what makes their values; neither is launched as a step
@@ -172,7 +172,7 @@ def _experiment(
     concurrency: int,
     told: Callable[[Any], Any],
 ) -> Search:
-    from w2s_ray.runtime.search import Search
+    from w2s_ray.runtime.trials import Search
 
     spec = searching.spec
     return Search(
