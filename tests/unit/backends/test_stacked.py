@@ -14,7 +14,7 @@ from w2s_ray.backends.fit.checkpoint import CHECKPOINT
 from w2s_ray.backends.fit.fitted import Fitted
 from w2s_ray.backends.fit.job import Job
 from w2s_ray.backends.fit.single import fit
-from w2s_ray.backends.fit.stacked import Together, fit_many
+from w2s_ray.backends.fit.stacked import StackedLoops, fit_many
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError
 from w2s_ray.core.labels import LabelSet
@@ -136,16 +136,16 @@ def test_members_that_were_stopped_go_on_together_or_alone(
 ) -> None:
     """A checkpoint at every step, the second half of one run by the other kind."""
     steps = 0
-    real = Together._step
+    real = StackedLoops._step
 
-    def step(self: Together, *arguments: Any) -> Any:
+    def step(self: StackedLoops, *arguments: Any) -> Any:
         nonlocal steps
         steps += 1
         if steps == 12:
             raise KeyboardInterrupt
         return real(self, *arguments)
 
-    monkeypatch.setattr(Together, "_step", step)
+    monkeypatch.setattr(StackedLoops, "_step", step)
     stopped = jobs(llama, tmp_path / "stopped", PLAIN, checkpoint_every_s=1e-9)
     with pytest.raises(KeyboardInterrupt):
         list(fit_many(stopped))
@@ -176,15 +176,15 @@ def test_where_memory_is_short_they_are_trained_in_halves(
     import torch
 
     sizes = []
-    real = Together.run
+    real = StackedLoops.run
 
-    def run(self: Together, some: Any) -> None:
+    def run(self: StackedLoops, some: Any) -> None:
         sizes.append(len(self.loops))
         if len(self.loops) > 2:
             raise torch.OutOfMemoryError
         real(self, some)
 
-    monkeypatch.setattr(Together, "run", run)
+    monkeypatch.setattr(StackedLoops, "run", run)
     made = list(fit_many(jobs(llama, tmp_path / "a", PLAIN)))
     assert sizes == [4, 2, 2]
     assert_equal(made[3], fit(jobs(llama, tmp_path / "b", PLAIN)[3]))
