@@ -17,10 +17,10 @@ from w2s_ray.core.labels import Floats, LabelSet
 CLIP = 1e-3  # a member without an error would have an infinite vote, one no better than chance a negative one
 
 
-def weighted_error(said: LabelSet, truth: LabelSet, weight_N: Floats | None = None) -> float:
+def weighted_error(predicted: LabelSet, truth: LabelSet, weight_N: Floats | None = None) -> float:
     """Share of the weight of `truth`'s rows on which another class is named."""
     weight_N = np.where(truth.mask_N, truth.weight_N if weight_N is None else weight_N, 0.0)
-    wrong_N = said.align(truth.ids).hard_N != truth.hard_N
+    wrong_N = predicted.align(truth.ids).hard_N != truth.hard_N
     return float((weight_N * wrong_N).sum() / weight_N.sum())
 
 

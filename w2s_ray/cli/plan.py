@@ -124,8 +124,8 @@ def _print_placement(
         console.print("  its shape is not known before it is downloaded, so neither is what it needs")
         return
     gpu = bool(resources.gpus)
-    said = resources.gpu_gb if gpu else resources.memory_gb or host_bytes() / GB / resources.fewest
-    room = said or UNKNOWN_GB
+    given_gb = resources.gpu_gb if gpu else resources.memory_gb or host_bytes() / GB / resources.fewest
+    room = given_gb or UNKNOWN_GB
     options = list(ways(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu))
     try:
         chosen = settle(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu)

@@ -83,7 +83,7 @@ class _Lines:
     def told(self, trial: Any) -> None:
         """From the experiment's thread."""
         state = trial.state.name.lower()
-        said = ", ".join(
+        values = ", ".join(
             f"{objective.label} {value:.4g}"
             for objective, value in zip(self.spec.objective, trial.values or (), strict=False)
         )
@@ -91,7 +91,7 @@ class _Lines:
             f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
             for key, value in trial.params.items()
         )
-        detail = said or str(trial.user_attrs.get("error", "behind the others"))
+        detail = values or str(trial.user_attrs.get("error", "behind the others"))
         colour = {"complete": "green", "pruned": "yellow", "fail": "red"}[state]
         text = Text.assemble(
             (f"{time.monotonic() - self._started:7.1f} s  ", "dim"),

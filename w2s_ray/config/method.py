@@ -44,7 +44,7 @@ class MethodParams(Frozen):
         return ()
 
     @property
-    def looks(self) -> Check | None:
+    def stopping(self) -> Check | None:
         """The early stopping that the method asks of the student."""
         return None
 

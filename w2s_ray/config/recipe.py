@@ -49,7 +49,7 @@ class Lora(Frozen):
 
 
 class Check(Frozen):
-    """Looks at rows that the fit does not learn from; of all looks the best one's weights are kept (early stopping)."""
+    """Evaluations on rows that the fit does not learn from; the best one's weights are kept (early stopping)."""
 
     every: float = Field(0.1, gt=0, description="below 1 a share of all steps, from 1 on a number of steps")
     metric: Literal["accuracy", "auroc", "log_loss"] = "accuracy"

@@ -76,26 +76,26 @@ class Recipes(Frozen):
     )
 
     def of(self, role: Role, model: str) -> Recipe:
-        """The recipe of a model in a role: the role's, with the fields that were said for the model."""
+        """The recipe of a model in a role: the role's, with the fields that are set for the model."""
         recipe: Recipe = getattr(self, role)
-        said = self.by_model.get(model)
+        override = self.by_model.get(model)
         return (
             recipe
-            if said is None
-            else recipe.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
+            if override is None
+            else recipe.model_copy(update={name: getattr(override, name) for name in override.model_fields_set})
         )
 
     @model_serializer(mode="wrap")
-    def _what_was_said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of each model the fields that were said: with the defaults of the others, a resolved config would read back
-        as another study."""
+    def _only_what_is_set(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of each model the fields that are set: with the defaults of the others, a resolved config would read back as
+        another study."""
         dumped: dict[str, Any] = whole(self)
         by_model = dumped.pop("by_model")
-        said = {
+        override = {
             name: {f: v for f, v in by_model[name].items() if f in recipe.model_fields_set}
             for name, recipe in self.by_model.items()
         }
-        return dumped | ({"by_model": said} if said else {})
+        return dumped | ({"by_model": override} if override else {})
 
 
 class Placements(Frozen):

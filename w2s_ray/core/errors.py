@@ -116,10 +116,10 @@ class WorkerLost(W2SError, ConnectionError):
     @classmethod
     def after(cls, times: int, cause: str) -> WorkerLost:
         """So many starts; with what Ray says of it, in a line."""
-        said = " ".join(cause.split())[:200]
+        line = " ".join(cause.split())[:200]
         often = f" {times} times" if times > 1 else ""
         return cls(
-            f"its process was lost{often} ({said}); it may have been killed for its memory: ask for more with"
+            f"its process was lost{often} ({line}); it may have been killed for its memory: ask for more with"
             " resources.memory_gb, or see Ray's logs"
         )
 

@@ -61,14 +61,14 @@ def _by_text(data: Dataset, cells: list[Any], column: str) -> list[list[float] |
     found: list[list[float] | None] = []
     for cell, options in zip(cells, offered, strict=True):
         texts = [normal(option) for option in options]
-        said = None if cell is None else _said_of_texts(cell, texts)
-        if cell is not None and said is None:
+        stated = None if cell is None else _said_of_texts(cell, texts)
+        if cell is not None and stated is None:
             raise DataError(
                 f"column {column!r} holds {str(cell)[:60]!r}, which names none of the row's texts"
                 f" ({', '.join(repr(text[:30]) for text in texts)}), which stand in an order that is drawn; a label of"
                 f" a {data.kind} is the better text itself, or {{text: probability}} with all of them"
             )
-        found.append(None if said is None else [said[text] for text in texts])
+        found.append(None if stated is None else [stated[text] for text in texts])
     return found
 
 
@@ -80,11 +80,11 @@ def _said_of_texts(cell: Any, texts: list[str]) -> dict[str, float] | None:
             cell = json.loads(cell)
     if not isinstance(cell, dict):
         return None
-    said = {
+    stated = {
         normal(text): _number(value) for text, value in cell.items() if value is not None
     }  # Parquet gives every row the keys of all
-    known = {text: number for text, number in said.items() if number is not None and number >= 0}
-    return known if set(known) == set(said) == set(texts) and abs(sum(known.values()) - 1) <= SUM_TOLERANCE else None
+    known = {text: number for text, number in stated.items() if number is not None and number >= 0}
+    return known if set(known) == set(stated) == set(texts) and abs(sum(known.values()) - 1) <= SUM_TOLERANCE else None
 
 
 def _from_lists(data: Dataset, cells: list[Any], column: str) -> LabelSet:
@@ -131,7 +131,7 @@ def _class(cell: Any, data: Dataset, column: str) -> int:
 
 
 def read_labels(path: Path, column: str) -> Iterator[tuple[str, Any]]:
-    """id -> what is said of it, None for nothing."""
+    """id -> what is stated of it, None for nothing."""
     seen: list[str] = []
     for number, row in enumerate(read_file(path), 1):
         for needed in (ID, column):

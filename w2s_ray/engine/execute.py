@@ -242,13 +242,13 @@ class _Execution:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             where = error.filename or self.store.url
             error = StoreError(f"{error.strerror} at {where}; free space there, or give another store with --store")
-        said = f"{type(error).__name__}: {error}"
-        failure = Failure(self.call.key.full, self.attempt, self.call.driver, said, text, log())
+        message = f"{type(error).__name__}: {error}"
+        failure = Failure(self.call.key.full, self.attempt, self.call.driver, message, text, log())
         with suppress(OSError):  # a full disk must not hide the error that filled it
             self.store.fail(self.call.key, failure)
         if isinstance(error, W2SError):
-            text, said = str(error), str(error)  # made for people: its message says all
-        return StepFailed(self.call.step, str(self.call.key), said, text, failure.log)
+            text, message = str(error), str(error)  # made for people: its message says all
+        return StepFailed(self.call.step, str(self.call.key), message, text, failure.log)
 
 
 def new_attempt() -> str:

@@ -120,7 +120,7 @@ def _write_predictions(path: Path, gold: Labels, arms: dict[str, Labels], pool_g
     pq.write_table(pa.concat_tables(tables, promote_options="default"), path)
 
 
-def _columns(split: str, gold: Labels, said: dict[str, Labels]) -> dict[str, Any]:
+def _columns(split: str, gold: Labels, labels_of: dict[str, Labels]) -> dict[str, Any]:
     """Gold, and what each said of whom it is known: class (-1 where one abstains) and probabilities, or the text."""
     ids = scored_ids(gold)
     truth = gold.align(ids)
@@ -129,7 +129,7 @@ def _columns(split: str, gold: Labels, said: dict[str, Labels]) -> dict[str, Any
         "id": ids.tolist(),
         "gold" if isinstance(truth, LabelSet) else "gold_text": truth.hard_N,
     }
-    for who, labels in said.items():
+    for who, labels in labels_of.items():
         aligned = labels.align(ids)
         if isinstance(aligned, LabelSet):
             columns |= {f"{who}_p{k}": aligned.probs_NK[:, k] for k in range(aligned.num_classes)}

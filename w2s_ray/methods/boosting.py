@@ -45,7 +45,7 @@ class Boosting(MethodParams):
         for place in range(self.members):
             member = Member(task.weak, task.labelled, ctx.put(reweighted(truth, weight_N)))
             (teacher,) = ctx.train_many([member], predict_on=[task.labelled, task.pool, checked], first=place)
-            said = ctx.labels(ctx.predict(teacher, task.labelled)).align(truth.ids)
+            predicted = ctx.labels(ctx.predict(teacher, task.labelled)).align(truth.ids)
             error = weighted_error(
                 ctx.labels(ctx.predict(teacher, checked)),
                 ctx.labels(checked_labels),
@@ -53,7 +53,7 @@ class Boosting(MethodParams):
             )
             teachers.append(teacher)
             strengths.append(strength(error, task.num_classes))
-            weight_N = next_weights(weight_N, said.hard_N != truth.hard_N, strengths[-1])
+            weight_N = next_weights(weight_N, predicted.hard_N != truth.hard_N, strengths[-1])
         labels, sizes = ctx.combine(Fixed(weights=tuple(strengths), hard=self.vote == "hard"), teachers, task)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
         return Outcome(student=student, labels=labels, facts={"votes": strengths}, diagnostics=(sizes,))

@@ -1,4 +1,4 @@
-"""Early stopping of the student: of several looks while it learns, the best one's weights are kept.
+"""Early stopping of the student: of several evaluations while it learns, the best one's weights are kept.
 
 By gold of the test rows it is the cheating upper bound of Burns et al. 2023 (arXiv 2312.09390, § 5.1.1), which shows
 how far students overfit to weak labels. By the weak labels of pool rows that are kept out it is what EleutherAI/w2s
@@ -18,8 +18,8 @@ from w2s_ray.ops.verbs import Verbs
 
 
 class EarlyStop(MethodParams):
-    """Naive, with the weights of the best of several looks: by gold (an oracle), by held-out gold of the labelled half,
-    or by weak labels."""
+    """Naive, with the weights of the best of several evaluations: by gold (an oracle), by held-out gold of the labelled
+    half, or by weak labels."""
 
     type: Literal["early_stop"] = "early_stop"
     by: Literal["gold", "heldout", "weak_labels"] = Field(
@@ -32,7 +32,7 @@ class EarlyStop(MethodParams):
     check: Check = Field(default_factory=Check)
 
     @property
-    def looks(self) -> Check:
+    def stopping(self) -> Check:
         return self.check
 
     @property

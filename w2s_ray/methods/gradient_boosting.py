@@ -33,13 +33,13 @@ class GradientBoosting(MethodParams):
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         truth, combiner = ctx.labels(task.labels), Additive(rate=self.rate)
         now = LabelSet.of(truth.ids, [[1 / task.num_classes] * task.num_classes] * len(truth))
-        teachers, said = [], []
+        teachers, predictions = [], []
         for place in range(self.members):
             member = Member(task.weak, task.labelled, ctx.put(residual_labels(truth, now)))
             (teacher,) = ctx.train_many([member], predict_on=[task.labelled, task.pool], first=place)
             teachers.append(teacher)
-            said.append(ctx.labels(ctx.predict(teacher, task.labelled)).align(truth.ids))
-            now = combiner.combine(said)
+            predictions.append(ctx.labels(ctx.predict(teacher, task.labelled)).align(truth.ids))
+            now = combiner.combine(predictions)
         labels, sizes = ctx.combine(combiner, teachers, task)
         student = ctx.train(task.strong.with_recipe(loss=self.loss), task.pool, labels, predict_on=[task.pool])
         return Outcome(student=student, labels=labels, diagnostics=(sizes,))

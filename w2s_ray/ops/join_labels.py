@@ -49,19 +49,19 @@ def knows_any(model: ModelRef, ids: list[str]) -> bool:
 
 @lru_cache(maxsize=8)
 def _ids(path: str, identity: str) -> frozenset[str]:
-    return frozenset(said for said, _ in read_labels(Path(path), identity.partition("@")[2].partition("#")[2]))
+    return frozenset(known for known, _ in read_labels(Path(path), identity.partition("@")[2].partition("#")[2]))
 
 
 def run(work: Work) -> JSON:
     """The labels of the rows, by id."""
     data = Dataset.load(work.input("data").path)
     path, column = Path(work.places["file"]), str(work.params["column"])
-    said = dict(read_labels(path, column))
-    missing = [i for i in data.ids.tolist() if i not in said]
+    known = dict(read_labels(path, column))
+    missing = [i for i in data.ids.tolist() if i not in known]
     if missing:
         raise DataError(
             f"{path.name} has labels for {len(data) - len(missing)} of {len(data)} {data.split} rows; id {missing[0]!r}"
             " has none: add them, or give a null label where one abstains"
         )
-    labels_of(data, [said[i] for i in data.ids.tolist()], column).save(work.out)
+    labels_of(data, [known[i] for i in data.ids.tolist()], column).save(work.out)
     return {"rows": len(data)}

@@ -211,5 +211,5 @@ class _Report(TrialProgressCallback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process was lost: mistakes of the step's own are results."""
-        said = Path(trial.error_file).read_text().partition("\n")[2]  # the first line counts the trial's failures
-        _experiments[self._name].lost(trial.trial_id, said)
+        cause = Path(trial.error_file).read_text().partition("\n")[2]  # the first line counts the trial's failures
+        _experiments[self._name].lost(trial.trial_id, cause)

@@ -74,8 +74,8 @@ def _check_kinds(study: Study) -> None:
             )
         for place, recipe, loss in _fits(cell):
             _check_recipe(kind, place, recipe, str(getattr(loss, "type", "")))
-        if method.looks is not None:
-            _check_recipe(kind, label, config.recipe("strong").model_copy(update={"check": method.looks}), "xent")
+        if method.stopping is not None:
+            _check_recipe(kind, label, config.recipe("strong").model_copy(update={"check": method.stopping}), "xent")
 
 
 def _fits(cell: Cell) -> Iterator[tuple[str, Recipe, Any]]:

@@ -67,8 +67,8 @@ def probe_accuracy(folder: Path, task: str, resources: Resources) -> dict[str, f
     }
     known, gold = rows.gold["labelled"], rows.gold["test"]
     assert isinstance(known, LabelSet) and isinstance(gold, LabelSet), "the tasks that are probed have classes"
-    said = fit_probe(features["labelled"], [known], Recipe(l2=1e-3)).predict(features["test"]).align(gold.ids)
-    right = dict(zip(gold.ids.tolist(), (said.hard_N == gold.hard_N).tolist(), strict=True))
+    predicted = fit_probe(features["labelled"], [known], Recipe(l2=1e-3)).predict(features["test"]).align(gold.ids)
+    right = dict(zip(gold.ids.tolist(), (predicted.hard_N == gold.hard_N).tolist(), strict=True))
     kinds = {"all": list(right), **rows.slices["test"]}
     return {kind: _rounded(np.mean([right[i] for i in ids])) for kind, ids in kinds.items()}
 
@@ -88,10 +88,10 @@ def answer_accuracy(language: Any) -> dict[str, float]:
     p_NC = np.exp(log_p_NC - log_p_NC.max(axis=1, keepdims=True))
     p_NC /= p_NC.sum(axis=1, keepdims=True)
     right_N = choices_NC[np.arange(ROWS), p_NC.argmax(axis=1)] == answers_N
-    said_N = np.array([said.text for said in language.generate(prompts, 1)])
+    answered_N = np.array([completion.text for completion in language.generate(prompts, 1)])
     return {
         "chosen": _rounded(right_N.mean()),
-        "generated": _rounded((said_N == answers_N).mean()),
+        "generated": _rounded((answered_N == answers_N).mean()),
         "auroc_of_knowing": _rounded(roc_auc_score(right_N, p_NC.max(axis=1))),
     }
 

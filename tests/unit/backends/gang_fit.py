@@ -80,7 +80,7 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
     if dist.get_rank() == 0:
         resumed_at = [entry["step"] for entry in fitted.facts["resumed"]]
         losses = [point["loss"] for point in fitted.log]
-        more |= {"looks": [look["score"] for look in fitted.facts.get("looks", ())]}
+        more |= {"looks": [one["score"] for one in fitted.facts.get("evaluations", ())]}
         np.savez(
             folder / "result.npz",
             probs=probs,

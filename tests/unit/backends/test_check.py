@@ -45,9 +45,9 @@ def noisy(rows: int, seed: int) -> tuple[Any, LabelSet]:
 def test_the_weights_are_those_of_the_best_look(llama: str, place: Place) -> None:
     data, labels = noisy(60, 8)
     fitted = run(llama, place, check=(data, [labels]))
-    looks = fitted.facts["looks"]
-    assert [look["step"] for look in looks] == list(range(3, 49, 3))
-    best = max(look["score"] for look in looks)
+    looks = fitted.facts["evaluations"]
+    assert [one["step"] for one in looks] == list(range(3, 49, 3))
+    best = max(one["score"] for one in looks)
     assert judge(Check(), fitted.predict(data), [labels]) == pytest.approx(best)
     assert best > looks[0]["score"], "or this test shows nothing"
     assert len(fitted.log) == 48, "what is told is of all steps"
@@ -57,7 +57,7 @@ def test_the_best_look_s_weights_are_those_of_a_fit_up_to_there(llama: str, plac
     """An independent way to them: with a constant learning rate a shorter fit makes the same steps."""
     data, labels = noisy(60, 8)
     looked = run(llama, place, check=(data, [labels]))
-    best = max(looked.facts["looks"], key=lambda look: look["score"])["step"]
+    best = max(looked.facts["evaluations"], key=lambda one: one["score"])["step"]
     assert best < 48
     short = []
 
@@ -91,7 +91,7 @@ def test_a_killed_fit_keeps_the_same_weights(llama: str, place: Place) -> None:
     with pytest.raises(Interrupted):
         run(llama, other, check=(data, [labels]), progress=stop)
     again = run(llama, other, check=(data, [labels]), progress=stop)
-    assert again.facts["looks"] == calm.facts["looks"]
+    assert again.facts["evaluations"] == calm.facts["evaluations"]
     np.testing.assert_array_equal(again.predict(data).probs_NK, calm.predict(data).probs_NK)
 
 
@@ -152,7 +152,7 @@ def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(
     with pytest.raises(RuntimeError):
         run(llama, place, check=(data, [labels]), progress=stop)
     ended = run(llama, place, check=(data, [labels]), progress=stop)
-    best = max(ended.facts["looks"], key=lambda look: look["score"])
+    best = max(ended.facts["evaluations"], key=lambda one: one["score"])
     assert (best["step"], best["score"]) == (12, 0.7)
 
 

@@ -86,7 +86,7 @@ def alone(folder: Path, model: Path, recipe: dict[str, Any] = RECIPE, kind: str 
         np.array(values)
         for values in (
             [point["loss"] for point in fitted.log],
-            [look["score"] for look in fitted.facts.get("looks", ())],
+            [one["score"] for one in fitted.facts.get("evaluations", ())],
         )
     )
     features = np.zeros((1, 1)) if kind == "choice" else fitted.embed(data).array_ND

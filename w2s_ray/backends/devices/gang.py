@@ -41,8 +41,8 @@ class Gang:
         """What the leader says, so that all take the same turn."""
         if self.size == 1:
             return list(flags)
-        said = torch.tensor([float(flag and self.leads) for flag in flags], device=device)
-        return [bool(flag) for flag in self.sum(said).tolist()]
+        sent = torch.tensor([float(flag and self.leads) for flag in flags], device=device)
+        return [bool(flag) for flag in self.sum(sent).tolist()]
 
     def least(self, value: float, device: torch.device) -> float:
         """The smallest value that any of them has."""

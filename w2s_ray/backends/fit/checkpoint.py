@@ -53,7 +53,7 @@ class Training:
     losses: list[float] = field(default_factory=list)
     counters: dict[str, float] = field(default_factory=dict)
     resumed: list[dict[str, float]] = field(default_factory=list)  # one entry a time that a checkpoint was continued
-    looks: list[dict[str, float]] = field(
+    evaluations: list[dict[str, float]] = field(
         default_factory=list
     )  # at rows that the fit does not learn from: step and score
     saved_at: float = 0.0  # by the wall clock: when the checkpoint that is continued was written
@@ -64,7 +64,7 @@ class Training:
             "step": self.step,
             "counters": self.counters,
             "resumed": self.resumed,
-            "looks": self.looks,
+            "evaluations": self.evaluations,
             "at": time.time(),
         }
 
@@ -75,7 +75,7 @@ class Training:
             notes["resumed"],
             notes["at"],
         )
-        self.looks = notes["looks"]
+        self.evaluations = notes["evaluations"]
 
 
 def save_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> None:

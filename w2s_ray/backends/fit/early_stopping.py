@@ -1,4 +1,4 @@
-"""Early stopping: looks at rows that the fit does not learn from, of which the best one's weights are kept.
+"""Early stopping: evaluations on rows that the fit does not learn from, of which the best one's weights are kept.
 
 With the labels that the fit learns from, a student is judged by its weak teacher (EleutherAI/w2s, `w2s/sft.py`); with
 gold it is the upper bound that Burns et al. 2023 (arXiv 2312.09390, § 5.1.1) call cheating.
@@ -27,10 +27,10 @@ Labels = LabelSet | Answers
 
 @dataclass(frozen=True)
 class Checks:
-    """When a fit looks, and what it sees: larger is better."""
+    """When a fit is evaluated, and how good it is: larger is better."""
 
     every: int
-    look: Callable[[], float]
+    evaluate: Callable[[], float]
 
     def due(self, step: int, total: int) -> bool:
         return step % self.every == 0 or step == total
@@ -44,12 +44,12 @@ class Best:
     turn: int
 
     @staticmethod
-    def of(place: CheckpointPlace, looks: Sequence[dict[str, float]]) -> Best:
-        """That of these looks: its turn is how often one was better than all before."""
+    def of(place: CheckpointPlace, evaluations: Sequence[dict[str, float]]) -> Best:
+        """That of these evaluations: its turn is how often one was better than all before."""
         best, turn = float("-inf"), 0
-        for look in looks:
-            if look["score"] > best:
-                best, turn = look["score"], 1 - turn
+        for one in evaluations:
+            if one["score"] > best:
+                best, turn = one["score"], 1 - turn
         return Best(place, turn)
 
     @property
@@ -64,7 +64,7 @@ class Best:
 
 
 def kept_out(ids: Ids, share: float) -> Ids:
-    """The rows that a fit looks at where it was given none: the same for every seed."""
+    """The rows that a fit is evaluated on where it was given none: the same for every seed."""
     chosen = [unit_hash(0, "check", str(i)) < share for i in ids]
     if all(chosen) or not any(chosen):
         raise DataError(
@@ -79,20 +79,20 @@ def every_steps(check: Check, total: int) -> int:
     return max(1, round(check.every * total) if check.every < 1 else int(check.every))
 
 
-def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
-    """The metric of what is said, by the mean of the teachers that speak; larger is better. Texts have no mean."""
+def judge(check: Check, predicted: Labels, teachers: Sequence[Labels]) -> float:
+    """The metric of what is predicted, by the mean of the teachers that speak; larger is better. Texts have no mean."""
     if len(teachers) > 1 and not isinstance(teachers[0], LabelSet):
         raise ConfigError(
             "check: answers of several teachers cannot be looked at together, for texts have no mean; leave check out"
         )
-    truth = teachers[0].align(said.ids)
+    truth = teachers[0].align(predicted.ids)
     if isinstance(truth, LabelSet) and len(teachers) > 1:
         probs_NMK = LabelSet.stack([truth, *(t for t in teachers[1:] if isinstance(t, LabelSet))])
         spoken_N = (~np.isnan(probs_NMK[:, :, 0])).any(axis=1)
         mean_NK = np.full(truth.probs_NK.shape, 1 / truth.num_classes)
         mean_NK[spoken_N] = np.nanmean(probs_NMK[spoken_N], axis=1)
         truth = LabelSet.of(truth.ids, mean_NK, mask_N=spoken_N)
-    found = score(said, truth)
+    found = score(predicted, truth)
     if found[check.metric] is None:
         raise ConfigError(
             f"check.metric: {check.metric} is not defined by the labels that are looked at, gold or weak"
@@ -104,7 +104,7 @@ def judge(check: Check, said: Labels, teachers: Sequence[Labels]) -> float:
 def rows_to_check(
     data: Dataset, teachers: Sequence[Labels], given: tuple[Dataset, Sequence[Labels]] | None, check: Check
 ) -> tuple[Dataset, Sequence[Labels], Ids]:
-    """The rows to look at, their labels, and which of the fit's own rows it must not learn from."""
+    """The rows to evaluate on, their labels, and which of the fit's own rows it must not learn from."""
     if given is not None:
         return given[0], given[1], data.ids[:0]
     labelled = np.unique(np.concatenate([teacher.ids[teacher.mask_N & (teacher.weight_N > 0)] for teacher in teachers]))

@@ -46,7 +46,7 @@ class Job:
     watch: Watch = field(default_factory=Watch)
     head: Probe | None = None  # what the head starts as
     check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = (
-        None  # rows to look at; where the recipe looks and there are none, some of its own
+        None  # rows to evaluate on; where the recipe asks for it and there are none, some of its own
     )
 
     @property
@@ -84,18 +84,18 @@ class Job:
         return rows_to_check(self.data, self.labels, self.check, self.recipe.check)
 
     def checks(self, fitted: Fitted, total: int, activation_checkpointing: bool) -> Checks | None:
-        """How the fit looks at rows that it does not learn from, with a model that is still being trained."""
+        """How the fit is evaluated on rows that it does not learn from, with a model that is still being trained."""
         check = self.recipe.check
         if check is None:
             return None
         rows, teachers, _ = self.looked_at()
 
-        def look() -> float:
+        def evaluate() -> float:
             found = judge(check, fitted.predict(rows), teachers)
             training_mode(fitted.reader, self.recipe, activation_checkpointing=activation_checkpointing)
             return found
 
-        return Checks(every_steps(check, total), look)
+        return Checks(every_steps(check, total), evaluate)
 
     def tokens(self, tokenizer: Any) -> Tokens:
         """What is read; of a generation the teachers' answers too."""

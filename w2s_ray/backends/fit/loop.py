@@ -1,4 +1,4 @@
-"""The steps of one fit: batches, losses, checkpoints, looks at rows that are not learned from.
+"""The steps of one fit: batches, losses, checkpoints, evaluations on rows that are not learned from.
 
 Shapes: N rows in the order of their ids, M teachers, K classes.
 """
@@ -144,17 +144,19 @@ class Loop:
                 pending.append(self._step(self.next_rows()))
             training.step += 1
             self.watch.beat()
-            look = self.checks is not None and self.checks.due(training.step, self.total)
+            evaluate = self.checks is not None and self.checks.due(training.step, self.total)
             every = self.resources.checkpoint_every_steps
             due = self._agree(
                 time.monotonic() - saved >= self.resources.checkpoint_every_s
                 or (every > 0 and training.step % every == 0)
             )
-            if len(pending) >= self.most_pending or due or self.done or look:
+            if len(pending) >= self.most_pending or due or self.done or evaluate:
                 self.note(pending)
                 training.counters["seconds"] += time.monotonic() - started
-                if look:
-                    self._look(place, digest)  # before any checkpoint of this step, which knows all looks up to it
+                if evaluate:
+                    self._evaluate(
+                        place, digest
+                    )  # before any checkpoint of this step, which knows all evaluations up to it
                 started = time.monotonic()
                 try:
                     self.report(progress)
@@ -168,38 +170,38 @@ class Loop:
                 saved = time.monotonic()
         self.watch.rest()
         self.check_weights()
-        if training.looks:
+        if training.evaluations:
             self._return_to_best(place, digest)
 
-    def _look(self, place: CheckpointPlace, digest: str) -> None:
+    def _evaluate(self, place: CheckpointPlace, digest: str) -> None:
         """Keep what is better than all before."""
         assert self.checks is not None
         training = self.training
         self.watch.rest()
         with self._halved_if_full():
-            found = self.checks.look()
-        better = all(found > look["score"] for look in training.looks)
-        training.looks.append({"step": training.step, "score": found})
+            found = self.checks.evaluate()
+        better = all(found > one["score"] for one in training.evaluations)
+        training.evaluations.append({"step": training.step, "score": found})
         if better:
             # By turns in two places, and the newest checkpoint then knows of it: so the best that a checkpoint knows of
             # is never written over before a later one does.
-            self.save(Best.of(place, training.looks), digest)
+            self.save(Best.of(place, training.evaluations), digest)
             self.save(place, digest)
         self.watch.beat()
 
     def _return_to_best(self, place: CheckpointPlace, digest: str) -> None:
-        """The weights of the best look; what is told of the fit is of all its steps."""
+        """The weights of the best evaluation; what is recorded of the fit is of all its steps."""
         training = self.training
-        told = {name: getattr(training, name) for name in ("step", "losses", "counters", "resumed", "looks")}
-        best = max(training.looks, key=lambda look: look["score"])
+        kept = {name: getattr(training, name) for name in ("step", "losses", "counters", "resumed", "evaluations")}
+        best = max(training.evaluations, key=lambda one: one["score"])
         if best["step"] < training.step and not (
-            self._restore(Best.of(place, training.looks), digest) and training.step == best["step"]
+            self._restore(Best.of(place, training.evaluations), digest) and training.step == best["step"]
         ):
             raise FitError(
-                f"the weights of step {best['step']:g}, the best look of {len(training.looks)}, are no longer where"
-                " they were kept; run the fit again"
+                f"the weights of step {best['step']:g}, the best of {len(training.evaluations)} evaluations, are no longer"
+                " where they were kept; run the fit again"
             )
-        for name, value in told.items():
+        for name, value in kept.items():
             setattr(training, name, value)
 
     @contextmanager
@@ -346,7 +348,7 @@ class Loop:
             "offload": resources.offload,
             "micro_tokens": resources.tokens_at_once,
             "activation_checkpointing": resources.activation_checkpointing is True,
-            **({"looks": self.training.looks} if self.training.looks else {}),
+            **({"evaluations": self.training.evaluations} if self.training.evaluations else {}),
         }
 
 

@@ -32,11 +32,11 @@ def save_sealed(tensors: Mapping[str, Tensor], name: str, notes: Mapping[str, st
 def broken(file: Any) -> bool:
     """Whether an open safetensors file is not what `save_sealed` wrote. Reads a tensor at a time."""
     notes = dict(file.metadata() or {})
-    said = notes.pop(SEAL, None)
+    recorded = notes.pop(SEAL, None)
     seal = _begun(notes)
     for key in sorted(file.keys()):
         _add(seal, key, file.get_tensor(key))
-    return bool(seal.hexdigest() != said)
+    return bool(seal.hexdigest() != recorded)
 
 
 def seal_json(value: Any) -> str:

@@ -79,13 +79,13 @@ class HuggingFaceModel:
             reader = self._evaluated()
             (probs_NK,) = self.rows.over(lambda batch: (reader.predicted(batch),), tokens)
             return LabelSet.of(tokens.ids, probs_NK.reshape(len(tokens), len(self.classes))).align(data.ids)
-        said = self._completions(tokens, self.recipe.answer_tokens)
+        completions = self._completions(tokens, self.recipe.answer_tokens)
         return Answers.of(
             tokens.ids,
-            [one.text for one in said],
-            log_p_N=[one.log_p for one in said],
-            ended_N=[one.ended for one in said],
-            tokens_N=[one.tokens for one in said],
+            [one.text for one in completions],
+            log_p_N=[one.log_p for one in completions],
+            ended_N=[one.ended for one in completions],
+            tokens_N=[one.tokens for one in completions],
         ).align(data.ids)
 
     def features(self, data: Dataset, layer: Layer = -1) -> Features:
@@ -104,9 +104,9 @@ class HuggingFaceModel:
         )
         found = []
         for row, count, log_p in zip(said_NL.tolist(), count_N.tolist(), log_p_N.tolist(), strict=True):
-            said = tuple(row[:count])
-            text = self.tokenizer.decode(said, skip_special_tokens=True).strip()
-            found.append(Completion(text, said, log_p, said[-1:] == (end,)))
+            tokens_L = tuple(row[:count])
+            text = self.tokenizer.decode(tokens_L, skip_special_tokens=True).strip()
+            found.append(Completion(text, tokens_L, log_p, tokens_L[-1:] == (end,)))
         return found
 
     def _evaluated(self) -> Reader:

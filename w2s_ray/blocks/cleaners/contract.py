@@ -52,15 +52,15 @@ class Voters:
             raise DataError(
                 f"none of the {len(labels)} rows has a label with a weight above 0; there is nothing to clean by"
             )
-        said, array_ND = labels.align(ids), features.align(ids).array_ND
+        given, array_ND = labels.align(ids), features.align(ids).array_ND
         if not features.signed:
-            return Voters(ids, array_ND, said.probs_NK, said.weight_N)
-        both = np.concatenate([said.probs_NK, said.probs_NK[:, ::-1]])
+            return Voters(ids, array_ND, given.probs_NK, given.weight_N)
+        both = np.concatenate([given.probs_NK, given.probs_NK[:, ::-1]])
         return Voters(
             np.concatenate([ids, ids]),
             np.concatenate([array_ND, -array_ND]),
             both,
-            np.concatenate([said.weight_N, said.weight_N]),
+            np.concatenate([given.weight_N, given.weight_N]),
             turned=True,
         )
 

@@ -29,9 +29,9 @@ class Fixed(Combiner):
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         if len(votes) > len(self.weights):
             raise DataError(f"combine: fixed has {len(self.weights)} weights for {len(votes)} members; give one each")
-        said = Votes.of(votes)
-        weights_NM = np.broadcast_to(np.array(self.weights[: len(votes)]), said.speaks_NM.shape)
-        return said.average(said.hard_NMK if self.hard else said.probs_NMK, weights_NM)
+        panel = Votes.of(votes)
+        weights_NM = np.broadcast_to(np.array(self.weights[: len(votes)]), panel.speaks_NM.shape)
+        return panel.average(panel.hard_NMK if self.hard else panel.probs_NMK, weights_NM)
 
 
 class Additive(Combiner):
@@ -42,7 +42,7 @@ class Additive(Combiner):
     rate: float = Field(1.0, gt=0)
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        said = Votes.of(votes)
-        residual_NMK = (said.num_classes * said.probs_NMK - 1) * said.speaks_NM[:, :, None]
+        panel = Votes.of(votes)
+        residual_NMK = (panel.num_classes * panel.probs_NMK - 1) * panel.speaks_NM[:, :, None]
         scores_NK = 2 * self.rate * residual_NMK.sum(axis=1)
-        return said.labels(np.exp(scores_NK - scores_NK.max(axis=1, keepdims=True)))
+        return panel.labels(np.exp(scores_NK - scores_NK.max(axis=1, keepdims=True)))

@@ -88,12 +88,12 @@ class Votes:
 
     def labels(self, scores_NK: Floats) -> LabelSet:
         """Scores above 0 as probabilities, of the rows on which somebody speaks."""
-        said_N = self.speaks_NM.any(axis=1)
+        labelled_N = self.speaks_NM.any(axis=1)
         total_N1 = scores_NK.sum(axis=1, keepdims=True)
         probs_NK = np.divide(
             scores_NK, total_N1, out=np.full_like(scores_NK, 1.0 / self.num_classes), where=total_N1 > 0
         )
-        return LabelSet.of(self.ids, probs_NK, mask_N=said_N)
+        return LabelSet.of(self.ids, probs_NK, mask_N=labelled_N)
 
 
 def accuracies(known: Known | None, name: str) -> Floats:
@@ -109,6 +109,6 @@ def accuracies(known: Known | None, name: str) -> Floats:
     gold_N = truth.align(rows).hard_N
     found = []
     for vote in known.votes:
-        said_N = vote.align(rows).hard_N
-        found.append(((said_N == gold_N).sum() + 1.0) / ((said_N >= 0).sum() + 2.0))
+        labelled_N = vote.align(rows).hard_N
+        found.append(((labelled_N == gold_N).sum() + 1.0) / ((labelled_N >= 0).sum() + 2.0))
     return np.array(found)

@@ -26,9 +26,9 @@ class DawidSkene(Combiner):
     smoothing: float = Field(0.01, ge=0, description="added to each count of a confusion matrix, so that none is 0")
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        said = Votes.of(votes)
-        posterior_NK, _, _ = self.estimate(said.hard_NMK)
-        return said.labels(posterior_NK)
+        panel = Votes.of(votes)
+        posterior_NK, _, _ = self.estimate(panel.hard_NMK)
+        return panel.labels(posterior_NK)
 
     def estimate(self, hard_NML: Floats) -> tuple[Floats, Floats, Floats]:
         """(posterior_NK, confusion_MKL, prior_K). Starts from the shares of votes, as the paper does (eq. 2.5 for the

@@ -25,12 +25,12 @@ class Majority(Combiner):
     )
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        said = Votes.of(votes)
-        count_NK = said.hard_NMK.sum(axis=1)
+        panel = Votes.of(votes)
+        count_NK = panel.hard_NMK.sum(axis=1)
         top_NK = count_NK == count_NK.max(axis=1, keepdims=True)
-        preference_NK = np.where(top_NK, said.probs_NMK.sum(axis=1) if self.ties == "mean" else 1.0, -1.0)
+        preference_NK = np.where(top_NK, panel.probs_NMK.sum(axis=1) if self.ties == "mean" else 1.0, -1.0)
         chosen_N = preference_NK.argmax(axis=1)
-        said_N = said.speaks_NM.any(axis=1)
+        labelled_N = panel.speaks_NM.any(axis=1)
         if self.ties == "abstain":
-            said_N &= top_NK.sum(axis=1) == 1
-        return LabelSet.hard(said.ids, np.where(said_N, chosen_N, -1), said.num_classes)
+            labelled_N &= top_NK.sum(axis=1) == 1
+        return LabelSet.hard(panel.ids, np.where(labelled_N, chosen_N, -1), panel.num_classes)

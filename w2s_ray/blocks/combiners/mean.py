@@ -23,8 +23,8 @@ class Mean(Combiner):
     type: Literal["mean"] = "mean"
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        said = Votes.of(votes)
-        return said.average(said.probs_NMK)
+        panel = Votes.of(votes)
+        return panel.average(panel.probs_NMK)
 
 
 class Geometric(Combiner):
@@ -33,10 +33,10 @@ class Geometric(Combiner):
     type: Literal["geometric"] = "geometric"
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        said = Votes.of(votes)
-        logs_NMK = np.log(np.clip(said.probs_NMK, SURE, 1.0)) * said.speaks_NM[:, :, None]
-        mean_NK = logs_NMK.sum(axis=1) / np.maximum(said.speaks_NM.sum(axis=1), 1)[:, None]
-        return said.labels(np.exp(mean_NK - mean_NK.max(axis=1, keepdims=True)))
+        panel = Votes.of(votes)
+        logs_NMK = np.log(np.clip(panel.probs_NMK, SURE, 1.0)) * panel.speaks_NM[:, :, None]
+        mean_NK = logs_NMK.sum(axis=1) / np.maximum(panel.speaks_NM.sum(axis=1), 1)[:, None]
+        return panel.labels(np.exp(mean_NK - mean_NK.max(axis=1, keepdims=True)))
 
 
 class Confidence(Combiner):
@@ -45,10 +45,10 @@ class Confidence(Combiner):
     type: Literal["confidence"] = "confidence"
 
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
-        said = Votes.of(votes)
-        logs_NMK = np.log(np.where(said.probs_NMK > 0, said.probs_NMK, 1.0))
-        entropy_NM = -(said.probs_NMK * logs_NMK).sum(axis=2)
-        return said.average(said.probs_NMK, np.clip(1 - entropy_NM / np.log(said.num_classes), 0.0, 1.0))
+        panel = Votes.of(votes)
+        logs_NMK = np.log(np.where(panel.probs_NMK > 0, panel.probs_NMK, 1.0))
+        entropy_NM = -(panel.probs_NMK * logs_NMK).sum(axis=2)
+        return panel.average(panel.probs_NMK, np.clip(1 - entropy_NM / np.log(panel.num_classes), 0.0, 1.0))
 
 
 class Weighted(Combiner):
@@ -61,8 +61,8 @@ class Weighted(Combiner):
     def combine(self, votes: Sequence[LabelSet], known: Known | None = None) -> LabelSet:
         """`log_odds`: ln(a / (1 - a)) + ln(K - 1), optimal for hard votes of independent members (Nitzan & Paroush
         1982, doi 10.2307/2526438), 0 below chance."""
-        said = Votes.of(votes)
+        panel = Votes.of(votes)
         weights_M = accuracies(known, self.type)
         if self.by == "log_odds":
-            weights_M = np.maximum(np.log(weights_M / (1 - weights_M)) + np.log(said.num_classes - 1), 0.0)
-        return said.average(said.probs_NMK, np.broadcast_to(weights_M, said.speaks_NM.shape))
+            weights_M = np.maximum(np.log(weights_M / (1 - weights_M)) + np.log(panel.num_classes - 1), 0.0)
+        return panel.average(panel.probs_NMK, np.broadcast_to(weights_M, panel.speaks_NM.shape))

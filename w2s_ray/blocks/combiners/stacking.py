@@ -31,7 +31,7 @@ class Stacking(Combiner):
         assert known is not None
         rows = known.truth.ids[known.truth.mask_N]
         gold_N = known.truth.align(rows).hard_N
-        said, num_classes = Votes.of(votes), known.truth.num_classes
+        panel, num_classes = Votes.of(votes), known.truth.num_classes
         if len(np.unique(gold_N)) < num_classes:
             raise DataError(
                 f"combine: stacking needs held-out rows of all {num_classes} classes, they have"
@@ -39,7 +39,7 @@ class Stacking(Combiner):
             )
         model = LogisticRegression(C=1.0 / (self.l2 * len(rows)), max_iter=1000)
         model.fit(_features(Votes.of([vote.align(rows) for vote in known.votes])), gold_N)
-        return said.labels(model.predict_proba(_features(said)))
+        return panel.labels(model.predict_proba(_features(panel)))
 
 
 def _features(votes: Votes) -> Floats:
