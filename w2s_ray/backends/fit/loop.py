@@ -198,8 +198,8 @@ class Loop:
             self._restore(Best.of(place, training.evaluations), digest) and training.step == best["step"]
         ):
             raise FitError(
-                f"the weights of step {best['step']:g}, the best of {len(training.evaluations)} evaluations, are no longer"
-                " where they were kept; run the fit again"
+                f"the weights of step {best['step']:g}, the best of {len(training.evaluations)} evaluations, are no"
+                " longer where they were kept; run the fit again"
             )
         for name, value in kept.items():
             setattr(training, name, value)
