@@ -9,6 +9,7 @@ whatever its default has become. So a default may change without a result coming
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -33,25 +34,35 @@ class Counts:
 NEVER = Counts("nothing")
 
 
-def counts(model: type[BaseModel], name: str) -> Counts:
-    """What a field says of itself."""
-    return next((mark for mark in model.model_fields[name].metadata if isinstance(mark, Counts)), Counts())
+@cache
+def marks(kind: type[BaseModel]) -> Mapping[str, Counts]:
+    """What every field says of itself."""
+    fields = kind.model_fields.items()
+    return {name: next((mark for mark in field.metadata if isinstance(mark, Counts)), Counts()) for name, field in fields}
+
+
+@cache
+def _counting(kind: type[BaseModel], uses: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name, mark in marks(kind).items() if mark.for_any(uses))
 
 
 def identity(config: BaseModel, *uses: str) -> dict[str, Any]:
     """The fields that count for any of these uses, in plain JSON types. The configs inside of it count whole."""
-    counting = {name for name in type(config).model_fields if counts(type(config), name).for_any(frozenset(uses))}
-    return _plain(config, config.model_dump(mode="json", include=counting))
+    counting = _counting(type(config), frozenset(uses))
+    return _plain(config, config.model_dump(mode="json", include=set(counting)))
 
 
 def _plain(config: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     """`dumped`, as it may be without fields that the config leaves out of its own accord, without what is left out
     because all that was made before the field came was made with it."""
-    plain = {name: _inner(getattr(config, name), dumped[name]) for name in type(config).model_fields if name in dumped}
-    return {name: value for name, value in plain.items() if not _as_before(type(config), name, value)}
+    known = marks(type(config))
+    plain = {name: _inner(getattr(config, name), dumped[name]) for name in known if name in dumped}
+    return {name: value for name, value in plain.items() if not _as_before(known[name], value)}
 
 
 def _inner(value: Any, dumped: Any) -> Any:
+    if not isinstance(dumped, (dict, list)):
+        return dumped
     if isinstance(value, BaseModel):
         return _plain(value, dumped)
     if isinstance(value, Mapping):
@@ -61,8 +72,8 @@ def _inner(value: Any, dumped: Any) -> Any:
     return dumped
 
 
-def _as_before(kind: type[BaseModel], name: str, value: Any) -> bool:
-    before = counts(kind, name).before
+def _as_before(mark: Counts, value: Any) -> bool:
+    before = mark.before
     if before is ALWAYS:
         return False
     return bool(value == (identity(before) if isinstance(before, BaseModel) else before))
@@ -75,5 +86,5 @@ def restore(kind: type[M], recorded: Mapping[str, Any]) -> M:
 
 def as_recorded(kind: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
     """With the values that were left out because nothing was made with another one."""
-    marks = {name: counts(kind, name).before for name in kind.model_fields if name not in value}
-    return {name: before for name, before in marks.items() if before is not ALWAYS} | value
+    left_out = {name: mark.before for name, mark in marks(kind).items() if name not in value}
+    return {name: before for name, before in left_out.items() if before is not ALWAYS} | value

@@ -16,7 +16,7 @@ from w2s_ray.config.schema import SEARCH, STUDY, StudyConfig
 from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.frozen import Frozen
-from w2s_ray.core.identity import NEVER, Counts, counts, identity, restore
+from w2s_ray.core.identity import NEVER, Counts, identity, marks, restore
 from w2s_ray.core.plugins import GROUPS, available
 
 # Recipes by what they are for, as the steps ask: the uses, and another recipe of that kind.
@@ -61,7 +61,7 @@ def test_a_field_of_a_recipe_moves_the_identities_that_it_counts_for_and_no_othe
     uses, fields = RECIPES[use]
     recipe = Recipe(**fields)
     moved = identity(recipe, *uses) != identity(changed(recipe, name), *uses)
-    assert moved == counts(Recipe, name).for_any(frozenset(uses))
+    assert moved == marks(Recipe)[name].for_any(frozenset(uses))
 
 
 def test_what_each_use_counts_is_written_down() -> None:
@@ -108,7 +108,7 @@ def with_other_defaults(kind: type[BaseModel]) -> type[BaseModel]:
             default = another(field, name, field.default)
         except AssertionError:
             continue
-        fields[name] = (Annotated[field.annotation, counts(kind, name), *field.metadata], default)
+        fields[name] = (Annotated[field.annotation, marks(kind)[name], *field.metadata], default)
     return create_model(f"Other{kind.__name__}", __base__=kind, **fields)
 
 
@@ -186,15 +186,15 @@ def test_a_place_is_no_part_of_a_task_but_of_a_study() -> None:
 
 
 def test_a_search_counts_what_it_tries_and_a_study_all_but_where_it_runs() -> None:
-    of_search = {name for name in StudyConfig.model_fields if counts(StudyConfig, name).for_any(frozenset([SEARCH]))}
-    of_study = {name for name in StudyConfig.model_fields if counts(StudyConfig, name).for_any(frozenset([STUDY]))}
+    of_search = {name for name in StudyConfig.model_fields if marks(StudyConfig)[name].for_any(frozenset([SEARCH]))}
+    of_study = {name for name in StudyConfig.model_fields if marks(StudyConfig)[name].for_any(frozenset([STUDY]))}
     assert set(StudyConfig.model_fields) - of_study == {"resources", "tune"}
     assert of_study - of_search == {"name", "hypothesis", "seeds", "tuned"}
-    assert {name for name in SearchSpec.model_fields if counts(SearchSpec, name) is NEVER} == {"space", "trials"}
+    assert {name for name in SearchSpec.model_fields if marks(SearchSpec)[name] is NEVER} == {"space", "trials"}
 
 
 def test_every_config_says_it_on_the_field() -> None:
     """No field of a method is marked: a method is never a step's parameter."""
     for plugin in available("w2s_ray.methods").values():
         assert issubclass(plugin, MethodParams)
-        assert not [name for name in plugin.model_fields if counts(plugin, name).uses]
+        assert not [name for name in plugin.model_fields if marks(plugin)[name].uses]
