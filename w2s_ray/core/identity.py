@@ -37,8 +37,10 @@ NEVER = Counts("nothing")
 @cache
 def marks(kind: type[BaseModel]) -> Mapping[str, Counts]:
     """What every field says of itself."""
-    fields = kind.model_fields.items()
-    return {name: next((mark for mark in field.metadata if isinstance(mark, Counts)), Counts()) for name, field in fields}
+    said = {
+        name: [one for one in field.metadata if isinstance(one, Counts)] for name, field in kind.model_fields.items()
+    }
+    return {name: one[0] if one else Counts() for name, one in said.items()}
 
 
 @cache
