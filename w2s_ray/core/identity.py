@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import NoneType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -63,8 +64,8 @@ def _plain(config: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inner(value: Any, dumped: Any) -> Any:
-    if not isinstance(dumped, (dict, list)):
-        return dumped
+    if isinstance(dumped, (str, int, float, NoneType)):
+        return dumped  # there is nothing inside of it
     if isinstance(value, BaseModel):
         return _plain(value, dumped)
     if isinstance(value, Mapping):
