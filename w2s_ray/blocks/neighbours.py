@@ -47,9 +47,8 @@ def nearest(reference_ND: Rows, query_QD: Rows | None, k: int, *, itself: bool =
             f"asked for the {k} nearest of {max(available, 0)} rows; k must be from 1 to the number of"
             f" rows{' besides the one that asks' * alone}"
         )
-    centre_D = np.sum([_finite(block).sum(axis=0) for block in _blocks(reference_ND)], axis=0) / len(
-        reference_ND
-    )  # nearer to zero, the bounds are tighter
+    # Nearer to zero, the bounds are tighter.
+    centre_D = np.sum([_finite(block).sum(axis=0) for block in _blocks(reference_ND)], axis=0) / len(reference_ND)
     norm_N = np.concatenate([_squares(block - centre_D) for block in _blocks(reference_ND)])
     indices_Qk, squared_Qk = np.empty((len(asked_QD), k), dtype=np.intp), np.empty((len(asked_QD), k))
     step = max(1, BLOCK_BYTES // (8 * max(reference_ND.shape)))

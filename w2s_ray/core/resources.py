@@ -19,28 +19,21 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     memory_gb: float = 0.0
-    gpu_gb: float = (
-        0.0  # what one GPU holds; 0: what the GPU says. Given, a fit that cannot hold is refused before anything starts
-    )
-    workers: int | tuple[int, int] = (
-        # processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there
-        # is room for
-        1
-    )
+    gpu_gb: float = 0.0  # of one GPU; 0: ask it. Given, a fit that it cannot hold is refused before anything starts
+    # Processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there is
+    # room for.
+    workers: int | tuple[int, int] = 1
     zero: Literal["auto", 0, 1, 2, 3] = "auto"  # what DeepSpeed spreads over them
     offload: Literal["none", "optimizer", "params"] = "none"  # what it keeps in the host's memory
     retries: int = 2  # after a lost worker; an exception of the step's own is not retried
     micro_tokens: int | Literal["auto"] = "auto"  # tokens, padding included, that go through the model at once
-    fuse: (
-        bool | Literal["auto"]
-    ) = (  # train members of an ensemble that share this device as one stacked computation; auto: where that is faster
-        "auto"
-    )
+    # Train members of an ensemble that share this device as one stacked computation; auto: where that is faster.
+    fuse: bool | Literal["auto"] = "auto"
     activation_checkpointing: bool | Literal["auto"] = "auto"  # compute activations twice instead of keeping them
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int = 0  # as well; 0: by the clock alone
     checkpoints_kept: int = 2  # of a fit by several processes, while it runs
-    # a step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again
+    # A step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again.
     hang_s: float = 600.0
 
     def __post_init__(self) -> None:

@@ -41,13 +41,11 @@ class Scheme:
     line: str  # what it is, for listings
     identity: Callable[[Asked], str]  # what the rows are, whatever the place: it decides what is reused
     splits: Callable[[Asked], Mapping[str, Rows]]
-    columns: Callable[[Asked], Mapping[str, str]] = (
-        lambda asked: {}
-    )  # a format's column -> the rows' own, where they differ
+    # A format's column -> the rows' own, where they differ.
+    columns: Callable[[Asked], Mapping[str, str]] = lambda asked: {}
     format: Callable[[Asked], str | None] = lambda asked: None  # the format that the rows are made for
-    listed: Callable[[], Sequence[tuple[str, str]]] = (
-        tuple  # names that can be listed, each with a line; else the form stands for all
-    )
+    # Names that can be listed, each with a line; else the form stands for all.
+    listed: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 @dataclass(frozen=True)

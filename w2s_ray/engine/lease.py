@@ -84,9 +84,8 @@ class Leases:
     heartbeat_s: float = HEARTBEAT_S
     stale_s: float = STALE_S
     _held: dict[Key, int] = field(default_factory=dict)
-    _seen: dict[str, tuple[bytes | None, float]] = field(
-        default_factory=dict
-    )  # driver -> (its counter, when it last changed here)
+    # By driver: its counter, and when a change of it was last seen here.
+    _seen: dict[str, tuple[bytes | None, float]] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _beating: threading.Thread | None = None
 

@@ -113,9 +113,8 @@ def _opened(data: bytes, kind: type[T]) -> T:
 
 @cache
 def _reader(kind: Any) -> TypeAdapter[Any]:
-    kind.__pydantic_config__ = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False
-    )  # how pydantic is told of a dataclass
+    # The attribute in which pydantic looks for a dataclass's config.
+    kind.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return TypeAdapter(kind)
 
 

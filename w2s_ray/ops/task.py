@@ -87,12 +87,10 @@ class Task:
     heldout: Handle | None = None
     heldout_labels: Handle | None = None
     pool_heldout: Handle | None = None  # rows of the pool that no student trains on
-    models: Mapping[str, ModelRef] = field(
-        default_factory=dict
-    )  # those that the method names, beside the weak and the strong one
-    recipes: Mapping[tuple[str, str], Recipe] = field(
-        default_factory=dict
-    )  # (role, name) of those; default: the role's own
+    # Those that the method names, beside the weak and the strong one.
+    models: Mapping[str, ModelRef] = field(default_factory=dict)
+    # By (role, name of such a model); without one, the role's own recipe.
+    recipes: Mapping[tuple[str, str], Recipe] = field(default_factory=dict)
     oracle: Oracle | None = None
 
     @property

@@ -280,9 +280,8 @@ def _shares(found: Searched, objective: int) -> dict[str, float]:
     import optuna
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # it says that small targets are what it looks for, as they are here
+        # It says that it looks for small targets, as these are.
+        warnings.simplefilter("ignore", UserWarning)
         return optuna.importance.get_param_importances(found.study, target=lambda trial: -found._gain(trial, objective))
 
 

@@ -20,9 +20,8 @@ OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ra
 
 LOCALLY = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # of machines that announce their leave: a process more for each gang
-    "RAY_worker_niceness": (
-        "0"
-    ),  # Ray gives its workers way to everything else, so that beside another job a study took five times as long
+    # Ray gives its workers way to everything else, so that beside another job a study took five times as long.
+    "RAY_worker_niceness": "0",
 }
 
 # What a worker of a remote cluster needs to know; its own machine knows the rest.

@@ -49,9 +49,8 @@ class _Job:
     futures: list[Future[None]]
     ref: Any = None
     errors: Sequence[BaseException | None] | BaseException = ()  # of a gang or of members, which have no reference
-    demand: dict[str, float] = field(
-        default_factory=dict
-    )  # what it is taken to hold; nothing where Ray keeps it for an autoscaler's next node
+    # What it is taken to hold; nothing where Ray keeps it for an autoscaler's next node.
+    demand: dict[str, float] = field(default_factory=dict)
 
     @property
     def call(self) -> Call:

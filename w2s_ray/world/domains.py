@@ -19,9 +19,8 @@ from w2s_ray.world.task import Row, WorldTask
 COLUMNS = ("text", "label", "kind", "source")
 NAMED = {"slice": "kind", "source": "source"}
 
-CUES = np.array(
-    [FIRST_NAME - 2, FIRST_NAME - 1]
-)  # the two rarest function words: at home each goes with a class, for no reason
+# The two rarest function words: in the first domain each goes with a class, for no reason.
+CUES = np.array([FIRST_NAME - 2, FIRST_NAME - 1])
 CUE_AT_HOME, CUE_ELSEWHERE, CUE_TURNED = 0.9, 0.5, 0.1
 SKEW = 0.8  # share of the first class under a shift of the classes
 

@@ -53,9 +53,8 @@ class Training:
     losses: list[float] = field(default_factory=list)
     counters: dict[str, float] = field(default_factory=dict)
     resumed: list[dict[str, float]] = field(default_factory=list)  # one entry a time that a checkpoint was continued
-    evaluations: list[dict[str, float]] = field(
-        default_factory=list
-    )  # at rows that the fit does not learn from: step and score
+    # On rows that the fit does not learn from: step and score.
+    evaluations: list[dict[str, float]] = field(default_factory=list)
     saved_at: float = 0.0  # by the wall clock: when the checkpoint that is continued was written
 
     def notes(self) -> dict[str, Any]:

@@ -45,9 +45,8 @@ class Job:
     progress: Progress | None = None
     watch: Watch = field(default_factory=Watch)
     head: Probe | None = None  # what the head starts as
-    check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = (
-        None  # rows to evaluate on; where the recipe asks for it and there are none, some of its own
-    )
+    # Rows to evaluate on; where the recipe asks for an evaluation and there are none, some of its own rows.
+    check: tuple[Dataset, Sequence[LabelSet | Answers]] | None = None
 
     @property
     def digest(self) -> str:

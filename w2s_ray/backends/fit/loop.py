@@ -154,9 +154,8 @@ class Loop:
                 self.note(pending)
                 training.counters["seconds"] += time.monotonic() - started
                 if evaluate:
-                    self._evaluate(
-                        place, digest
-                    )  # before any checkpoint of this step, which knows all evaluations up to it
+                    # Before any checkpoint of this step, which holds all evaluations up to it.
+                    self._evaluate(place, digest)
                 started = time.monotonic()
                 try:
                     self.report(progress)

@@ -58,9 +58,8 @@ def _digest(value: Any) -> str:
 
 
 def _begun(notes: Mapping[str, str]) -> Any:
-    return xxhash.xxh3_128(
-        json.dumps(dict(notes), sort_keys=True).encode()
-    )  # as fast as memory: a checkpoint has three times the bytes of its model
+    # As fast as memory: a checkpoint has three times the bytes of its model.
+    return xxhash.xxh3_128(json.dumps(dict(notes), sort_keys=True).encode())
 
 
 def _add(seal: Any, key: str, tensor: Tensor) -> None:

@@ -150,8 +150,6 @@ class _RunningLogconf(_Logconf):
         before = p0_B.new_zeros(0) if self._seen is None else self._seen.to(p0_B)
         stream = torch.cat([before, p0_B])
         self._seen = stream[-BUFFER_ROWS:].clone()
-        padding = stream.new_full(
-            (BUFFER_ROWS - 1,), float("nan")
-        )  # nanquantile: the first rows have fewer behind them
+        padding = stream.new_full((BUFFER_ROWS - 1,), float("nan"))  # the first rows have fewer before them
         windows_BW = torch.cat([padding, stream]).unfold(0, BUFFER_ROWS, 1)[len(before) :]
         return _above(p0_B, torch.nanquantile(windows_BW, 0.5, dim=1))
