@@ -1,6 +1,6 @@
-"""Where models live: the training loop, linear probes, and what they need (tokens, batches, checkpoints). Heavy imports
-are at home here and nowhere else.
+"""Models: the training loop, linear probes, and what they need (tokens, batches, checkpoints). Heavy imports (torch,
+transformers) are made here and nowhere else.
 
-Knows nothing of Ray, of steps or of the store: it is given rows, labels, a recipe and places for files, and gives back
+Independent of Ray, of steps and of the store: it takes rows, labels, a recipe and places for files, and returns
 something that predicts.
 """

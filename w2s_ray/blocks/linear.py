@@ -1,7 +1,7 @@
 """Linear models solved exactly: logistic regression on soft labels by L-BFGS, ridge in closed form. Never by stochastic
 steps.
 
-The one solver of the house: probes that are trained as models (`backends/probes.py`) and cleaners of labels both call
+The only linear solver: probes that are trained as models (`backends/fit/probes.py`) and cleaners of labels both call
 it. Shapes: M members, N rows, D features, K classes or outputs, C columns of weights (1 for two classes, else K).
 """
 

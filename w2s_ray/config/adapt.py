@@ -11,23 +11,23 @@ AdaptName = Literal["full", "lora", "probe"]
 # What a recipe is used for.
 LABELS = "labels"  # a fit to labels, of all weights or of adapters
 TEXTS = "texts"  # a fit to texts without labels
-ADAPTERS = "adapters"  # either of them, where adapters learn
+ADAPTERS = "adapters"  # either of them, where adapters are trained
 PROBE = "probe"  # a linear model on frozen features
-DRAWN = "drawn"  # one that reads a part of them, which a seed draws
+DRAWN = "drawn"  # a probe on a part of the features, which the seed draws
 EMBED = "embed"  # the frozen features themselves
-ASK = "ask"  # what a model says that is not finetuned
+ASK = "ask"  # predictions of a model that is not finetuned
 STACK = "stack"  # what fits that are computed as one have in common
 MEMORY = "memory"  # how much a device must hold
 
 
 @dataclass(frozen=True)
 class Adapt:
-    """What learns, and what that means for everything else."""
+    """Which weights are trained, and what follows from it elsewhere."""
 
     name: AdaptName
     uses: tuple[str, ...]  # of a recipe that fits labels this way
     solved: bool = False  # in closed form or to convergence: no steps, nothing to stop early, no loss to choose
-    adapters: bool = False  # beside weights that stay as they were
+    adapters: bool = False  # trains adapters beside frozen weights
 
     @property
     def frozen(self) -> bool:
@@ -36,7 +36,7 @@ class Adapt:
 
     @property
     def kept(self) -> str:
-        """What a record says that a fit kept, where it keeps weights."""
+        """What the record of a fit that keeps its weights states as `kept`."""
         return "adapter" if self.adapters else "model"
 
 

@@ -1,4 +1,4 @@
-"""Whom each method of a study is compared with: the baseline, on the same task and models and at the same point of the
+"""Which baseline each method of a study is compared with: on the same task and models, and at the same point of the
 grid."""
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from w2s_ray.config.schema import Cell
 
 
 class Pairing(NamedTuple):
-    """A row of the results and the method it is compared with, by their names in tables; without one, why."""
+    """A row of the results and the method that it is compared with, by their names in tables; where there is none,
+    `reason` says why."""
 
     method: str
     task: str
@@ -22,8 +23,8 @@ class Pairing(NamedTuple):
 
 
 def baseline_of(cells: Sequence[Cell], asked: str | None = None) -> str:
-    """The method that was asked for; else `naive` if it is plain naive finetuning with cross-entropy; else the study's
-    first."""
+    """The method that the study names; else `naive`, if it is plain naive finetuning with cross-entropy; else the
+    study's first method."""
     if asked is not None:
         return asked
     naive = [cell for cell in cells if cell.method.label == "naive"]
@@ -52,8 +53,8 @@ def _setting(cell: Cell) -> tuple[str, str, str]:
 
 
 def _partner(baseline: str, suffix: str, there: set[str]) -> tuple[str | None, str]:
-    """Of several baselines the one at the same point of the grid. A single one serves all, as where the grid is over
-    `methods` itself."""
+    """Of several rows of the baseline, the one at the same point of the grid. A single one serves all, as when the grid
+    is over `methods` itself."""
     if suffix in there or len(there) == 1:
         return baseline + (suffix if suffix in there else next(iter(there))), ""
     why = (

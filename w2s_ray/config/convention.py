@@ -1,5 +1,5 @@
 """`convention:` the choices of a public code as defaults, so that a difference from its numbers can be traced to one
-switch. What a study says itself stands.
+switch. A value that a study sets itself takes precedence.
 
 Sources: `openai`: openai/weak-to-strong, `train_simple.py`, `sweep.py`, `weak_to_strong/{train,loss,model}.py`.
 `eleuther`: EleutherAI/w2s, `w2s/{sft_config,sft,loss}.py`, `run.py`.

@@ -81,7 +81,8 @@ _Loader.add_implicit_resolver(
 
 
 def _loaded(text: str) -> Any:
-    """What a YAML says, if it is of a size that a person may have written. Counted before it is expanded."""
+    """The value of a YAML text, if it is of a size that a person may have written. Its values are counted before
+    aliases are expanded."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -108,8 +109,8 @@ _TOO_DEEP = f"it is nested more than {MOST_DEEP} lists and mappings deep; a stud
 
 
 def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """How many values a node would be in full; `known` holds those that were counted, and -1 for those that hold what
-    is being counted."""
+    """How many values a node holds with its aliases written out. `known` has the finished counts, and -1 for nodes
+    whose count is in progress."""
     if depth > MOST_DEEP:
         raise ConfigError(_TOO_DEEP)
     if id(node) not in known:
@@ -186,7 +187,7 @@ def _conventional(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_baseline(baseline: str | None, names: list[str]) -> None:
-    """After the grid, which may be what brings the method in."""
+    """Checked after the grid is expanded, since the grid may be what adds the method."""
     if baseline is not None and baseline not in names:
         raise ConfigError(
             f"baseline is {baseline!r}{closest(baseline, names)}; it must be the name of a method of the study:"
@@ -206,7 +207,7 @@ def at_point(raw: dict[str, Any], point: Point) -> dict[str, Any]:
 
 
 def _apart(raw: Any) -> Any:
-    """A copy in which nothing stands in two places, as a YAML's anchors and aliases do: setting one key must not set
+    """A deep copy without shared parts, which a YAML's anchors and aliases make: setting one key must not set
     another."""
     if isinstance(raw, dict):
         return {key: _apart(value) for key, value in raw.items()}
@@ -214,7 +215,7 @@ def _apart(raw: Any) -> Any:
 
 
 def anchored(raw: dict[str, Any], base: Path) -> dict[str, Any]:
-    """The raw config with the places of its files and folders in full, so that it may lie anywhere."""
+    """The raw config with absolute paths of its files and folders, so that its YAML may be moved."""
     full: dict[str, Any] = _apart(raw)
     grid = full.get("grid", {})
     for section, names in (("task", ("data", "test_data", "pool_data")), ("models", ("weak", "strong"))):
@@ -234,7 +235,7 @@ def anchored(raw: dict[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _in_full(name: Any, base: Path) -> Any:
-    """`file:rows.jsonl` and folders of models; other names mean the same everywhere."""
+    """A name with an absolute path, for `file:rows.jsonl` and model folders; other names mean the same everywhere."""
     kind, colon, place = str(name).rpartition(":")
     if kind in ("file", "labels:file"):
         path, mark, column = place.partition("#")
@@ -248,8 +249,7 @@ def _in_full(name: Any, base: Path) -> Any:
 
 
 def searched(study: Study) -> SearchSpec:
-    """The study's search, of which every point is a valid study: each edge of each range is checked before anything
-    runs."""
+    """The study's search, after a check that the study is valid at each end of each range."""
     spec = study.config.tune
     if spec is None:
         raise ConfigError(
@@ -286,7 +286,7 @@ def searched(study: Study) -> SearchSpec:
 
 
 def corners(study: Study) -> list[Study]:
-    """The study at points that are valid only if all are: each end of each range."""
+    """The study at each end of each range of its search."""
     spec = study.config.tune
     untuned = {key: value for key, value in study.raw.items() if key != "tune"}
     return [] if spec is None else [expand(at_point(untuned, point), study.base) for point in spec.corners()]
@@ -343,7 +343,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    """An error of the YAML parser on one line, without a drawing of the place."""
+    """An error of the YAML parser on one line, without its excerpt of the text."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())
@@ -402,8 +402,8 @@ def checked(model: type[M], raw: dict[str, Any], where: str = "") -> M:
 
 
 def _unbranched(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Of a value that may be one of several types pydantic names each in the place (`workers.int`); people know the key
-    alone."""
+    """Errors without the type names that pydantic adds to the location of a union's errors (`workers.int`): people know
+    the key alone."""
     return [{**e, "loc": tuple(part for part in e["loc"] if not _BRANCH.fullmatch(str(part)))} for e in errors]
 
 

@@ -25,7 +25,7 @@ class MethodParams(Frozen):
         """The name in tables."""
         return self.name or str(getattr(self, "type", ""))
 
-    trains_teachers: ClassVar[bool] = False  # several of one model, which a file of labels is not
+    trains_teachers: ClassVar[bool] = False  # trains several weak models, which a file of labels cannot replace
     refuses: ClassVar[Mapping[KindName, str]] = {}  # kinds of rows that it makes no sense for, and why
 
     @property
@@ -40,7 +40,7 @@ class MethodParams(Frozen):
 
     @property
     def other_students(self) -> tuple[str, ...]:
-        """Those of them that are finetuned as the strong one is."""
+        """Those of `other_models` that are finetuned as the strong one is."""
         return ()
 
     @property
@@ -50,7 +50,7 @@ class MethodParams(Frozen):
 
     @property
     def needs_heldout(self) -> bool:
-        """Whether it looks at the labelled half's held-out rows, as a combiner that learns does."""
+        """Whether it uses the labelled half's held-out rows, as a combiner that learns does."""
         return bool(getattr(getattr(self, "combine", None), "learns", False))
 
 

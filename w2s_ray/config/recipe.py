@@ -148,16 +148,17 @@ class Recipe(Frozen):
 
     @property
     def way(self) -> Adapt:
-        """How the model is adapted, as the object that knows what that means."""
+        """The way of adapting, as an object."""
         return ADAPTS[self.adapt]
 
     def identity(self) -> dict[str, Any]:
-        """What counts of a fit to labels. A probe is solved: random of it is what it draws."""
+        """The identity of a fit to labels. A probe is solved exactly, so its seed counts only where it draws
+        features."""
         drawn = (DRAWN,) if self.way.solved and self.features < 1 else ()
         return identity(self, *self.way.uses, *drawn)
 
     def reading_identity(self) -> dict[str, Any]:
-        """What counts of a fit to texts without labels."""
+        """The identity of a fit to texts without labels."""
         return identity(self, TEXTS, *((ADAPTERS,) if self.way.adapters else ()))
 
     def read_features(self, width: int) -> npt.NDArray[np.int64]:

@@ -1,4 +1,5 @@
-"""`StudyConfig`: the whole of an experiment's YAML after its grid has been chosen from; `Cell`: one point of it."""
+"""`StudyConfig`: an experiment's YAML, with the values of one grid point; `Cell`: one method at one grid point with one
+seed."""
 
 from __future__ import annotations
 
@@ -33,11 +34,10 @@ Role = Literal["weak", "strong"]
 
 STUDY, SEARCH = "study", "search"  # whose identity a field is part of: a search names its points and seeds itself
 MOST_CELLS = 20_000
-NAME_LETTERS = 100  # a folder's name, and those of files beside it, have an end
+NAME_LETTERS = 100  # file systems limit the length of a name
 
 _hints = get_type_hints(Resources)
-# `Resources` is a plain dataclass, for the engine builds it too; what a YAML says of it is checked like everything else
-# there.
+# `Resources` is a plain dataclass, since the engine builds it too; this model checks the fields that a YAML sets.
 _ResourceFields: type[BaseModel] = create_model(
     "_ResourceFields",
     __base__=Frozen,
@@ -63,8 +63,8 @@ class Models(Frozen):
 
 
 class Recipes(Frozen):
-    """How each role is finetuned, and what holds for a model in every role: as a teacher and as a ceiling it is then
-    one fit."""
+    """How each role is finetuned. `by_model` holds for a model in every role, so that as a teacher and as a ceiling it
+    is one fit."""
 
     weak: Recipe = Field(default_factory=Recipe)
     strong: Recipe = Field(default_factory=Recipe)
@@ -87,8 +87,8 @@ class Recipes(Frozen):
 
     @model_serializer(mode="wrap")
     def _only_what_is_set(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of each model the fields that are set: with the defaults of the others, a resolved config would read back as
-        another study."""
+        """For each model in `by_model`, only the fields that are set: with the defaults of the others, a resolved
+        config would read back as another study."""
         dumped: dict[str, Any] = whole(self)
         by_model = dumped.pop("by_model")
         override = {

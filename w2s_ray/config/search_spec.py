@@ -1,6 +1,7 @@
-"""`SearchSpec`: the `tune:` of a study. Which fields vary, over what, what is sought, and how the next point is chosen.
+"""`SearchSpec`: the `tune:` of a study. Which fields vary, over what, what is optimised, and how the next point is
+chosen.
 
-A range draws from anything that suggests values as an Optuna trial does, so this room needs no Optuna.
+A range draws from anything that suggests values as an Optuna trial does, so that this package needs no Optuna.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Range(Frozen):
         return self
 
     def draw(self, trial: Suggests, key: str) -> Any:
-        """A value, by whoever suggests."""
+        """A value that `trial` suggests."""
         if self.choice is not None:
             labels = {label_of(value): value for value in self.choice}
             return labels[trial.suggest_categorical(key, list(labels))]
@@ -79,12 +80,12 @@ class Range(Frozen):
 
     @property
     def edges(self) -> tuple[Any, ...]:
-        """What must be valid for everything between to be."""
+        """The values to validate: the ends of a range, or all choices."""
         return tuple(dict.fromkeys(self.uniform or self.log or self.int or ())) or self.choice or ()
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """All of them, where they can be counted."""
+        """All values, where they can be counted; else None."""
         return tuple(range(self.int[0], self.int[1] + 1)) if self.int is not None else self.choice
 
     def holds(self, value: Any) -> bool:
@@ -96,7 +97,7 @@ class Range(Frozen):
 
 
 class Objective(Frozen):
-    """One number of a trial that is to be large or small."""
+    """One number of a trial, to be maximised or minimised."""
 
     metric: Metric = "accuracy"
     of: Literal["student", "weak"] = Field(
@@ -210,7 +211,8 @@ class SearchSpec(Frozen):
         return all(objective.of == "weak" for objective in self.objective)
 
     def draw(self, trial: Suggests) -> Point:
-        """The next point. Its order is the space's, so that conditions are known when they are asked for."""
+        """The next point. Keys are drawn in the order of the space, so that the values that conditions depend on are
+        known."""
         point: Point = {}
         for key, drawn in self.space.items():
             if _applies(drawn, point):
@@ -231,17 +233,17 @@ class SearchSpec(Frozen):
         yield from points
 
     def corners(self) -> Iterator[Point]:
-        """Points that are valid only if the space is: each edge of each range, where its conditions hold."""
+        """The points to validate: each edge of each range, with its conditions met."""
         for key, drawn in self.space.items():
             for edge in drawn.edges:
                 yield {**self._met(drawn), key: edge}
 
     def labelled(self, point: Point) -> Point:
-        """As Optuna knows it: choices by their labels."""
+        """The point with choices replaced by their labels in Optuna."""
         return {key: label_of(value) if self.space[key].choice is not None else value for key, value in point.items()}
 
     def named(self, point: Point) -> Point:
-        """The other way."""
+        """The inverse of `labelled`."""
         return {
             key: next((v for v in self.space[key].choice or () if label_of(v) == value), value)
             for key, value in point.items()

@@ -1,5 +1,5 @@
-"""`TaskSpec`: which rows, in which form, split how. Every field is identity except where the rows' bytes already are (a
-file's path)."""
+"""`TaskSpec`: which rows, in which form, split how. Every field is part of the identity, except the names of sources,
+which count by the content of their rows."""
 
 from __future__ import annotations
 

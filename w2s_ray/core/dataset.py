@@ -1,5 +1,5 @@
-"""`Dataset`: rows with ids, inputs, where they come from, and nothing else. There is no gold column, so no method can
-read one (see `eval/gold.py`).
+"""`Dataset`: rows with ids, inputs and their sources. There is no gold column, so no method can read one (see
+`eval/gold.py`).
 
 Shapes: N rows.
 """
@@ -27,8 +27,8 @@ MORE = "more."  # before the names of added columns in a file
 class Dataset:
     """Rows of one split. Order carries no meaning: two datasets with the same rows have the same digest.
 
-    `sources` tells of each row which data source or domain it comes from, for methods that select or weigh sources;
-    None where the data do not say.
+    `sources` names the data source or domain of each row, for methods that select or weight sources; None where it is
+    not known.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Dataset:
         more: Mapping[str, Sequence[str] | Texts] | None = None,
         **inputs: Sequence[str] | Texts,
     ) -> Dataset:
-        """Build and check: the columns of the kind, one text a row, unique ids, at least two classes (of a generation
-        none); a source for every row or for none; what other columns there are."""
+        """Build and check: the kind's columns with one text per row, unique ids, at least two classes (none for
+        generation), a source for every row or for none, and any added columns."""
         kind = kind if isinstance(kind, Kind) else kind_of(kind)
         if set(inputs) != set(kind.columns):
             raise DataError(
@@ -89,8 +89,8 @@ class Dataset:
         columns = [self.inputs[column] for column in self.kind.columns]
         kind: str = self.kind.name
         if self.sources is not None:
-            # Another first part, so that no rows with sources have the digest of rows without, which is what it was
-            # before there were sources.
+            # The first part differs, so that rows with sources never share a digest with rows without. The latter keep
+            # the digest that they had before sources were added.
             kind, columns = f"{kind} with sources", [*columns, self.sources]
         if self.more:
             kind, columns = f"{kind} and {', '.join(self.more)}", [*columns, *self.more.values()]
@@ -109,14 +109,14 @@ class Dataset:
         )
 
     def with_column(self, column: str, texts: Sequence[str] | Texts) -> Dataset:
-        """With one more column, in the order of the rows, which a recipe's prompt may name."""
+        """A copy with one more column, given in the order of the rows, which a recipe's prompt may name."""
         return Dataset.of(
             self.name, self.split, self.kind, self.classes, self.ids, sources=self.sources,
             more={**self.more, column: texts}, **self.inputs,
         )  # fmt: skip
 
     def prompted(self, prompt: str) -> Dataset:
-        """The same rows with a prompt around each text (of a pair around the first): `{text}` stands for it, and
+        """A copy with a prompt around each text (in a pair, around the first): `{text}` stands for the text, and
         `{name}` for an added column of that name."""
         if prompt == PLAIN:
             return self
@@ -135,7 +135,7 @@ class Dataset:
 
     @property
     def candidates(self) -> list[tuple[str, ...]]:
-        """The answers that each row of a choice offers."""
+        """The candidate answers of each row of kind `choice`."""
         return [tuple(json.loads(choices)) for choices in self.inputs["choices"]]
 
     def save(self, folder: Path) -> None:

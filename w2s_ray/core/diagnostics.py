@@ -1,8 +1,8 @@
-"""`Diagnostic`: a table that a method returns beside its student, and a picture of it. Reports draw whatever is
-declared, so that a new one is written where its method is and nowhere else.
+"""`Diagnostic`: a table, and optionally a figure of it, that a method returns beside its student. Reports draw whatever
+is declared, so that a new diagnostic needs code in its method's file only.
 
-A number that only gold can tell is declared as `Scored`: the scorer, which sees gold, puts it in after the method has
-ended, so that nothing of it comes back to a method.
+A number that needs gold is declared as `Scored`: the scorer, which sees gold, fills it in after the method has ended,
+so that no gold reaches a method.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ Show = Literal["text", "count", "share", "number"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name in files, what people call it, how its values are shown; numbers are means over seeds."""
+    """A column: its name in files, its heading for people, and how its values are formatted. Numbers are means over
+    seeds."""
 
     name: str
     words: str
@@ -25,7 +26,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Scored:
-    """How good labels or predictions are on the pool or on the test rows; `labels` is their handle."""
+    """A metric of labels or predictions on the pool or on the test rows, filled in by the scorer; `labels` is their
+    handle."""
 
     labels: Any
     rows: Literal["pool", "test"]
@@ -34,7 +36,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Curves:
-    """A picture of a table: one panel a column, one line for each group of cells."""
+    """A figure of a table: one panel for each column in `y`, one line for each group of cells."""
 
     x: str
     y: tuple[str, ...]
@@ -42,7 +44,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """A table, for each cell. `name` is that of its files."""
+    """A table, for each cell. `name` is the stem of its files' names."""
 
     name: str
     title: str

@@ -66,7 +66,7 @@ class StoreError(W2SError, OSError):
     """The artifact store could not do what was asked."""
 
 
-GONE = "gone"  # the attempt of an artifact that had been there: another who met its damage has set it aside
+GONE = "gone"  # in place of an attempt: the artifact existed, and another process that found it damaged set it aside
 
 
 class DamagedArtifact(W2SError, RuntimeError):
@@ -87,16 +87,16 @@ class FitError(W2SError, RuntimeError):
 
 
 class OutOfMemory(FitError, MemoryError):
-    """The device's memory was too small for so many tokens at once; half of them may do, but no fewer than the longest
-    row has."""
+    """The device ran out of memory with so many tokens at once. Half of them may fit, but no fewer than the longest row
+    has."""
 
     def __init__(self, micro_tokens: int, longest: int, report: str, way: dict[str, Any] | None = None) -> None:
         super().__init__(micro_tokens, longest, report, way or {})
         self.micro_tokens, self.longest, self.report, self.way = micro_tokens, longest, report, way or {}
 
     def next(self) -> dict[str, Any]:
-        """The resources to go on with: the same way of running with half the tokens. Raises this error where rows are
-        too long for that."""
+        """The resources to go on with: the same settings with half the tokens at once. Raises this error where the
+        longest row does not allow that."""
         fewer = max(self.micro_tokens // 2, self.longest)
         if fewer >= self.micro_tokens:
             raise self
@@ -115,7 +115,7 @@ class WorkerLost(W2SError, ConnectionError):
 
     @classmethod
     def after(cls, times: int, cause: str) -> WorkerLost:
-        """So many starts; with what Ray says of it, in a line."""
+        """The error after so many starts, with Ray's message on one line."""
         line = " ".join(cause.split())[:200]
         often = f" {times} times" if times > 1 else ""
         return cls(
@@ -125,7 +125,7 @@ class WorkerLost(W2SError, ConnectionError):
 
 
 class PeerLost(W2SError, ConnectionError):
-    """Another process of this computation is gone. No mistake of the step's: it begins again."""
+    """Another process of this computation is gone. Not the step's own fault: all its processes start again."""
 
 
 class Interrupted(W2SError, RuntimeError):

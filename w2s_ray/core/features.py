@@ -20,8 +20,8 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Features:
-    """Float32 vectors with ids. `model` is the key of what made them. `signed`: each is the second text's less the
-    first one's, so that its opposite stands for the opposite class."""
+    """Float32 vectors with ids. `model` is the key of the step that made them. `signed`: each vector is the second
+    text's minus the first one's, so that its negative stands for the opposite class."""
 
     ids: Ids
     array_ND: Array

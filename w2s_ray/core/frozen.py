@@ -18,7 +18,8 @@ class Frozen(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_key(cls, value: Any, info: ValidationInfo) -> Any:
-        """`extra` refuses unknown keys too, but does not say which ones there are; for a plug-in nobody else knows."""
+        """Refuse an unknown key, with a list of the known ones. `extra` alone refuses it without that list, which for a
+        plug-in only its own class has."""
         if not isinstance(value, dict):
             return value
         for key in value:

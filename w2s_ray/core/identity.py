@@ -1,9 +1,10 @@
-"""Which fields of a config are part of an identity, said once: on the field.
+"""Which fields of a config are part of an identity, declared once: on the field.
 
-A field counts for everything, unless it says for what: `lr: Annotated[float, Counts(LABELS)] = 1e-4` counts for a fit
-to labels and for nothing else. A field that was added after results were made says which value they were made with
-(`before`): where it has that value it is left out, so that they keep their keys, and it is restored as that value,
-whatever its default has become. So a default may change without a result coming back under another meaning.
+A field counts for every use, unless it names its uses: `lr: Annotated[float, Counts(LABELS)] = 1e-4` counts for a fit
+to labels and for nothing else. A field that was added later declares `before`, the value with which all earlier results
+were made. Where it has that value it is left out of the identity, so that earlier results keep their keys; and they are
+restored with that value, whatever the default has become. So a default may change without changing the meaning of a
+recorded result.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ RESTORING = {"restoring": True}  # pydantic's context while a recorded config is
 
 
 class Counts:
-    """Metadata of a field: the uses for which it is part of an identity; none named: for all."""
+    """Metadata of a field: the uses for which it is part of an identity (all of them, if none is named), and `before`,
+    its value in results that are older than the field."""
 
     def __init__(self, *uses: str, before: Any = ALWAYS) -> None:
         self.uses, self.before = frozenset(uses), before
@@ -37,7 +39,7 @@ NEVER = Counts("nothing")
 
 @cache
 def marks(kind: type[BaseModel]) -> Mapping[str, Counts]:
-    """What every field says of itself."""
+    """The `Counts` of every field; a field without one counts for every use."""
     said = {
         name: [one for one in field.metadata if isinstance(one, Counts)] for name, field in kind.model_fields.items()
     }
@@ -50,14 +52,14 @@ def _counting(kind: type[BaseModel], uses: frozenset[str]) -> frozenset[str]:
 
 
 def identity(config: BaseModel, *uses: str) -> dict[str, Any]:
-    """The fields that count for any of these uses, in plain JSON types. The configs inside of it count whole."""
+    """The fields that count for any of these uses, in plain JSON types. Nested configs count whole."""
     counting = _counting(type(config), frozenset(uses))
     return _plain(config, config.model_dump(mode="json", include=set(counting)))
 
 
 def _plain(config: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
-    """`dumped`, as it may be without fields that the config leaves out of its own accord, without what is left out
-    because all that was made before the field came was made with it."""
+    """`dumped` without the fields that equal their `before`. It may lack fields already, which the config's own
+    serializer left out."""
     known = marks(type(config))
     plain = {name: _inner(getattr(config, name), dumped[name]) for name in known if name in dumped}
     return {name: value for name, value in plain.items() if not _as_before(known[name], value)}
@@ -65,7 +67,7 @@ def _plain(config: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
 
 def _inner(value: Any, dumped: Any) -> Any:
     if isinstance(dumped, (str, int, float, NoneType)):
-        return dumped  # there is nothing inside of it
+        return dumped  # a plain value: nothing is nested in it
     if isinstance(value, BaseModel):
         return _plain(value, dumped)
     if isinstance(value, Mapping):
@@ -83,11 +85,11 @@ def _as_before(mark: Counts, value: Any) -> bool:
 
 
 def restore(kind: type[M], recorded: Mapping[str, Any]) -> M:
-    """The config of which `identity` recorded these fields. What had not counted is as it is by default."""
+    """The config whose `identity` recorded these fields. Fields that did not count get their present defaults."""
     return kind.model_validate(dict(recorded), context=RESTORING)
 
 
 def as_recorded(kind: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
-    """With the values that were left out because nothing was made with another one."""
+    """`value`, completed with the `before` of each field that is missing because it was left out of the identity."""
     left_out = {name: mark.before for name, mark in marks(kind).items() if name not in value}
     return {name: before for name, before in left_out.items() if before is not ALWAYS} | value

@@ -1,7 +1,7 @@
-"""Kinds of rows, one object each: its columns, how a row is read, and what a model says of it.
+"""Kinds of rows, one object each: its columns, how a row is read, and what a model predicts for it.
 
-What a model computes of a kind is in `backends` (`batch/tokens.py`, `models/`); whatever else depends on the kind is
-asked of these objects.
+The tokens and models of a kind are in `backends` (`batch/tokens.py`, `models/`); whatever else depends on the kind is
+an attribute of these objects.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Texts = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Kind:
-    """A row of several columns, of which a recipe's prompt goes around some."""
+    """One kind of rows. A recipe's prompt is put around the columns in `prompted`."""
 
     name: KindName
     columns: tuple[str, ...]
     prompted: tuple[str, ...]
-    by_words: bool = False  # answered by a language model's own words, not by a head
+    by_words: bool = False  # answered by a language model's own head, not by a classification head
     generated: bool = False  # the answer is a text, so there are no classes
-    placed: bool = False  # the classes are the places of the answers that a row offers
-    signed: bool = False  # turned round, a row says the opposite: its vector is that of one text less that of the other
-    offers: bool = False  # the row's texts stand in an order that is drawn, so labels name the text itself
-    stacked: bool = False  # fits to such rows can be computed as one
+    placed: bool = False  # the classes are the positions of the row's candidates
+    signed: bool = False  # swapping the texts flips the class: a row's vector is the difference of theirs
+    offers: bool = False  # the row's texts are in random order, so labels in a file name the text itself
+    stacked: bool = False  # several fits to such rows can be computed as one
 
     @property
     def one_vector(self) -> bool:
-        """Whether one vector can stand for a row: candidates are read by themselves."""
+        """Whether a row has one vector: the candidates of a choice are read separately, so it has none."""
         return not self.placed
 
     @property
@@ -57,7 +57,7 @@ TEXT = Kind("text", ("text",), ("text",), stacked=True)
 PAIR = Kind("pair", ("first", "second"), ("first",), stacked=True)
 # Which of two texts is better; each is read by itself.
 PREFERENCE = Kind("preference", ("first", "second"), ("first", "second"), signed=True, offers=True)
-# Which of some answers (a JSON list of texts, as many in each row) follows the prompt.
+# Which of several candidates (a JSON list of texts, as many in each row) follows the prompt.
 CHOICE = Kind("choice", ("prompt", "choices"), ("prompt",), by_words=True, placed=True, offers=True)
 # The answer itself.
 GENERATION = Kind("generation", ("prompt",), ("prompt",), by_words=True, generated=True)
@@ -73,8 +73,8 @@ def kind_of(name: str) -> Kind:
 
 
 def texts_to_read(kind: Kind, inputs: Mapping[str, Texts]) -> Sequence[str]:
-    """What a model can read of rows without their labels: of a question what is asked, of a pair both texts together,
-    else each text."""
+    """The texts of rows for language modelling, without labels: the prompt where there is one, both texts of a pair
+    joined, else each text."""
     columns = [inputs[name] for name in (("prompt",) if "prompt" in inputs else kind.columns)]
     if kind is PAIR:
         return ["\n".join(row) for row in zip(*columns, strict=True)]

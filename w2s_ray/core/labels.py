@@ -1,4 +1,4 @@
-"""`LabelSet`: what somebody (a person, a weak model, a combiner) says of rows. Joined by id or not at all.
+"""`LabelSet`: class labels of rows, from a person, a weak model or a combiner. Joined by id or not at all.
 
 Shapes: N rows, M teachers, K classes.
 """
@@ -25,7 +25,7 @@ SUM_TOLERANCE = 1e-3  # float32 softmax outputs pass, anything that is not a dis
 @dataclass(frozen=True)
 class LabelSet:
     """Class probabilities per row. `mask` is True where there is a label and False where the source abstains; `source`
-    names who said it."""
+    names who labelled."""
 
     ids: Ids
     probs_NK: Floats

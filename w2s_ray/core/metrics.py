@@ -28,7 +28,7 @@ SMALLEST = 1e-12  # a confident error costs at most -log(1e-12) = 27.6 nats, so 
 
 @dataclass(frozen=True)
 class Metric:
-    """A value on n rows, or None and why."""
+    """A value over n rows, or None with the reason."""
 
     value: float | None
     n: int
@@ -107,8 +107,8 @@ def correctness(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> Bool
 
 
 def score(predicted: LabelSet | Answers, gold: LabelSet | Answers) -> dict[str, Any]:
-    """All metrics of `predicted` on gold's rows. `reasons` says of each None why; predictions of rows beyond gold's are
-    not looked at. The accuracy of answers is exact match."""
+    """All metrics of `predicted` on gold's rows. `reasons` explains each None. Predictions for rows without gold are
+    ignored. The accuracy of answers is exact match."""
     predicted, gold = _join(predicted, gold)
     if isinstance(predicted, Answers) or isinstance(gold, Answers):
         return _score_answers(predicted, gold)
@@ -147,11 +147,11 @@ def _positive_rate(classes_N: Classes, num_classes: int) -> Metric:
 def agreement(
     student: LabelSet | Answers, weak: LabelSet | Answers, gold: LabelSet | Answers
 ) -> dict[str, Mapping[str, Any]]:
-    """How often the student says what the weak teacher says, on all rows and where the teacher is right or wrong (Burns
-    et al. 2023, § 5.1.2).
+    """How often the student agrees with the weak teacher, on all rows and on those where the teacher is right or wrong
+    (Burns et al. 2023, § 5.1.2).
 
     A student that imitates agrees on both; one that outgrows its teacher agrees less where the teacher is wrong. Rows
-    on which the teacher abstains have nothing to agree with and are left out; a student that abstains does not agree.
+    on which the teacher abstains are left out; a student that abstains does not agree.
     """
     answered = weak.align(scored_ids(gold))
     spoken = answered.ids[answered.mask_N]

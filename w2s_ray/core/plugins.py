@@ -83,7 +83,7 @@ def find(group: str, name: str) -> type[Any]:
 
 
 def plugin(group: str) -> BeforeValidator:
-    """For the annotation of a config's field that holds a plug-in of this group."""
+    """A validator for the annotation of a config's field that holds a plug-in of this group."""
 
     def built(value: Any, info: ValidationInfo) -> Any:
         return build(group, value, info.context)
@@ -92,8 +92,8 @@ def plugin(group: str) -> BeforeValidator:
 
 
 def build(group: str, value: Any, context: Any = None) -> Any:
-    """`logconf` and `{type: logconf, aux: 0.5}` become the object that the plug-in of this name declares; what is built
-    already stays."""
+    """`logconf` and `{type: logconf, aux: 0.5}` become the object that the plug-in of this name declares; an object
+    that is built already is returned as it is."""
     if isinstance(value, str):
         value = {"type": value}
     if isinstance(value, dict):

@@ -1,18 +1,18 @@
-"""`Watch`: how a long computation says that it is alive, and asks whether its machine is about to leave. This one
-watches nothing."""
+"""`Watch`: with it a long computation reports that it is alive, and asks whether its machine is about to be taken away.
+This one does nothing."""
 
 from __future__ import annotations
 
 
 class Watch:
-    """`runtime` has one that acts; a computation under plain Python needs none."""
+    """Does nothing, for a computation in one process; `runtime/watch.py` has the one for the processes of a gang."""
 
     def beat(self) -> None:
-        """Something was done. The next beat must come before the watch's limit."""
+        """Report progress. The next beat must come within the watch's limit."""
 
     def rest(self) -> None:
-        """What follows may take any time."""
+        """Suspend the limit: what follows may take any time."""
 
     def leaving(self) -> bool:
-        """Whether a process must soon leave its machine. All processes of a computation ask together."""
+        """Whether this process must soon leave its machine. All processes of a computation must ask together."""
         return False

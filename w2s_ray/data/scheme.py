@@ -1,6 +1,6 @@
-"""What a place of rows is to the rest: `Scheme`, what is asked of it, and what it gives.
+"""`Scheme`: one way to name a source of rows, with what it is given (`Asked`) and what it returns (`Rows`).
 
-A built-in scheme, that of a plug-in and the built-in world are the same to whoever opens a source (`sources.py`).
+Built-in schemes, those of plug-ins and the built-in world are opened alike (`sources.py`).
 """
 
 from __future__ import annotations

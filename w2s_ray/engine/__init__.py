@@ -1,5 +1,5 @@
-"""The memoised driver: steps with identities, a store of their results, leases between drivers, and a seam behind which
-things run.
+"""The memoised driver: steps with identities, a store of their results, leases between drivers, and the interface of
+executors.
 
-Knows nothing of models or Ray. See docs/decisions/0001-memoised-driver.md.
+Independent of models and of Ray. See docs/decisions/0001-memoised-driver.md.
 """

@@ -1,10 +1,9 @@
-"""What dead drivers and killed attempts left in a store, and its removal. What a living driver may hold is never in the
-list.
+"""Finds and removes what dead drivers and killed attempts left in a store. Nothing that a living driver may hold is
+listed.
 
-An attempt's folder does not say whose it is, so while any driver lives on the store only what is certainly dead is
-listed: leases and signs of life of dead drivers. The listing comes first and the look for the living second: what a
-driver makes that starts in between has names that the listing does not know. Checkpoints of fits that were not finished
-stay; the next run goes on from them.
+An attempt's folder does not name its driver, so while any driver is alive on the store only leases and heartbeats of
+dead drivers are listed. Files are listed before drivers are checked for life: a driver that starts in between uses
+names that the listing does not hold. Checkpoints of unfinished fits stay; the next run goes on from them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from w2s_ray.engine.store import Store
 
 _ATTEMPT = re.compile(r"a[0-9a-f]{12}")  # as `new_attempt` names them
 WRITTEN = "a file that was being written"
-LOOK_S = 0.5  # between looks for a sign of life
+LOOK_S = 0.5  # between reads of a heartbeat
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,16 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Found:
-    """What may go, and who is alive."""
+    """What may be removed, and which drivers are alive."""
 
     leftovers: tuple[Leftover, ...]
     living: tuple[Holder, ...]
-    leases: dict[str, str]  # of the leftovers: name -> the driver that had it
+    leases: dict[str, str]  # among the leftovers: name -> the driver that held it
 
 
 def find(store: Store, *, stale_s: float = STALE_S) -> Found:
-    """Look, and change nothing. Takes `stale_s` where a driver of another machine has to be watched for a sign of
-    life."""
+    """List what may be removed; changes nothing. Takes `stale_s` where the heartbeat of a driver on another machine
+    must be watched."""
     sizes = {
         path.partition(f"{store.root.lstrip('/')}/")[2]: int(facts["size"] or 0) * (facts["type"] == "file")
         for path, facts in store.fs.find(store.root, detail=True, withdirs=True).items()
@@ -64,15 +63,15 @@ def find(store: Store, *, stale_s: float = STALE_S) -> Found:
 
 
 def remove(store: Store, found: Found) -> None:
-    """Take it away. Leases are taken over and given back, as by a run, so that no two drivers can hold one."""
+    """Remove the leftovers. A lease is acquired and released, as by a run, so that no two drivers can hold one."""
     mine = Leases(store)
     for name, driver in found.leases.items():
         holder = Holder.loads(store.read(name) or b"")
         if holder.driver != driver:
-            continue  # given back meanwhile, and perhaps taken by a living one
+            continue  # released meanwhile, and perhaps acquired by a living driver
         mine.mourn(holder)
         key = Key("lease", "of", PurePosixPath(name).name.partition(".")[0])
-        if mine.acquire(key) is None:  # else a living driver has taken it over
+        if mine.acquire(key) is None:  # else a living driver has acquired it
             mine.release(key)
     mine.close()
     for leftover in found.leftovers:
@@ -81,7 +80,8 @@ def remove(store: Store, found: Found) -> None:
 
 
 def _dead(store: Store, drivers: dict[str, Holder], stale_s: float) -> set[str]:
-    """Those that end on this machine are dead at once; of the others, those that give no sign of life in time."""
+    """Drivers of this machine whose process is gone, and drivers of other machines whose heartbeat does not change in
+    `stale_s`."""
     dead = {name for name, holder in drivers.items() if holder.gone()}
     silent = {name: store.read(name) for name in drivers if name not in dead and not drivers[name].here()}
     until = time.monotonic() + stale_s
@@ -96,8 +96,8 @@ def _is_file_of(folder: str, name: str) -> bool:
 
 
 def _of_attempts(store: Store, sizes: dict[str, int]) -> Iterator[Leftover]:
-    """What lies in the folders of artifacts and is named by no record; nobody is at work."""
-    folders: dict[str, dict[str, int]] = {}  # of an artifact -> what lies in it -> bytes
+    """Entries of artifacts' folders that no record names. For a store on which no driver is alive."""
+    folders: dict[str, dict[str, int]] = {}  # folder of an artifact -> entry -> bytes
     for name, size in sizes.items():
         parts = name.split("/")
         if parts[0] in ("leases", "drivers"):

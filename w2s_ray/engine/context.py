@@ -1,9 +1,9 @@
-"""`Context`: the seam between methods and whatever runs their steps.
+"""`Context`: connects methods with the executor that runs their steps.
 
-`submit` names a step, its parameters and its inputs (other handles), and returns a handle at once. A key that the store
-has is done. One that it has not is launched when its inputs are done and its lease is ours; a key that another driver
-has leased is waited for. One thread (the scheduler) makes all these decisions, so that there is nothing to lock but the
-table of nodes.
+`submit` takes a step, its parameters and its inputs (other handles), and returns a handle at once. A key that is in the
+store is done. Any other is launched when its inputs are done and this driver holds its lease; while another driver
+holds the lease, it is waited for. One thread (the scheduler) makes all these decisions, so that only the table of nodes
+needs a lock.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from w2s_ray.engine.store import Artifact, Store
 
 logger = logging.getLogger(__name__)
 
-POLL_MAX_S = 5.0  # between looks for another driver's key, which become rarer
+POLL_MAX_S = 5.0  # longest interval between polls of a key that another driver makes
 
 
 class Context:
@@ -61,15 +61,15 @@ class Context:
     ) -> None:
         self.store = store
         self.leases = leases or Leases(store)
-        self.dry = dry  # `w2s plan`: nothing is launched but what the driver holds anyway
-        self.read_only = read_only  # why nothing can be written: what is finished is found all the same
+        self.dry = dry  # `w2s plan`: only inline steps are launched
+        self.read_only = read_only  # why nothing can be written; finished results can still be read
         self._make_executor = executor
         self._executor: Executor | None = None
         self._inline = InlineExecutor()
         self._sinks = Sinks(sinks)
-        self._in_flight: dict[Key, Node] = {}  # those that may have progress to tell
+        self._in_flight: dict[Key, Node] = {}  # running steps, whose progress is polled
         self._looking = False
-        self._repairs: Counter[Key] = Counter()  # by what was damaged: a step may have many damaged inputs
+        self._repairs: Counter[Key] = Counter()  # by damaged artifact: a step may have many damaged inputs
         self._nodes: dict[Key, Node] = {}
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -89,7 +89,7 @@ class Context:
             node, new = self._node(step, params, dict(inputs or {}), resources or Resources(), None)
             node.handling = node.handling.joined(handling or Handling())
             handle = Handle(self, node)
-            # The riders are there before anything can be launched, so that one call makes them all.
+            # The riders are registered before anything can be launched, so that one call makes them all.
             wanted = [
                 self._node(spec.step, spec.params, {**spec.inputs, spec.via: handle}, node.resources, node)
                 for spec in riders
@@ -102,7 +102,7 @@ class Context:
         return handle
 
     def ride(self, owner: Handle, spec: RiderSpec) -> Handle:
-        """A result that only the owner's step can make, asked for after the owner."""
+        """A rider of the owner's step, requested after the owner was submitted."""
         with self._lock:
             rider, new = self._node(
                 spec.step, spec.params, {**spec.inputs, spec.via: owner}, owner.node.resources, owner.node
@@ -114,8 +114,8 @@ class Context:
         return Handle(self, rider)
 
     def adopt(self, key: Key, maker: Handle | None = None) -> Handle:
-        """A handle for what is in the store already and has no step of its own: put there by `maker` on its way, or by
-        the driver."""
+        """A handle for a stored result without a step of its own: published by `maker` beside its own result, or by the
+        driver."""
         step = Step(key.step, 0, "", lambda params, inputs: key.slug)
         with self._lock:
             new = key not in self._nodes
@@ -125,12 +125,12 @@ class Context:
         if new and not self._reuse(node):
             if maker is None:
                 raise StoreError(f"{key} is not in the store {self.store.url}")
-            self._scheduler.post(lambda: self._remake(node))  # its maker's record says that it was there
+            self._scheduler.post(lambda: self._remake(node))  # its maker's record names it, so it has existed
         return Handle(self, node)
 
     @contextmanager
     def hold(self, key: Key) -> Iterator[None]:
-        """The lease of something that the driver makes itself. Waits while another driver has it."""
+        """Hold the lease of a key that the driver makes itself. Waits while another driver holds it."""
         if self.read_only is not None:
             raise self.read_only
         poll_s, told = POLL_MIN_S, False
@@ -158,15 +158,15 @@ class Context:
             return node, True
 
     def _reuse(self, node: Node) -> bool:
-        """Any thread: whether there is nothing to do, because the store has it already (or cannot be asked: then its
-        handle has the error)."""
+        """Any thread: whether nothing is left to do for a node, because the store has its result, or because the store
+        cannot be read (then the handle gets the error)."""
         try:
             record = self.store.record(node.key)
         except DamagedArtifact:
             self._tell("damaged", node.key, "its record cannot be read: set aside, to be made again")
             self.store.set_aside(node.key)
             return False
-        # a store's client has errors of its own; those who wait must hear of it
+        # each store's client has errors of its own, and whoever waits must get them
         except Exception as error:  # noqa: BLE001
             self._fail(node, (), error)
             return True
@@ -177,20 +177,20 @@ class Context:
     # --- the scheduler: everything below runs in its thread, unless said otherwise ---
 
     def _pump(self, node: Node) -> None:
-        """Bring a node one stage further. What goes wrong with it is its own failure, not that of others."""
+        """Advance a node by one stage. An error fails this node and no other."""
         try:
             self._advance(node)
-        except Exception as error:  # noqa: BLE001  (a store that is away, a full disk, a Ray that does not start)
+        except Exception as error:  # noqa: BLE001  (an unreachable store, a full disk, a Ray that does not start)
             self._fail(node, (), error)
 
     def _advance(self, node: Node) -> None:
-        """Wait for its inputs, get its lease, launch it."""
+        """Wait for the node's inputs, acquire its lease, launch it."""
         if node.running is not None:
             return
         ended = node.future.done()
         with self._lock:
             node.riders = {rider.key: rider for rider in node.riders.values() if not rider.future.done()}
-            # A rider may need what its owner makes; it comes after it.
+            # A rider may need another result of its owner; it then waits until the owner is done.
             riders = tuple(rider for rider in node.riders.values() if ended or not needs(rider, node))
         if ended and not riders:
             return
@@ -226,7 +226,8 @@ class Context:
         self._launch(node, riders)
 
     def _wait_for(self, node: Node, owner: Node) -> BaseException | None:
-        """Come back when the first unfinished input is done; the error of one that failed."""
+        """Advance `owner` again when the first unfinished input of `node` is done; returns the error of an input that
+        failed."""
         for handle in node.handles():
             if handle.node is owner:
                 continue
@@ -242,14 +243,14 @@ class Context:
         return any(not handle.node.future.done() for handle in node.handles() if handle.node is not owner)
 
     def _poll(self, node: Node) -> None:
-        """Look whether another driver is done."""
+        """Check whether another driver has made the key."""
         with self._lock:
             riders = tuple(node.riders.values())
         self._still_missing(node, riders)
         self._pump(node)
 
     def _still_missing(self, node: Node, riders: tuple[Node, ...]) -> tuple[Node, ...]:
-        """Resolve what has appeared in the store; returns the riders that have not."""
+        """Resolve the results that have appeared in the store; returns the riders that have not."""
         if not node.future.done():
             self._reuse(node)
         missing = tuple(rider for rider in riders if not self._reuse(rider))
@@ -258,8 +259,8 @@ class Context:
         return missing
 
     def _adopt_failure(self, node: Node, riders: tuple[Node, ...]) -> bool:
-        """Whether the driver that we waited for failed at it; then its failure is ours too, and nothing is tried twice
-        in one go."""
+        """Whether the driver that held the lease has failed at the key. Its failure is then this node's too, so that a
+        step is not tried twice in one run."""
         failure = self.store.failure(node.key) if node.holder is not None else None
         if node.holder is None or failure is None or failure.driver != node.holder.driver:
             return False
@@ -288,7 +289,7 @@ class Context:
         self._scheduler.post(lambda: self._finish(node, error))
 
     def _begun(self, node: Node) -> None:
-        """A thread of the executor's: the call runs now."""
+        """Called from a thread of the executor, when the call starts."""
         self._tell("running", node.key, "")
         if self._sinks and not node.step.inline:
             self._scheduler.post(lambda: self._follow(node))
@@ -302,7 +303,7 @@ class Context:
             self._scheduler.later(every_s(self.store), self._look_at_progress)
 
     def _look_at_progress(self) -> None:
-        """What the steps in flight tell of themselves, now and then."""
+        """Read the progress of running steps and pass it to the sinks, at intervals."""
         self._in_flight = {key: node for key, node in self._in_flight.items() if node.running is not None}
         for key in self._in_flight:
             data = self.store.read(progress_name(key))
@@ -313,7 +314,8 @@ class Context:
             self._scheduler.later(every_s(self.store), self._look_at_progress)
 
     def _finish(self, node: Node, error: BaseException | None) -> None:
-        """A call has ended: resolve what it made, or say why not; then see whether more riders came meanwhile."""
+        """Handle the end of a call: resolve its results or record why there are none, then advance the node for riders
+        that were requested meanwhile."""
         riders, node.running = node.running or (), None
         try:
             self.leases.release(node.key)
@@ -332,7 +334,7 @@ class Context:
         return all(made.future.done() or self.store.has(made.key) for made in (*riders, node))
 
     def _collect(self, node: Node, riders: tuple[Node, ...]) -> BaseException | None:
-        """Resolve a finished call's results; an error when it did not make what was asked."""
+        """Resolve a finished call's results; returns an error where one of them is missing."""
         for made in (*riders, node):
             if made.future.done():
                 continue
@@ -346,8 +348,8 @@ class Context:
         return None
 
     def _recorded(self, node: Node, error: BaseException) -> BaseException:
-        """The error as a StepFailed whose failure is in the store: the worker writes its own, the driver that of a
-        worker that died."""
+        """The error as a StepFailed with a failure record in the store. A worker writes its own; the driver writes that
+        of a worker that died."""
         if isinstance(error, (StepFailed, Interrupted, InputError, ResourceError)):
             return error
         text = "".join(traceback.format_exception(error))
@@ -355,9 +357,9 @@ class Context:
             node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text)
         )
         if isinstance(error, OutOfMemory):
-            return error  # its message says all
+            return error  # its message is complete
         if isinstance(error, W2SError):
-            return StepFailed(node.step.name, str(node.key), str(error), str(error))  # as well
+            return StepFailed(node.step.name, str(node.key), str(error), str(error))  # complete too
         return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
 
     def _fail(self, node: Node, riders: Iterable[Node], error: BaseException | None) -> None:
@@ -374,7 +376,7 @@ class Context:
             self._tell("failed" if own else "skipped", each.key, str(error))
 
     def _resolve(self, node: Node, record: Record, how: What) -> None:
-        """Any thread: the result is there."""
+        """Any thread: the node is done, with this record."""
         with self._lock:
             if node.future.done():
                 return
@@ -419,7 +421,7 @@ class Context:
         done.result()
 
     def _repair_now(self, key: Key, attempt: str) -> None:
-        """Set a damaged attempt aside and start to make it again. Several who met the same damage are served by one
+        """Set a damaged attempt aside and start making it again. Several readers that met the same damage share one
         repair."""
         node = self._nodes.get(key)
         if node is not None and not node.future.done():
@@ -437,7 +439,7 @@ class Context:
         self._remake(node)
 
     def _remake(self, node: Node) -> None:
-        """Have the step run that makes what is no longer there."""
+        """Rerun the step that makes a missing artifact."""
         key = node.key
         self._repairs[key] += 1
         if self._repairs[key] > REPAIRS:
@@ -456,7 +458,7 @@ class Context:
         self._pump(maker)
 
     def _set_aside(self, key: Key, attempt: str) -> None:
-        """Unless a sound attempt has taken its place."""
+        """Set this attempt aside, unless a sound one has replaced it."""
         self.store.forget(key)
         try:
             record = self.store.record(key)
@@ -467,14 +469,14 @@ class Context:
             self.store.set_aside(key)
 
     def _readopt(self, node: Node) -> None:
-        """What a repaired maker puts beside its own result is there again, or failed with it."""
+        """After a maker was rerun: resolve what it publishes beside its own result, or fail with it."""
         if self._reuse(node):
             return
         error = node.maker.future.exception() if node.maker else None
         if error is not None:
             self._fail(node, (), error)
         else:
-            self._remake(node)  # it was set aside after its maker had looked at it
+            self._remake(node)  # it was set aside after its maker had checked it
 
     # --- the end ---
 
@@ -482,24 +484,23 @@ class Context:
         self._sinks.tell(StepEvent(what, key, detail))
 
     def tell(self, event: Event) -> None:
-        """Any thread: what happened outside of the engine."""
+        """Any thread: report an event from outside of the engine."""
         self._sinks.tell(event)
 
     def _abort(self, error: BaseException | None) -> None:
-        """The scheduler cannot go on (a full disk, a store that is away, a stop): everything that waits learns why,
-        instead of waiting for ever."""
+        """Fail all unfinished nodes, because the scheduler cannot go on (a full disk, an unreachable store, a stop):
+        nobody may wait for ever."""
         for node in list(self._nodes.values()):
             if not node.future.done():
                 self._fail(node, (), error)
 
     def interrupt(self) -> None:
-        """Stop: what runs is ended, what waits raises Interrupted."""
+        """Stop the run: unfinished handles raise Interrupted, and `close` will end running calls."""
         self._stopped.set()
         self._scheduler.post(lambda: self._abort(None))
 
     def close(self) -> None:
-        """End the executors and give the leases back. Steps in flight are ended after `interrupt`, awaited
-        otherwise."""
+        """Close the executors and release the leases. Running steps are ended after `interrupt`, awaited otherwise."""
         now = self._stopped.is_set()
         self._inline.close(now)
         if self._executor is not None:

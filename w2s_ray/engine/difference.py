@@ -1,4 +1,4 @@
-"""What sets two identities apart: the fields of their steps' parameters, inputs and version that are not the same."""
+"""How two identities differ: the fields of their steps' parameters, inputs and version that are not the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Fields = dict[str, Any]  # dotted name -> value
 
 
 def identity_of(record: Record) -> Fields:
-    """All that counted when a step was recorded."""
+    """The identity that a record holds, by field."""
     return flat({"params": record.params, "inputs": record.inputs, "version": record.version})
 
 
@@ -26,7 +26,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, t
 
 
 def why_inputs(store: Store, fields: Mapping[str, tuple[Any, Any]]) -> Iterator[tuple[str, str, Any, Any]]:
-    """One level down: of each input that is not the same, the fields that make it another one."""
+    """One level deeper: for each input that differs, the fields in which its own identity differs."""
     for name, (there, here) in fields.items():
         if not name.startswith("inputs.") or not isinstance(there, str) or not isinstance(here, str):
             continue
@@ -48,7 +48,7 @@ def flat(value: Any, prefix: str = "") -> Fields:
 
 
 def shown(value: Any) -> str:
-    """A value in a sentence: of a key what people call it."""
+    """A value in a sentence; a key in its short form."""
     if isinstance(value, str) and "/" in value and len(value) > 70:
         return str(Key.parse(value))
     return "(absent)" if value is None else repr(value)

@@ -1,8 +1,8 @@
-"""What happens while a study runs, for whoever listens: a live view, a log, a tracker of experiments.
+"""Events of a running study, for sinks such as a live view, a log or an experiment tracker.
 
-A sink is a function of an event. The engine tells of steps, its own and those of workers, and of the progress of those
-that run; the runner tells of cells. A sink is called from several threads; one that raises is not called again, and
-nothing else happens to the run.
+A sink is a function of an event. The engine emits events of steps, in this process and in workers, and of their
+progress; the runner emits events of cells. A sink is called from several threads. One that raises is not called again,
+and the run is not affected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StepEvent:
-    """A step was found, waits, runs, ended."""
+    """A step changed its state: found in the store, waiting, running, ended."""
 
     what: What
     key: Key
@@ -32,7 +32,7 @@ class StepEvent:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """How far a step that runs is: of a fit `step`, `steps`, `epoch`, `loss`, `lr`."""
+    """The progress of a running step; for a fit `step`, `steps`, `epoch`, `loss`, `lr`."""
 
     key: Key
     progress: Mapping[str, float]
@@ -51,7 +51,7 @@ Sink = Callable[[Event], None]
 
 
 class Sinks:
-    """All who listen."""
+    """The sinks of a run."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = list(sinks)
@@ -61,7 +61,7 @@ class Sinks:
         return bool(self._sinks)
 
     def tell(self, event: Event) -> None:
-        """Whatever happens to who listens (a closed terminal) is no matter of the steps'."""
+        """Pass an event to every sink. A sink's error (a closed terminal) must not reach the steps."""
         for sink in list(self._sinks):
             try:
                 sink(event)
@@ -73,7 +73,7 @@ class Sinks:
 
 
 def parse_progress(data: bytes) -> dict[str, float]:
-    """Numbers by name, as a worker wrote them; nothing where the file holds anything else."""
+    """Numbers by name, as a worker wrote them; empty where the file holds anything else."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):

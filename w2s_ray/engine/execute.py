@@ -38,19 +38,19 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Work:
-    """What a step's function gets: parameters, inputs, a folder for its files, and a place for what its next attempt
-    should find."""
+    """What a step's function is given: parameters, inputs, a folder for its files, and a work directory that its next
+    attempt will find."""
 
     call: Call
     store: Store
     inputs: dict[str, Artifact | tuple[Artifact, ...]]
     out: Path
     place: WorkPlace
-    attempt: str  # of this execution: a call that Ray repeats has another one
+    attempt: str  # name of this execution: a call that Ray repeats has another one
     fresh: bool  # False when the step's own record exists and only riders are wanted
-    leads: bool = True  # of the processes that run this step together, one writes
+    leads: bool = True  # whether this process writes: one does, of those that run the step together
     watch: Watch = field(default_factory=Watch)
-    tell: Callable[[Mapping[str, float]], None] = untold  # how far it is
+    tell: Callable[[Mapping[str, float]], None] = untold  # reports progress
     _started: float = field(default_factory=perf_counter)
 
     @property
@@ -63,7 +63,7 @@ class Work:
 
     @property
     def places(self) -> Mapping[str, str]:
-        """Where things are that the parameters name by their content."""
+        """Local places of what the parameters name by its content."""
         return self.call.handling.places
 
     def input(self, name: str) -> Artifact:
@@ -87,7 +87,7 @@ class Work:
         save: Callable[[Path], None],
         value: JSON | None = None,
     ) -> None:
-        """Publish a result of its own key that this step makes on its way."""
+        """Publish a further result of this step, under a key of its own."""
         if not self.leads or self.store.there(key):
             return
         folder = self.store.attempt_folder(key, self.attempt)
@@ -101,7 +101,7 @@ class Work:
         self.store.commit(key, record)
 
     def put_rider(self, rider: Rider, save: Callable[[Path], None], value: JSON | None = None) -> None:
-        """Publish one of the results that were asked for along with this step."""
+        """Publish the result of a rider."""
         self.put(rider.key, rider.params, rider.inputs, rider.version, save, value)
 
 
@@ -116,7 +116,7 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
         try:
             if (
                 call.resources.sharded or not run.done()
-            ):  # of processes that compute together one would see it, and another not: `run_gang` looks for them
+            ):  # the processes of a gang could disagree on this, so `run_gang` checks it before they start
                 run.publish(call.function()(run.begin()))
         finally:
             run.clean()
@@ -125,25 +125,25 @@ def execute(call: Call, log: Callable[[], str] = str, *, leads: bool = True, wat
 
 
 def is_done(call: Call) -> bool:
-    """Whether all that a call is to make is there: a driver that was frozen, and whose lease was taken over meanwhile,
-    launches what others have made."""
+    """Whether all that a call makes is in the store. A driver that was frozen, and lost its lease meanwhile, may launch
+    what others have made."""
     return _Execution.of(call, True, Watch()).done()
 
 
 def execute_dealt(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
-    """Run what a process was dealt: calls of one group, or a single call of none."""
+    """Run the calls that one process was assigned: those of one group, or a single call without a group."""
     if calls[0].group is not None:
         return execute_many(calls, log)
     try:
         execute(calls[0], log)
-    except Exception as error:  # noqa: BLE001  (whoever dealt it raises it)
+    except Exception as error:  # noqa: BLE001  (the caller raises it)
         return [error]
     return [None]
 
 
 def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
-    """Run calls that may be computed together, each to its own record or error. Their step has a function of several
-    works for that, which returns a value or an error for each."""
+    """Run calls of one group together, each to its own record or error. The function that `Stack.entry` names takes all
+    their works and returns a value or an error for each."""
     runs = [_Execution.of(call, True, Watch()) for call in calls]
     stack = calls[0].handling.stack
     assert stack is not None, "calls of a group have one"
@@ -152,13 +152,13 @@ def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
     ended: set[int] = set()
     for n, run in enumerate(runs):
         try:
-            if not run.done():  # by a process that was lost after it
+            if not run.done():  # it may be done, by a process that was lost afterwards
                 works[n] = run.begin()
         except Exception as error:  # noqa: BLE001  (as in `execute`)
             errors[n] = run.judge(error, log)
     try:
         made = call_entry(stack.entry)(list(works.values())) if works else ()
-        for n, value in zip(works, made, strict=True):  # each as soon as it is there
+        for n, value in zip(works, made, strict=True):  # each as soon as it is made
             ended.add(n)
             try:
                 if isinstance(value, Exception):
@@ -189,17 +189,17 @@ class _Execution:
 
     @staticmethod
     def of(call: Call, leads: bool, watch: Watch) -> _Execution:
-        # A worker outlives many calls; meanwhile another process may have set an artifact aside, so no record is taken
-        # from memory.
+        # A worker serves many calls, and another process may set an artifact aside between them, so no cached record is
+        # used.
         return _Execution(call, replace(open_store(call.store), _records={}), new_attempt(), leads, watch)
 
     @cached_property
     def fresh(self) -> bool:
-        """Whether the step's own result is to be made, and not riders alone."""
+        """Whether the step's own result is missing, and not only riders."""
         return not self.store.there(self.call.key)
 
     def done(self) -> bool:
-        """Whether all is there."""
+        """Whether all results of the call are in the store."""
         return not self.fresh and all(self.store.there(rider.key) for rider in self.call.riders)
 
     def begin(self) -> Work:
@@ -226,18 +226,18 @@ class _Execution:
             work.place.clear()
 
     def clean(self) -> None:
-        """Drop an attempt without a record."""
+        """Remove the files of an attempt that was not published."""
         if self.work is not None and not self.published:
             shutil.rmtree(self.work.out, ignore_errors=True)
 
     def judge(self, error: Exception, log: Callable[[], str]) -> Exception:
-        """What the driver is told; a step's own error is recorded."""
+        """The error to raise in the driver; a step's own error is recorded too."""
         if isinstance(error, DamagedArtifact):
             return error  # the driver sets the artifact aside, makes it again, and repeats this call
         if isinstance(error, PeerLost):
-            return error  # whoever started the processes starts them again
+            return error  # the gang's launcher starts its processes again
         if isinstance(error, (InputError, ResourceError, OutOfMemory)):
-            return error  # the user's to mend: its message is enough, and the next run tries anyway
+            return error  # for the user to correct: the message is enough, and the next run tries again
         text = "".join(traceback.format_exception(error))
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             where = error.filename or self.store.url
@@ -247,12 +247,12 @@ class _Execution:
         with suppress(OSError):  # a full disk must not hide the error that filled it
             self.store.fail(self.call.key, failure)
         if isinstance(error, W2SError):
-            text, message = str(error), str(error)  # made for people: its message says all
+            text, message = str(error), str(error)  # written for people: the message is complete
         return StepFailed(self.call.step, str(self.call.key), message, text, failure.log)
 
 
 def new_attempt() -> str:
-    """A name that no other attempt has."""
+    """A unique name for an attempt."""
     return f"a{uuid4().hex[:12]}"
 
 
@@ -264,8 +264,7 @@ def put_content(
     save: Callable[[Path], None],
     value: JSON | None = None,
 ) -> None:
-    """Publish something that its maker holds already and whose key is its content's digest (labels made by a
-    combiner)."""
+    """Publish content that is at hand, under a key that is made of its digest (such as labels made by a combiner)."""
     if store.there(key):
         return
     attempt = new_attempt()

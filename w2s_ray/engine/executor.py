@@ -1,4 +1,4 @@
-"""Where calls run. Every executor passes the same conformance tests (tests/contract/test_executors.py)."""
+"""Executors, which run calls. Every one passes the same conformance tests (tests/contract/test_executors.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from w2s_ray.engine.step import Call
 
 Started = Callable[[], None]
 
-GATHER_S = 0.05  # how long calls that may be computed together wait for one more
+GATHER_S = 0.05  # how long calls of one group wait for each other
 
 
 class Executor(Protocol):
@@ -21,10 +21,11 @@ class Executor(Protocol):
     DamagedArtifact or Interrupted otherwise."""
 
     def launch(self, call: Call, started: Started) -> Future[None]:
-        """Start a call, now or when its resources are free, and say when; ResourceError when they never can be."""
+        """Start a call, now or when its resources are free, and call `started` then. The future ends with ResourceError
+        where they never can be."""
 
     def close(self, now: bool = False) -> None:
-        """Wait for what runs, or stop it."""
+        """Wait for running calls, or end them (`now`)."""
 
 
 class InlineExecutor:
@@ -47,7 +48,7 @@ class InlineExecutor:
         return self._pool.submit(run)
 
     def _gather(self, call: Call, started: Started) -> Future[None]:
-        """Calls that may be computed together wait a moment for each other."""
+        """Collect calls of one group for a moment, to compute them together."""
         future: Future[None] = Future()
         with self._lock:
             self._gathered.setdefault(call.group, []).append((call, started, future))
@@ -68,7 +69,7 @@ class InlineExecutor:
             for _, started, _ in waiting:
                 started()
             errors = execute_many([call for call, _, _ in waiting]) if waiting else []
-        except BaseException as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
+        except BaseException as error:  # noqa: BLE001  (whatever it is, the futures must get it)
             errors = [error] * len(waiting)
         for (_, _, future), found in zip(waiting, errors, strict=True):
             future.set_exception(found) if found is not None else future.set_result(None)

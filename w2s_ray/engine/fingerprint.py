@@ -21,7 +21,7 @@ _KEY = re.compile(r"([a-z0-9_-]+)/([a-z0-9.][a-z0-9.-]*)-([0-9a-f]{64})")
 
 
 def canonical(value: Any, where: str = "params") -> Any:
-    """The value in plain JSON types with sorted keys, or an IdentityError that says where the trouble is."""
+    """The value in plain JSON types with sorted keys, or an IdentityError that names the offending entry."""
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float:
@@ -49,7 +49,7 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """What an artifact is called. The slug is for people, the digest is the truth."""
+    """The name of an artifact. The slug is for people; the digest alone identifies."""
 
     step: str
     slug: str
@@ -57,7 +57,7 @@ class Key:
 
     @property
     def path(self) -> str:
-        """Where it lies below the store's root."""
+        """Its folder below the store's root."""
         return f"{self.step}/{self.slug}-{self.digest[:HASH_SHOWN]}"
 
     @property
@@ -70,7 +70,7 @@ class Key:
 
     @staticmethod
     def parse(full: str) -> Key:
-        """The inverse of `full`. What is no key is refused, for keys become paths."""
+        """The inverse of `full`. Any other text is refused, since keys become paths."""
         found = _KEY.fullmatch(full)
         if found is None:
             raise IdentityError(f"{full!r:.120} is not a key; keys are STEP/SLUG-DIGEST, as records name them")

@@ -1,4 +1,4 @@
-"""`Handle`: a result that may not be there yet; and the table's entry behind it."""
+"""`Handle`: a result that may not exist yet; `Node`: its entry in the run's table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from w2s_ray.engine.store import Artifact
 
 HandleInputs = Mapping[str, "Handle | tuple[Handle, ...]"]
 
-POLL_MIN_S = 0.2  # how often another driver's key is looked for at first
+POLL_MIN_S = 0.2  # first interval between polls of a key that another driver makes
 REPAIRS = 2  # how often a damaged artifact is made again before the run gives up
 
 
@@ -33,11 +33,11 @@ class Node:
     handling: Handling = field(default_factory=Handling)
     future: Future[Record] = field(default_factory=Future)
     owner: Node | None = None  # riders are made by their owner
-    riders: dict[Key, Node] = field(default_factory=dict)  # wanted and not yet there
+    riders: dict[Key, Node] = field(default_factory=dict)  # requested and not yet made
     running: tuple[Node, ...] | None = None  # the riders of the call in flight
     poll_s: float = POLL_MIN_S
-    holder: Holder | None = None  # the other driver that we waited for
-    maker: Node | None = None  # of what has no step of its own
+    holder: Holder | None = None  # the other driver, which held the lease
+    maker: Node | None = None  # the step that publishes it, where it has none of its own
 
     def handles(self) -> Iterable[Handle]:
         for handle in self.inputs.values():
@@ -57,7 +57,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class RiderSpec:
-    """What `submit` is asked to make on the way; the owner's key joins the inputs under `via`."""
+    """A rider that is requested from `submit`; the owner's key joins its inputs under `via`."""
 
     step: Step
     params: dict[str, Any]
@@ -66,7 +66,7 @@ class RiderSpec:
 
 
 class Opener(Protocol):
-    """What a handle asks of the run that it belongs to."""
+    """What a handle needs of the run that it belongs to."""
 
     def open(self, key: Key) -> Artifact:
         """The files of a finished step; DamagedArtifact where they are not what was written."""
@@ -77,7 +77,7 @@ class Opener(Protocol):
 
 @dataclass(frozen=True)
 class Handle:
-    """A result that may not be there yet. Looking into it waits; passing it on does not."""
+    """A result that may not exist yet. Reading it waits; passing it on does not."""
 
     _run: Opener
     node: Node
@@ -96,7 +96,7 @@ class Handle:
         return self.record().value
 
     def artifact(self) -> Artifact:
-        """The files; a damaged artifact is set aside, said, and made again."""
+        """The files; a damaged artifact is set aside, reported, and made again."""
         for _ in range(REPAIRS + 1):
             self.record()
             try:
@@ -109,7 +109,7 @@ class Handle:
 
 
 def needs(node: Node, other: Node) -> bool:
-    """Whether anything that a rider needs, besides its owner itself, is made from `other`."""
+    """Whether an input of a rider, besides its owner itself, depends on `other`."""
     waiting = [handle.node for handle in node.handles() if handle.node is not other]
     seen: set[int] = set()
     while waiting:

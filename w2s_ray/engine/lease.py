@@ -1,9 +1,9 @@
 """Leases: of several drivers on one store, one computes a key and the others wait for it.
 
-A lease is the file `leases/<digest>.<generation>`, made by exclusive create and never renamed; who finds its holder
-dead makes the next generation. Each driver has one heartbeat, a counter that others judge by their own monotonic clock,
-so that no two machines' clocks are compared. A lease saves work; it does not guard results: those are guarded by the
-exclusive create of the record.
+A lease is the file `leases/<digest>.<generation>`, made by exclusive create and never renamed; a driver that finds its
+holder dead makes the next generation. Each driver has one heartbeat, a counter that others judge by their own monotonic
+clock, so that no two machines' clocks are compared. A lease saves work; it does not guard results: those are guarded by
+the exclusive create of the record.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STALE_S = 30.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a lease."""
+    """The driver that holds a lease."""
 
     driver: str
     machine: str
@@ -42,7 +42,7 @@ class Holder:
         return self.machine == _machine() and _started(self.pid) != self.started
 
     def here(self) -> bool:
-        """Whether its process is one of this machine's, and lives."""
+        """Whether its process is alive on this machine."""
         return self.machine == _machine() and not self.gone()
 
     def dumps(self, **more: object) -> bytes:
@@ -50,8 +50,8 @@ class Holder:
 
     @staticmethod
     def loads(data: bytes) -> Holder:
-        """Of a lease that cannot be read (a power cut leaves an empty one): a holder that nobody has heard of, who
-        counts as dead after the usual time."""
+        """The holder that a lease or a heartbeat names. One that cannot be read (a power cut leaves an empty file)
+        gives an unknown holder, which counts as dead after the usual time."""
         try:
             found = json.loads(data)
             holder = Holder(found["driver"], found["machine"], found["pid"], found["started"])
@@ -68,7 +68,7 @@ class Holder:
 
 
 def key_of(lease: bytes) -> Key | None:
-    """What a lease is of, if it can be read."""
+    """The key that a lease is for; None if it cannot be read."""
     try:
         return Key.parse(json.loads(lease)["key"])
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -90,7 +90,7 @@ class Leases:
     _beating: threading.Thread | None = None
 
     def acquire(self, key: Key) -> Holder | None:
-        """None when the lease is ours now, else who has it."""
+        """Try to acquire a lease: None on success, else its holder."""
         if self._beating is None:
             self._beat(0)
             self._beating = threading.Thread(target=self._keep_beating, name="w2s-heartbeat", daemon=True)
@@ -111,7 +111,7 @@ class Leases:
         return None
 
     def release(self, key: Key) -> None:
-        """Give a lease back, with the dead generations below it; one that was taken over is left to its new holder."""
+        """Release a lease, with the dead generations below it; one that was taken over is left to its new holder."""
         generation = self._held.pop(key, None)
         if generation is None or self.store.read(self._name(key, generation + 1)) is not None:
             return
@@ -119,11 +119,12 @@ class Leases:
             self.store.remove(self._name(key, dead))
 
     def mourn(self, holder: Holder) -> None:
-        """Somebody has watched for its sign of life already: unless there is one from now on, it is dead."""
+        """Count a holder as dead, unless its heartbeat changes from now on: the caller has watched it long enough
+        already."""
         self._seen[holder.driver] = (self.store.read(f"drivers/{holder.driver}"), float("-inf"))
 
     def close(self) -> None:
-        """Give everything back and stop the heartbeat."""
+        """Release everything and stop the heartbeat."""
         for key in list(self._held):
             self.release(key)
         self._stop.set()
@@ -151,12 +152,12 @@ class Leases:
             count += 1
             try:
                 self._beat(count)
-            except Exception:  # noqa: BLE001  (every cloud's client has errors of its own, and the heart must not stop)
-                continue  # a store that is away for a moment: the others wait `stale_s` before they judge
+            except Exception:  # noqa: BLE001  (each cloud's client has errors of its own; the heartbeat must go on)
+                continue  # the store is unreachable for a moment: other drivers wait `stale_s`
 
 
 def _machine() -> str:
-    """The boot and the process namespace: within one, a process id means something."""
+    """An id of the boot and the process namespace, within which process ids can be compared."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"

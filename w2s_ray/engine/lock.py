@@ -1,10 +1,10 @@
-"""`steps.lock`: what each step's code was when its version was last looked at.
+"""`steps.lock`: the hash of each step's code when its version was last confirmed.
 
 A step's hash covers the module of its function and every module of the package that this one imports, directly or not,
-from the rooms that compute (core, config, ops, backends, blocks, data, eval, world, study), also by a name in a string;
-of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count. When a hash
-has moved, either the meaning of the result changed, and `Step.version` must be raised, or it did not; both are said by
-`python -m w2s_ray.engine.lock --write`. The tests fail until one of them is.
+from the packages that compute (core, config, ops, backends, blocks, data, eval, world, study), also by a name in a
+string; of a folder of plug-ins, which are found by name, all modules. Comments, docstrings and layout do not count.
+When a hash has moved, either the meaning of the result changed, and `Step.version` must be raised, or it did not; both
+are confirmed by `python -m w2s_ray.engine.lock --write`. The tests fail until that is done.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def source_hash(module: str) -> str:
 
 
 def drift(locked: Locked, now: Locked) -> list[str]:
-    """Sentences on what the lock does not say yet."""
+    """A sentence for each difference between the lock and the code."""
     gone = [f"{name} is in the lock and not in the code" for name in locked if name not in now]
     new = [f"{name} is not in the lock" for name in now if name not in locked]
     moved = [
@@ -105,7 +105,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)  # `from package import module`
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _PLACE.fullmatch(node.value):
-            yield node.value.partition(":")[0]  # what is found by name when it is needed
+            yield node.value.partition(":")[0]  # imported by name when it is needed
 
 
 def _counts(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""How a worker tells how far its step is: a small file in the step's work directory, which drivers look at. Works
+"""Progress of a running step: a small file in its work directory, written by the worker and polled by drivers. It works
 wherever the step runs, and for every driver that waits for it."""
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ FILE = "progress.json"
 
 
 def progress_name(key: Key) -> str:
-    """Where it lies below the store's root."""
+    """The file's name below the store's root."""
     return f"{key.path}/work/{FILE}"
 
 
 def every_s(store: Store) -> float:
-    """How often it is written and read: a remote store is asked more rarely."""
+    """The interval between writes, and between reads: longer for a remote store."""
     return 1.0 if store.local else 15.0
 
 
 class Progress:
-    """Of one attempt at a step. Short steps write nothing."""
+    """Writes the progress of one attempt. Steps that are shorter than the interval write nothing."""
 
     def __init__(self, store: Store, key: Key) -> None:
         self._store, self._name = store, progress_name(key)
@@ -33,7 +33,7 @@ class Progress:
         self._due = time.monotonic() + self._every_s
 
     def __call__(self, facts: Mapping[str, float]) -> None:
-        """Never the reason why a step fails."""
+        """Write, if it is due. An error of the file system must not fail the step."""
         now = time.monotonic()
         if now < self._due:
             return
@@ -43,4 +43,4 @@ class Progress:
 
 
 def untold(facts: Mapping[str, float]) -> None:
-    """Of a process that does not lead."""
+    """For a process that does not lead: reports nothing."""

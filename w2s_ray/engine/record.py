@@ -1,4 +1,5 @@
-"""Records: the one JSON file whose existence says that an artifact is whole, and the one that says why there is none.
+"""Records: `Record`, the JSON file whose existence proves that an artifact is whole, and `Failure`, which says why
+there is none.
 
 Whatever bytes are found in a store, `loads` returns what was written or raises ValueError: a record begins with the
 checksum of the rest of it, its fields have their types, and the names in it stay inside the artifact's folder.
@@ -43,7 +44,7 @@ class Record:
     value: dict[str, Any]  # the step's small result
     seconds: float = 0.0
     resources: dict[str, Any] = field(default_factory=dict)
-    made_by: str = ""  # the key of the step that made this on its way, for riders and the parts of a data set
+    made_by: str = ""  # key of the step that published it beside its own result (riders, parts of a data set)
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     peak_memory_mb: float = 0.0
@@ -103,7 +104,7 @@ def _sealed(fields: dict[str, Any]) -> bytes:
 
 
 def _opened(data: bytes, kind: type[T]) -> T:
-    """The inverse; ValueError where a byte or a type is not what was written."""
+    """The inverse of `_sealed`; ValueError where a byte or a type is not what was written."""
     seal = _SEAL.match(data)
     if seal is None or hashlib.sha256(data[seal.end() :]).hexdigest().encode() != seal[1]:
         raise ValueError("the checksum does not match")
@@ -131,7 +132,7 @@ _VERSIONS: dict[str, str] = {}
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what computes; read from metadata once a process, without importing anything."""
+    """Versions of the packages that compute, read from metadata once a process, without importing them."""
     if not _VERSIONS:
         _VERSIONS["python"] = platform.python_version()
         for package in PACKAGES:

@@ -1,5 +1,4 @@
-"""One thread that does one thing after another: tasks in the order in which they were posted, and timers when they are
-due."""
+"""A thread that runs one task at a time: tasks in the order in which they were posted, and timers when they are due."""
 
 from __future__ import annotations
 
@@ -12,26 +11,26 @@ Task = Callable[[], None]
 
 
 class Scheduler:
-    """The thread, its queue and its timers. What a task raises is given to `broken`, since nobody else would hear of
+    """The thread, its queue and its timers. A task's error is passed to `broken`, since it has no caller that would see
     it."""
 
     def __init__(self, name: str, broken: Callable[[BaseException], None]) -> None:
         self._broken = broken
-        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()  # None is the last one
+        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()  # None ends the thread
         self._timers: list[tuple[float, Task]] = []
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def post(self, task: Task) -> None:
-        """Any thread."""
+        """Run a task in the scheduler's thread. From any thread."""
         self._queue.put(task)
 
     def later(self, delay_s: float, task: Task) -> None:
-        """The scheduler's own thread alone."""
+        """Run a task after a delay. From the scheduler's own thread alone."""
         self._timers.append((time.monotonic() + delay_s, task))
 
     def close(self) -> None:
-        """After what was posted before; timers that are not due are forgotten."""
+        """End the thread after what was posted before; timers that are not due are dropped."""
         self._queue.put(None)
         self._thread.join()
 
@@ -50,6 +49,6 @@ class Scheduler:
                     return
                 try:
                     task()
-                # those who wait must hear of it, and the thread must not end before them
+                # whoever waits must get the error, and the thread must outlive them
                 except BaseException as error:  # noqa: BLE001
                     self._broken(error)

@@ -24,7 +24,7 @@ class Step:
     name: str
     version: int
     entry: str  # "package.module:function"
-    slug: Callable[[Params, Inputs], str]  # of the identity alone: a renamed file must not change where its results lie
+    slug: Callable[[Params, Inputs], str]  # from the identity alone: a renamed file must not move its results
     inline: bool = False  # small work on data that the driver holds: runs in the driver's process, needs no Ray
 
     def key(self, params: Params, inputs: Inputs) -> Key:
@@ -33,7 +33,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Rider:
-    """A result that a step makes on the way while it holds what is costly (a model), stored under a key of its own."""
+    """A further result of a step, made while it holds something costly (a loaded model) and stored under a key of its
+    own."""
 
     key: Key
     step: str
@@ -53,29 +54,29 @@ class Stack:
 
 @dataclass(frozen=True)
 class Handling:
-    """How a call is made, and nothing of what it means: no part of any identity."""
+    """How a call is made. It does not affect the result: no part of any identity."""
 
-    places: Mapping[str, str] = field(default_factory=dict)  # where something is that the identity names by its content
-    keep: bool = False  # also what nobody has asked for yet: a fit's weights
+    places: Mapping[str, str] = field(default_factory=dict)  # local place of what the identity names by its content
+    keep: bool = False  # also what nothing has requested yet: a fit's weights
     member: bool = False  # one of many like it, which Ray Tune runs side by side
     stack: Stack | None = None
 
     def joined(self, other: Handling) -> Handling:
-        """As two who want the same call would both have it."""
+        """The handling that serves both of two submissions of one call."""
         places = {**self.places, **other.places}
         return Handling(places, self.keep or other.keep, self.member or other.member, self.stack or other.stack)
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What is known of how a call came to run, for its record; empty where it ran in one process."""
+    """Facts on how a call was launched, for its record; empty where it ran in one process."""
 
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a worker gets."""
+    """One execution of a step, as a worker gets it."""
 
     store: str
     key: Key
@@ -96,12 +97,12 @@ class Call:
 
     @property
     def group(self) -> tuple[str, Resources] | None:
-        """Calls that are alike in this may be computed as one; None where there is no gain in that."""
+        """Calls with equal groups may be computed as one; None for a call that is computed alone."""
         return None if self.handling.stack is None else (self.handling.stack.group, self.resources)
 
 
 def call_entry(entry: str) -> Callable[..., Any]:
-    """The function that "package.module:name" means."""
+    """The function with the name "package.module:function"."""
     module, _, name = entry.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function

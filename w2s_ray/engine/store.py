@@ -66,7 +66,7 @@ class Store:
             raise DamagedArtifact(key.full) from None
         if record.key != key.full:
             if not record.key.startswith(f"{key.path}"):
-                raise DamagedArtifact(key.full)  # another artifact's, that was copied here
+                raise DamagedArtifact(key.full)  # the record of another artifact, copied here
             raise StoreError(
                 f"{key} is taken by another artifact with the same 12 digits ({record.key}); use another store"
             )
@@ -77,7 +77,7 @@ class Store:
         return self.record(key) is not None
 
     def there(self, key: Key) -> bool:
-        """`has`, for who is about to make it: a record that cannot be read is set aside, so that another can take its
+        """`has`, before making an artifact: a record that cannot be read is set aside, so that a new one can take its
         place."""
         try:
             return self.has(key)
@@ -95,7 +95,7 @@ class Store:
         return False
 
     def _stands(self, key: Key, record: Record) -> bool:
-        """Whether the record that is there is this one: an object store may have taken it and lost the reply."""
+        """Whether the stored record is this one: an object store may have accepted it and lost the reply."""
         data = self.read(f"{key.path}/record.json")
         return data is not None and data == record.dumps()
 
@@ -103,7 +103,7 @@ class Store:
         self.write(f"{key.path}/failure.json", failure.dumps())
 
     def failure(self, key: Key) -> Failure | None:
-        """Why the last attempt failed, if it did; one that cannot be read tells nothing, and the step is tried
+        """Why the last attempt failed, if it did. A record that cannot be read counts as none, and the step is tried
         again."""
         data = self.read(f"{key.path}/failure.json")
         try:
@@ -112,7 +112,7 @@ class Store:
             return None
 
     def finished(self, step: str | None = None) -> Iterator[Key]:
-        """Keys of all finished artifacts, or of one step's; a record that cannot be read is passed over."""
+        """Keys of all finished artifacts, or of one step's; records that cannot be read are skipped."""
         for path in sorted(self.fs.glob(f"{self.root}/{step or '*'}/*/record.json")):
             try:
                 yield Key.parse(Record.loads(self.fs.cat_file(path)).key)
@@ -120,7 +120,7 @@ class Store:
                 continue
 
     def forget(self, key: Key) -> None:
-        """Look at the store itself the next time."""
+        """Drop what is cached of a key, so that the store itself is read the next time."""
         self._records.pop(key, None)
         self._verified = {k: v for k, v in self._verified.items() if k[0] != key}
 
@@ -147,8 +147,8 @@ class Store:
         return files
 
     def open(self, key: Key) -> Artifact:
-        """The artifact with its files at hand; each file's checksum is verified once a process. Who opens it knows that
-        it was there: one that is not was set aside."""
+        """The artifact with local files; each file's checksum is verified once a process. The caller knows that it
+        existed: where its record is missing, it was set aside."""
         record = self.record(key)
         if record is None:
             raise DamagedArtifact(key.full, GONE)
@@ -176,9 +176,7 @@ class Store:
         part = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             self.fs.get_file(remote, str(part))
-            if _is_whole(
-                part, facts
-            ):  # nothing takes its place before that; the check that follows reports what is missing
+            if _is_whole(part, facts):  # only a whole file takes its place; the caller's check reports a missing one
                 os.replace(part, path)
         except FileNotFoundError:
             return
@@ -186,7 +184,7 @@ class Store:
             part.unlink(missing_ok=True)
 
     def set_aside(self, key: Key) -> None:
-        """Take a damaged artifact out of use; its record stays under another name for whoever looks into the cause."""
+        """Take a damaged artifact out of use; its record is kept under another name, for diagnosis."""
         data = self.read(f"{key.path}/record.json")
         if data is not None:
             self.write(f"{key.path}/record.damaged-{uuid4().hex[:8]}.json", data)
@@ -204,7 +202,7 @@ class Store:
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        """Replace a file at once: a reader sees the old bytes or the new."""
+        """Replace a file atomically: a reader sees the old bytes or the new."""
         path = f"{self.root}/{name}"
         if self.local:
             part = _write_part(Path(path), data, durable=False)
@@ -213,7 +211,8 @@ class Store:
             self.fs.pipe_file(path, data)
 
     def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
-        """Make a file that must not exist. Of any number of callers one gets True. `durable` outlives a power cut."""
+        """Create a file that must not exist. Of any number of callers one gets True. A `durable` file survives a power
+        cut."""
         path = f"{self.root}/{name}"
         if self.local:
             part = _write_part(Path(path), data, durable)
@@ -274,8 +273,8 @@ class Store:
 
 @dataclass(frozen=True)
 class WorkPlace:
-    """What an unfinished step keeps for its next attempt: whole files by name, in the step's work directory. On a disk
-    a file is moved, not copied."""
+    """The work directory of an unfinished step: whole files by name, kept for its next attempt. On a disk a file is
+    moved, not copied."""
 
     store: Store
     key: Key
@@ -309,7 +308,7 @@ class WorkPlace:
         return path
 
     def keep(self, name: str, file: Path) -> None:
-        """Take over a finished temporary file under this name; replaces the older one at once."""
+        """Move a finished temporary file to this name; replaces an older one atomically."""
         if self.store.local:
             os.replace(file, self.scratch / name)
         else:
@@ -347,7 +346,7 @@ def sha256_of(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where copies of remote files live on this machine; `W2S_CACHE` moves it."""
+    """The folder for copies of remote files on this machine; `W2S_CACHE` overrides it."""
     return Path(os.environ.get("W2S_CACHE") or Path.home() / ".cache" / "w2s_ray")
 
 

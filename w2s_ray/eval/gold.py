@@ -1,6 +1,6 @@
-"""The gold labels of a task: the only way to them. Methods are given a `Task`, which has none of pool and test.
+"""The gold labels of a task, and the only access to them. Methods are given a `Task`, which has none of pool and test.
 
-Who reads them: the labelled half's training, the ceiling, the scorer.
+Read by the labelled half's training, the ceiling and the scorer.
 """
 
 from __future__ import annotations

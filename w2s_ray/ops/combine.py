@@ -1,4 +1,5 @@
-"""The `combine` step: members' votes become labels, for all members and for the first one, two, three … of them."""
+"""The `combine` step: combines members' votes into labels, for all members and for the first one, two, three … of
+them."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def submit_combine(
 
 
 def run(work: Work) -> JSON:
-    """Each number of members in turn."""
+    """Combine the first one, two, three … members."""
     combiner: Combiner = build("w2s_ray.combiners", work.params["combiner"], RESTORING)
     votes = _sets(work, "votes")
     known = Known(_sets(work, "known"), _sets(work, "truth")[0]) if "known" in work.inputs else None
@@ -61,7 +62,8 @@ def _sets(work: Work, name: str) -> list[LabelSet]:
 
 
 def _sizes(sizes: Sequence[Handle], disagreements: Sequence[float | None]) -> Diagnostic:
-    """1, 2, 4, 8 … members and all of them on the page; every number in the files."""
+    """The table of the quality by number of members: 1, 2, 4, 8 … and all of them in the report, every number in the
+    files."""
     rows = [
         {"members": members, **{name: Scored(labels, "pool", name) for name in QUALITY}, "disagreement": differ}
         for members, (labels, differ) in enumerate(zip(sizes, disagreements, strict=True), start=1)

@@ -1,6 +1,6 @@
 """What is stored under the digest of its own content: rows, labels, gold labels.
 
-Whoever makes one twice stores it once.
+Equal content is stored once.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def _slug(params: Params, inputs: Inputs) -> str:
     return str(params["shape"])
 
 
-# None is run as a step; each has a version, and the code that a stored one is read by.
+# None of these is run as a step; each has a version, and names the code that reads a stored one.
 DATASET = Step("dataset", 2, "w2s_ray.core.dataset:Dataset", _slug)
 LABELS = Step("labels", 2, "w2s_ray.core.answers:load_labels", _slug)
 GOLD = Step("gold", 2, "w2s_ray.core.answers:load_labels", _slug)
 
 
 def content_params(content: Content) -> JSON:
-    """Its identity."""
+    """The identity of a content."""
     return {"digest": content.digest, "shape": _shape(content)}
 
 
@@ -39,20 +39,20 @@ def _shape(content: Content) -> str:
 
 
 def content_key(content: Content, step: Step | None = None) -> Key:
-    """Its key; gold labels have a step of their own."""
+    """The key of a content; gold labels have a step of their own."""
     step = step or (DATASET if isinstance(content, Dataset) else LABELS)
     return step.key(content_params(content), {})
 
 
 def content_value(content: Content) -> JSON:
-    """What its record says of it."""
+    """The `value` of its record."""
     if isinstance(content, Dataset):
         return {"rows": len(content), "kind": content.kind.name, "classes": list(content.classes)}
     return {"rows": len(content), "source": content.source}
 
 
 def put(context: Context, content: Content) -> Handle:
-    """Store what the driver holds."""
+    """Store a content that the driver holds."""
     step = DATASET if isinstance(content, Dataset) else LABELS
     key = content_key(content)
     put_content(context.store, key, step.version, content_params(content), content.save, content_value(content))

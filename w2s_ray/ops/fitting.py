@@ -1,4 +1,4 @@
-"""What steps that fit something have in common: their processes, their labels, and who supervised."""
+"""Shared by the steps that fit: their processes, their labels, and who supervised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def in_its_gang(work: Work, run: Callable[[Work], JSON]) -> JSON:
-    """By this process, or with others, of which one may be lost."""
+    """Run in this process, or as one of a gang, where the loss of another process becomes PeerLost."""
     if not work.resources.sharded:
         return run(work)
     from w2s_ray.backends.devices.gang import lost_peers
@@ -32,7 +32,7 @@ def in_its_gang(work: Work, run: Callable[[Work], JSON]) -> JSON:
 
 
 def fit_job(job: Job) -> Fitted:
-    """By this process, or with the others of its gang."""
+    """Fit in this process, or together with the others of its gang."""
     from w2s_ray.backends.fit.single import fit
 
     if job.resources.sharded:
@@ -58,7 +58,7 @@ def supervision(work: Work, name: str = "labels") -> list[str]:
 
 
 def caught(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
-    """What a function returns, or raises."""
+    """A function's result, or the error that it raised."""
     try:
         return make(*args, **kwargs)
     except Exception as error:  # noqa: BLE001  (one member's; the others go on, and the engine records it)

@@ -1,5 +1,4 @@
-"""The step that joins labels from a file to rows by id: what a teacher does that is `labels:file:PATH#COLUMN` instead
-of a model."""
+"""The step that joins labels from a file to rows by id, where the weak model is `labels:file:PATH#COLUMN`."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ def is_external(model: ModelRef) -> bool:
 
 
 def identify_labels(name: str, base: Path) -> ModelRef:
-    """The file counts by its bytes, wherever it lies."""
+    """A reference whose identity is the digest of the file's bytes, wherever the file is."""
     place, _, column = name.removeprefix(EXTERNAL).partition("#")
     if not place.startswith("file:") or not place.removeprefix("file:"):
         raise ConfigError(f"models.weak: {name!r} does not name a file of labels; write {EXTERNAL}file:PATH#COLUMN")
@@ -36,7 +35,7 @@ def identify_labels(name: str, base: Path) -> ModelRef:
 
 
 def submit_join(context: Context, model: ModelRef, data: Handle) -> Handle:
-    """What the file says of these rows."""
+    """The file's labels of these rows."""
     digest, _, column = model.identity.partition("@")[2].partition("#")
     params = {"file": digest, "column": column}
     return context.submit(JOINED, params, {"data": data}, handling=Handling({"file": model.path}))

@@ -25,7 +25,7 @@ from w2s_ray.ops.join_labels import identify_labels
 PACKAGE, UNTRAINED = "package:", "untrained:"
 GROUP = "w2s_ray.models"  # entry points of other packages, each a ModelScheme, found as NAME:REST
 
-# Prefix of a name -> the scheme, found by name, so that it may lie above this room: the built-in world does.
+# Prefix of a name -> the scheme, imported by name, so that it may be in a higher package, as the built-in world is.
 BUILT_IN = {"world/": "w2s_ray.world.models:SCHEME"}
 
 # Files that decide what a Hugging Face folder computes.
@@ -94,7 +94,7 @@ def identify(name: str, base: Path) -> ModelRef:
             f"models: {name!r} has no *.safetensors in {folder}; only safetensors are read: convert the weights with"
             " save_pretrained(safe_serialization=True)"
         )
-    # A package lies elsewhere on another machine, so its name travels and not its place.
+    # A package has another path on another machine, so its name is kept and not its path.
     return ModelRef(
         name,
         f"folder-{folder_digest(folder)[:8]}@{folder_digest(folder)}",
@@ -123,12 +123,13 @@ def locate(path: str) -> str:
 
 
 def model_path(work: Work) -> str:
-    """Where a step's pretrained model is: what another step made of it, else where its name leads."""
+    """The folder of a step's pretrained model: the output of another step (`base`), else the place that its name
+    means."""
     return str(work.input("base").path) if "base" in work.inputs else locate(work.places["model"])
 
 
 def folder_of(name: str, base: Path) -> Path:
-    """Where a model's files are. A package is looked up and not imported: its code has no say in an experiment."""
+    """Where a model's files are. A package is located and not imported: its code must not affect an experiment."""
     if (known := _scheme_of(name)) is not None:
         scheme, _, rest = known
         return scheme.folder(rest)
@@ -145,8 +146,8 @@ def folder_of(name: str, base: Path) -> Path:
 
 
 def folder_digest(folder: Path) -> str:
-    """sha256 over names and contents; remembered by size and time of change, for large folders are read at every start
-    otherwise."""
+    """sha256 over names and contents; cached by size and modification time, since large folders would be read at every
+    start otherwise."""
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
     stamp = hashlib.sha256(
         "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files).encode()
@@ -163,7 +164,8 @@ def folder_digest(folder: Path) -> str:
 
 
 def num_parameters(name: str, base: Path) -> int | None:
-    """Parameters of a model, from its numbers or its safetensors headers; None where that would need a download."""
+    """Parameters of a model, from its safetensors headers; None for a file of labels, and where that would need a
+    download."""
     name = name.removeprefix(UNTRAINED)
     if name.startswith(("hub:", EXTERNAL)):
         return None

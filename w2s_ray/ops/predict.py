@@ -1,7 +1,7 @@
-"""The `predict` step: what a model says of rows.
+"""The `predict` step: a model's predictions for rows.
 
-Of a trained model it rides on the step that holds the model (`train` or `probe`); a pretrained one that is only asked
-has a step of its own.
+For a trained model it rides on the step that holds the model (`train` or `probe`); for a pretrained model that is used
+as it is, it is a step of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from w2s_ray.ops.models import model_path
 
 
 def owner_slug(params: Params, inputs: Inputs) -> str:
-    """That of the model that was trained, or the name of the one that is asked."""
+    """The slug of the trained model's step, or the name of the pretrained model."""
     owner = inputs.get("model")
     return owner.slug if isinstance(owner, Key) else str(params["model"]).split("@")[0]
 
@@ -27,7 +27,7 @@ PREDICT = Step("predict", 2, "w2s_ray.ops.predict:run", owner_slug)
 
 
 def run(work: Work) -> JSON:
-    """Of a pretrained model, by one process or a gang."""
+    """Predict with a pretrained model, in one process or a gang."""
     return in_its_gang(work, _run)
 
 

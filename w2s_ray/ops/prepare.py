@@ -20,7 +20,7 @@ from w2s_ray.engine.step import JSON, Handling, Step
 from w2s_ray.ops.contents import DATASET, GOLD, content_key, content_params, content_value
 
 SLICES = "slices.json"  # split -> slice -> ids, where the source knows kinds of rows; for the scorer alone
-SOURCES = ("data", "test_data", "pool_data")  # of a task: names of places, which count by the rows that are there
+SOURCES = ("data", "test_data", "pool_data")  # names of sources, which count by the content of their rows
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
@@ -32,7 +32,7 @@ PREPARE = Step("prepare", 2, "w2s_ray.ops.prepare:run", _slug, inline=True)
 
 
 def submit_prepare(context: Context, spec: TaskSpec, base: Path) -> Handle:
-    """The splits of a task. A file counts by its bytes, wherever it lies."""
+    """The splits of a task. A file's identity is its bytes, wherever it is."""
     from w2s_ray.data.prepare import format_name
     from w2s_ray.data.sources import source_identity
 

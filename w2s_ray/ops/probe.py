@@ -46,7 +46,7 @@ def probe_many(works: Sequence[Work]) -> list[JSON | Exception]:
 
 
 def class_labels(work: Work) -> list[LabelSet]:
-    """What a probe can learn."""
+    """The class labels among the labels: a probe cannot learn texts."""
     return [labels for labels in label_sets(work) if isinstance(labels, LabelSet)]
 
 

@@ -1,5 +1,5 @@
-"""The `read` step: a pretrained model goes on with its pretraining on a task's texts, without their labels (Burns et
-al. 2023, arXiv 2312.09390, § 5.2.2: generative supervision)."""
+"""The `read` step: continued pretraining of a model on a task's texts, without their labels (Burns et al. 2023, arXiv
+2312.09390, § 5.2.2: generative supervision)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READ = Step("read", 1, "w2s_ray.ops.read:run", _slug)
 
 
 def run(work: Work) -> JSON:
-    """Alone or as one of several processes."""
+    """Run in this process, or as one of a gang."""
     return in_its_gang(work, _run)
 
 
@@ -51,7 +51,7 @@ def _run(work: Work) -> JSON:
 
 
 def _check_readable(recipe: Recipe, resources: Resources) -> None:
-    """Refuse ways of adapting after which no whole model is left that has read."""
+    """Refuse ways of adapting that leave no whole model for others to start from."""
     if recipe.way.solved:
         how = "adapt: probe changes no weight"
     elif recipe.way.adapters and resources.sharded:
@@ -64,6 +64,6 @@ def _check_readable(recipe: Recipe, resources: Resources) -> None:
 
 
 def texts_of(parts: list[Dataset]) -> Dataset:
-    """The texts of rows, each once."""
+    """The distinct texts of rows, as rows."""
     texts = list(dict.fromkeys(text for part in parts for text in texts_to_read(part.kind, part.inputs)))
     return Dataset.of("texts", "read", GENERATION, (), [content_id(text) for text in texts], prompt=texts)

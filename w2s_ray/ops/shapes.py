@@ -1,4 +1,4 @@
-"""The numbers of a model by its name, so that a plan can be made before anything is loaded: from its `config.json`, or
+"""The shape of a model by its name, so that a plan can be made before anything is loaded: from its `config.json`, or
 for published models from a table."""
 
 from __future__ import annotations

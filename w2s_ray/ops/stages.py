@@ -1,4 +1,4 @@
-"""Students in turn: how good each is, and the labels that it learned from."""
+"""A table for methods that train several students in turn: how good each is, and the labels that it learned from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stage:
 
 
 def students_in_turn(ctx: Verbs, task: Task, stages: Sequence[Stage]) -> Diagnostic:
-    """A row a student; the last one is the method's."""
+    """One row per student; the last one is the method's."""
     rows = [
         {
             "stage": place,

@@ -20,11 +20,11 @@ class Learner:
     model: ModelRef
     recipe: Recipe
     resources: Resources = field(default_factory=Resources)
-    base: Handle | None = None  # weights that another step made of the model, which it starts from
+    base: Handle | None = None  # another step's weights of the model to start from
 
     @property
     def start(self) -> dict[str, Handle]:
-        """The input of a step that starts from what another step made of the model."""
+        """The input of a step that starts from another step's weights of the model."""
         return {} if self.base is None else {"base": self.base}
 
     def with_recipe(self, **changes: Any) -> Learner:
@@ -42,7 +42,7 @@ class Learner:
         )
 
     def started_from(self, other: Learner) -> Learner:
-        """With the other's weights and one's own recipe."""
+        """This learner's recipe, with the other one's initial weights."""
         return replace(self, base=other.base)
 
 
@@ -56,7 +56,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Member:
-    """One of an ensemble: what learns, from which rows, and what it is told of them."""
+    """One member of an ensemble: its learner, its rows and its labels."""
 
     learner: Learner
     data: Handle
@@ -65,8 +65,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Gold that no method sees, given to those that say so (`MethodParams.oracle`): upper bounds, marked in every
-    table."""
+    """Gold of pool and test, for methods that declare themselves oracles (`MethodParams.oracle`): upper bounds, marked
+    in every table."""
 
     pool: Handle
     test: Handle
@@ -74,8 +74,8 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Task:
-    """One cell's rows and models. There is gold for the labelled half alone; pool and test have none anywhere in reach
-    of a method, but for an oracle."""
+    """One cell's rows and models. It holds gold of the labelled half alone; gold of pool and test is in `oracle`, for
+    methods that declare themselves oracles."""
 
     weak: Learner
     strong: Learner
@@ -95,7 +95,7 @@ class Task:
 
     @property
     def gold(self) -> Oracle:
-        """For oracles alone."""
+        """The gold of pool and test; for oracles alone."""
         assert self.oracle is not None, "this method does not say that it is an oracle"
         return self.oracle
 
@@ -112,8 +112,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a method: the student (also one that was only asked), the labels that it learned from, and what is
-    worth telling beside."""
+    """The result of a method: the student (which may be a pretrained model that was not finetuned), the labels that it
+    learned from, numbers and tables."""
 
     student: Trained | Learner
     labels: Handle

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def stack_of(model: str, recipe: Recipe, resources: Resources, rows: str, teachers: int) -> Stack | None:
-    """Fits that have these in common may be computed as one; None for one that must be alone."""
+    """The stack of a fit: fits with equal stacks may be computed as one; None for a fit that must be computed alone."""
     plain = not recipe.way.solved and getattr(recipe.loss, "type", "") == "xent" and not recipe.dropout
     plain = plain and recipe.lora.dropout == 0 and recipe.check is None
     if not plain or resources.sharded or resources.fuse is False or resources.activation_checkpointing is True:
@@ -44,13 +44,13 @@ def _slug(params: Params, inputs: Inputs) -> str:
 
 
 TRAIN = Step("train", 3, "w2s_ray.ops.train:run", _slug)
-# Of a trained model; each rides on `train`.
+# Riders of `train`, on the trained model.
 EMBED_TRAINED = Step("embed-trained", 2, "", owner_slug)
 WEIGHTS = Step("weights", 1, "", owner_slug)  # of the whole model, for another fit to start from
 
 
 def run(work: Work) -> JSON:
-    """Alone or as one of several processes."""
+    """Run in this process, or as one of a gang."""
     return in_its_gang(work, _run)
 
 
@@ -66,8 +66,8 @@ def _run(work: Work) -> JSON:
 
 
 def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
-    """Several fits of one group, by one process; each is finished when it is fitted. What only has to be loaded is not
-    a fit."""
+    """Several fits of one group, in one process; each is published as soon as it is fitted. A model that only has to be
+    loaded is no fit, and is handled alone."""
     from w2s_ray.backends.devices.device import use_threads
     from w2s_ray.backends.fit.stacked import fit_many
 
@@ -79,7 +79,7 @@ def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
 
 
 def _finish_next(work: Work, fitted: Iterator[Fitted | Exception]) -> JSON:
-    """In a function of its own: the model is let go before the next one is fitted."""
+    """A function of its own, so that the model is freed before the next one is fitted."""
     made = next(fitted)
     if isinstance(made, Exception):
         raise made
@@ -87,7 +87,8 @@ def _finish_next(work: Work, fitted: Iterator[Fitted | Exception]) -> JSON:
 
 
 def _wants_fit(work: Work) -> bool:
-    """A fit that kept no weights is repeated for a late rider, which its record says."""
+    """Whether to fit: for a new result, or again for a late rider of a fit that kept no weights, which the rider's
+    record says."""
     return work.fresh or _refits(work)
 
 
@@ -112,7 +113,7 @@ def _job(work: Work) -> Job:
 
 
 def _finish(work: Work, fitted: Fitted) -> JSON:
-    """The riders, the weights if they are kept, the log."""
+    """Publish the riders, save the weights if they are kept, write the log."""
     value = {"refit": _refits(work)}
     seconds = fitted.facts.get("seconds", {})
     began = time.monotonic()

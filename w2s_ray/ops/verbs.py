@@ -61,17 +61,16 @@ class Verbs:
     ) -> Trained:
         """Finetune on rows and labels (several label sets: several teachers).
 
-        What `predict_on` names is predicted while the model is at hand. Weights are kept when nothing is named, for
-        then a later verb must want them. `check`: rows and labels by which the recipe's `check` stops early. `head`: a
-        probe on the model's own features that the head starts as.
+        Rows in `predict_on` are predicted while the model is loaded. Weights are kept when it is empty, since a later
+        verb must then need them. `check`: rows and labels by which the recipe's `check` stops early. `head`: a probe on
+        the model's own features that the head starts as.
         """
         more = {} if check is None else {"check": check[0], "check_labels": check[1]}
         more |= {} if head is None else {"head": head.handle}
         return self._train(learner.with_recipe(seed=self.seed), data, labels, predict_on, keep_weights, more=more)
 
     def read(self, learner: Learner, rows: Sequence[Handle]) -> Learner:
-        """The learner after its model has read the texts of rows, without labels: finetuned to predict each next
-        word."""
+        """The learner after continued pretraining of its model on the texts of rows, without labels."""
         recipe = learner.recipe.model_copy(update={"seed": self.seed})
         params = {"model": learner.model.identity, "recipe": recipe.reading_identity()}
         inputs: dict[str, Any] = {"data": tuple(rows), **learner.start}
@@ -120,8 +119,8 @@ class Verbs:
         return [task.pool, *([self.heldout(task)[0]] if combiner.learns else [])]
 
     def combine(self, combiner: Combiner, members: Sequence[Trained], task: Task) -> tuple[Handle, Diagnostic]:
-        """The labels of the pool that members' predictions make together, and how good they are for each number of
-        members. Waits for the predictions."""
+        """The combined labels of the pool, and a table of their quality by number of members. Waits for the
+        predictions."""
         votes = [self.predict(member, task.pool) for member in members]
         if not combiner.learns:
             return submit_combine(self._context, combiner, votes, (), None)
@@ -159,8 +158,8 @@ class Verbs:
         return Trained(learner, handle)
 
     def predict(self, model: Learner | Trained, data: Handle) -> Handle:
-        """Class probabilities (of a generation the answers). Of a trained model, made by the step that holds it; a
-        pretrained one is asked as it is."""
+        """Class probabilities (for generation, answers). For a trained model, made by the step that trains it; a
+        pretrained model predicts as it is."""
         learner = model if isinstance(model, Learner) else model.learner
         if is_external(learner.model):
             return self._joined(learner, data)
@@ -173,12 +172,12 @@ class Verbs:
         )
 
     def embed(self, model: Learner | Trained, data: Handle, *, layer: Layer | None = None) -> Handle:
-        """Features of a pretrained or of a trained model; cached for all who ask for the same ones."""
+        """Features of a pretrained or of a trained model; equal requests share one result."""
         recipe = model.recipe if isinstance(model, Learner) else model.learner.recipe
         wanted = recipe.layer if layer is None else layer
         if isinstance(model, Trained) and not recipe.way.solved:
             return self._context.ride(model.handle, RiderSpec(EMBED_TRAINED, {"layer": wanted}, {"data": data}))
-        base = model if isinstance(model, Learner) else model.learner  # a probe leaves the features as they were
+        base = model if isinstance(model, Learner) else model.learner  # a probe changes no weights
         params = {
             "model": base.model.identity,
             "recipe": identity(recipe.model_copy(update={"layer": wanted}), EMBED_USE),
@@ -189,12 +188,12 @@ class Verbs:
         )
 
     def put(self, content: Dataset | LabelSet | Answers) -> Handle:
-        """Rows or labels that were made here, for a verb to use. Their identity is their content, so the code that made
-        them needs none."""
+        """Store rows or labels that the method made, for use in a verb. Their identity is their content, so the code
+        that made them needs none."""
         return put(self._context, content)
 
     def labels(self, handle: Handle) -> LabelSet:
-        """Look into labels or predictions of classes; waits for them."""
+        """Read labels or predictions of classes; waits for them."""
         found = self.outputs(handle)
         if isinstance(found, LabelSet):
             return found
@@ -204,26 +203,27 @@ class Verbs:
         )
 
     def outputs(self, handle: Handle) -> LabelSet | Answers:
-        """Look into labels or predictions of whatever kind."""
+        """Read labels or predictions of any kind; waits for them."""
         return load_labels(handle.artifact().path)
 
     def features(self, handle: Handle) -> Features:
-        """Look into features; waits for them."""
+        """Read features; waits for them."""
         return Features.load(handle.artifact().path)
 
     def rows(self, handle: Handle) -> Dataset:
-        """Look into a data set."""
+        """Read a data set; waits for it."""
         return Dataset.load(handle.artifact().path)
 
     def start_from(self, model: Trained) -> Learner:
-        """A learner that begins where a trained model ended, in all its weights; a probe changed none."""
+        """A learner that starts from a trained model's weights; from the pretrained ones after a probe, which changes
+        none."""
         learner = model.learner
         if learner.recipe.way.solved:
             return learner
         return replace(learner, base=self._context.ride(model.handle, RiderSpec(WEIGHTS, {}, {})))
 
     def covers(self, model: Trained, data: Handle) -> bool:
-        """Whether it says anything of these rows: labels in a file may have none of them."""
+        """Whether the model has predictions for any of these rows: labels from a file may have none."""
         return not is_external(model.learner.model) or knows_any(model.learner.model, self.rows(data).ids.tolist())
 
     def _joined(self, learner: Learner, data: Handle) -> Handle:
@@ -250,7 +250,7 @@ def _stack_of_fits(learner: Learner, inputs: Mapping[str, Any], labels: Any) -> 
 
 
 def check_solvable(recipe: Recipe, more: Mapping[str, Handle]) -> None:
-    """Refuse what a probe has no use for."""
+    """Refuse settings that a probe cannot use."""
     loss = getattr(recipe.loss, "type", "")
     if loss != "xent":
         raise ConfigError(
@@ -270,5 +270,5 @@ def check_solvable(recipe: Recipe, more: Mapping[str, Handle]) -> None:
 
 
 def member_seed(seed: int, place: int) -> int:
-    """Of the member at a place of an ensemble."""
+    """The seed of the member at a place of an ensemble."""
     return derive_seed(seed, "member", place) % SEEDS

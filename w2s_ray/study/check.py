@@ -121,7 +121,7 @@ def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
 
 
 def _check_files_of_labels(study: Study) -> None:
-    """They are a weak teacher, and nothing else."""
+    """Refuse a file of labels anywhere but as the weak teacher."""
     for cell in study.cells:
         models, method = cell.config.models, cell.method
         for key, name in (
@@ -180,7 +180,7 @@ def check_memory(study: Study) -> None:
 
 
 def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
-    """Every model that is trained, in each role and each way that asks for other memory, each once."""
+    """Every model that is trained, once for each role and each recipe that needs other memory."""
     seen: set[tuple[object, ...]] = set()
     for cell in study.cells:
         config, method = cell.config, cell.method

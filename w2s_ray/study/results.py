@@ -50,7 +50,7 @@ def config_digest(study: Study) -> str:
 def build_results(
     study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """The content of results.json; `tables` are those that the collecting step made, none where no cell has a score."""
+    """The content of results.json; `tables` is the value of the `collect` step, empty where no cell has a score."""
     cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
     placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for cell in cells:
@@ -88,7 +88,7 @@ def _group(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def count_steps(context: Context) -> dict[str, Any]:
-    """How many results were made, found and missed, in all and by step."""
+    """How many results were made, reused and failed, in all and by step."""
     parts = {"executed": context.executed, "reused": context.reused, "failed": context.failed}
     by_step: dict[str, dict[str, int]] = defaultdict(dict)
     for part, keys in parts.items():
@@ -117,7 +117,7 @@ def failures(runs: Sequence[CellRun]) -> list[dict[str, Any]]:
 
 
 def check_writable(folder: Path) -> None:
-    """Before anything is computed for it."""
+    """Refuse a folder that cannot be written, before anything is computed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / ".probe", "")

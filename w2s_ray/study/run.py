@@ -1,8 +1,7 @@
-"""The runner: every cell of a study at once, each a thread that runs its method; the steps run wherever the executor
-puts them.
+"""The runner: all cells of a study at once, each method in a thread of its own; the steps run in the executor.
 
-One cell's failure does not stop the others. Floor and ceiling are made here, for they need gold; equal ones are one
-step for all methods.
+One cell's failure does not stop the others. Floor and ceiling are trained here, since they need gold; equal ones are
+one step for all methods.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class CellRun:
     error: str = ""
     traceback: str = ""
     log: str = ""  # the failed step's last lines
-    users: bool = False  # the error is the user's to mend: its message is enough
-    planned: bool = False  # a dry run whose method looks into a result that is not there yet
+    users: bool = False  # an error in the user's input, whose message is enough
+    planned: bool = False  # a dry run whose method reads a result that does not exist yet
 
 
 def run_cells(study: Study, context: Context) -> list[CellRun]:
@@ -98,7 +97,7 @@ def _run_cell(cell: Cell, setting: Setting) -> CellRun:
     except StepFailed as error:
         run.error, run.traceback, run.log, run.score = str(error), error.traceback or str(error), error.log, None
     except W2SError as error:
-        run.error, run.traceback, run.score = str(error), str(error), None  # made for people: it says all
+        run.error, run.traceback, run.score = str(error), str(error), None  # written for people: it is complete
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
     run.facts["seconds"] = round(time.perf_counter() - started, 3)

@@ -24,7 +24,7 @@ ROLES: tuple[Role, ...] = ("weak", "strong")
 
 @dataclass
 class Setting:
-    """Rows and models of a study's cells, by what the YAML calls them."""
+    """Rows and models of a study's cells, by their names in the YAML."""
 
     context: Context
     base: Path
@@ -42,7 +42,7 @@ class Setting:
         return found
 
     def task(self, cell: Cell) -> tuple[Task, Gold]:
-        """What the method gets, and what it does not get."""
+        """The `Task` that the method gets, and the `Gold` that it does not."""
         prepared = self.prepared(cell)
         value = prepared.value  # small and inline: waits for the rows alone
         rows = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["splits"].items()}
@@ -80,6 +80,6 @@ class Setting:
 
 
 def ceiling_learner(strong: Learner) -> Learner:
-    """The strong model with gold labels: always plain cross-entropy, for the other losses are made for labels that
-    err."""
+    """The strong model for gold labels: always plain cross-entropy, since the other losses are made for labels with
+    errors."""
     return strong.with_recipe(loss=Recipe().loss)

@@ -1,7 +1,7 @@
-"""One trial of a search: the study's cells at one point, seed after seed, and what the objectives say of them. Runs in
-a process of Ray Tune's.
+"""One trial of a search: the study's cells at one point, seed after seed, and the values of the objectives. Runs in a
+process of Ray Tune's.
 
-What it sees of gold is what `select_on` allows: the labelled half's held-out rows, or none; with `gold`, the test rows.
+Of gold it reads only what `select_on` allows: the labelled half's held-out rows, or none; with `gold`, the test rows.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def study_at(trials: Trials, point: Point) -> Study:
 
 
 def cells_of(study: Study, seed: int) -> list[Cell]:
-    """One a grid point. A search of the weak model alone has no use for methods, so the first stands for all."""
+    """The cells of a seed, one for each grid point. Only the first method is used: a search is of one method, or of the
+    weak model, for which methods do not matter."""
     return [cell for cell in study.cells if cell.seed == seed and cell.method is cell.config.methods[0]]
 
 
@@ -71,7 +72,7 @@ def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float],
     """Each objective's value for one cell, and the keys of the models that they are about."""
     task, gold = setting.task(cell)
     rows, truth = _judged_on(task, gold, spec.select_on)
-    # What a study predicts is asked for too, so that the best point's models need not be fitted again for it.
+    # What a study predicts is predicted too, so that a study at the best point need not fit its models again.
     ctx = Verbs(setting.context, cell.seed, always_on=tuple(dict.fromkeys((task.test, rows))))
     trained: dict[str, Trained | Learner] = {
         "weak": ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool])
@@ -87,7 +88,7 @@ def _judge(cell: Cell, setting: Setting, spec: SearchSpec) -> tuple[list[float],
 
 
 def _judged_on(task: Task, gold: Gold, select_on: SelectOn) -> tuple[Handle, Handle | None]:
-    """The rows, and their gold where it may be looked at."""
+    """The rows to judge by, and their gold where `select_on` allows it."""
     if select_on == "gold":
         return task.test, gold.test
     rows, truth = (task.heldout, task.heldout_labels) if select_on == "heldout" else (task.pool_heldout, None)

@@ -1,7 +1,7 @@
 """`w2s tune`: a study's search, from its YAML to the best point.
 
-Optuna's journal remembers every point, the store every fit. So a search that was killed goes on, one that is given more
-trials makes only those, and one that is done is read.
+Optuna's journal keeps every point, the store every fit. So a search that was killed continues, one that is given more
+trials runs only those, and one that is finished is only read.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ if TYPE_CHECKING:
     from w2s_ray.runtime.trials import Search
 
 JOURNAL = "journal.log"
-TRIAL = "w2s_ray.study.trial:run_trial"  # what makes their values; neither is launched as a step
+TRIAL = "w2s_ray.study.trial:run_trial"  # the code of both, for steps.lock; neither is launched as a step
 
 
 def _slug(params: Params, inputs: Inputs) -> str:
     return f"{params['tune']['sampler']}-{len(params['tune']['space'])}-fields"
 
 
-# A search's trials are steps of their own. What it asked and was told is Optuna's journal, in a work directory that is
-# never cleared; so many trials of it are a result.
+# A search's fits are steps of their own. Its state is Optuna's journal, in a work directory that is never cleared; the
+# outcome after so many trials is a result.
 JOURNALS = Step("journal", 1, TRIAL, _slug)
 SEARCH = Step("search", 1, TRIAL, _slug)
 
 
 @dataclass(frozen=True)
 class Searching:
-    """A search and where it is remembered."""
+    """A search, and its keys in the store."""
 
     study: Study
     spec: SearchSpec
@@ -67,13 +67,13 @@ class Searching:
 
     @property
     def select_on(self) -> SelectOn:
-        """What its points were selected on, or those of the search before it whose recipe it starts from, if those were
-        an oracle's."""
+        """What its points are selected on; `gold` also where it starts from the recipe of a search that was selected on
+        gold."""
         before = self.study.config.tuned
         return before.select_on if before is not None and before.select_on == "gold" else self.spec.select_on
 
     def result(self, trials: int) -> Key:
-        """Of so many trials."""
+        """The key of the result after so many trials."""
         return SEARCH.key({**self.params, "trials": trials}, {})
 
 
@@ -116,7 +116,7 @@ def run_plan(
     timeout_s: float | None = None,
     concurrency: int = 0,
 ) -> Searched:
-    """Bring the search to so many trials, unless the time is up before; write what came of it into a folder."""
+    """Run the search until so many trials have ended or the time is up; write its results into a folder."""
     store, spec = searching.context.store, searching.spec
     key = searching.result(trials)
     with searching.context.hold(searching.journal), _journal(store, searching.journal) as journal:
@@ -208,12 +208,12 @@ def _roles(searching: Searching) -> tuple[Resources, ...]:
 
 
 def _sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
-    """Of one trial: a sampler's random numbers depend on the trial's number, so that a search that is begun again draws
-    as one that was not."""
+    """The sampler of one trial. Its random numbers depend on the trial's number, so that a search that is restarted
+    draws the same points as one that is not."""
     import optuna
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # which a sampler may still be
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # some samplers are experimental
         return _made_sampler(spec, number)
 
 
@@ -241,7 +241,7 @@ def _made_sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
 
 
 def _open(journal: Path, searching: Searching) -> optuna.Study:
-    """Optuna's study in the journal, with what made it noted: other versions suggest other points."""
+    """Optuna's study in the journal, with a note of the versions that made it: other versions suggest other points."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -264,7 +264,7 @@ def _open(journal: Path, searching: Searching) -> optuna.Study:
 
 @dataclass
 class _Journal:
-    """Optuna's file on this machine, and its copy in a store that is none of this machine's disks."""
+    """Optuna's journal file on this machine, with a copy in the store where that is remote."""
 
     path: Path
     place: WorkPlace
@@ -278,8 +278,8 @@ class _Journal:
 
 @contextmanager
 def _journal(store: Store, key: Key) -> Iterator[_Journal]:
-    """The journal, mended: a driver that was killed may have left a line half written, or Optuna's lock on the file.
-    Our lease says that nobody else writes."""
+    """The journal, repaired: a driver that was killed may have left a half-written line, or Optuna's lock on the file.
+    Our lease guarantees that nobody else writes."""
     place = WorkPlace(store, key)
     path = place.fetch(JOURNAL) or place.scratch / JOURNAL
     for lock in path.parent.glob(f"{JOURNAL}.lock*"):

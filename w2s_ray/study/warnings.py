@@ -1,4 +1,4 @@
-"""What is allowed and probably not meant."""
+"""Warnings of settings that are valid and probably not intended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from w2s_ray.reports.wording import SELECTED
 
 
 def warnings_of(study: Study) -> Iterator[str]:
-    """One sentence a suspicion."""
+    """One sentence for each warning."""
     yield from _of_models(study)
     yield from _of_recipes(study)
     if len(study.config.seeds) < 3:
@@ -20,7 +20,7 @@ def warnings_of(study: Study) -> Iterator[str]:
 
 
 def warnings_of_search(study: Study) -> Iterator[str]:
-    """The same of a search, which makes no table with intervals."""
+    """The same for a search, which makes no table with intervals."""
     yield from _of_models(study)
     yield from _of_recipes(study)
     if study.config.tune and study.config.tune.select_on == "gold":
@@ -33,7 +33,8 @@ def warnings_of_search(study: Study) -> Iterator[str]:
 
 
 def _of_recipes(study: Study) -> Iterator[str]:
-    """Fields that vary and that `by_model` sets for the model in that role, so that they do not vary."""
+    """Fields that the grid or the search varies, but that `by_model` sets for the model in that role, so that they do
+    not vary."""
     varied = [*study.config.grid, *(study.config.tune.space if study.config.tune else ())]
     for key in varied:
         part, _, rest = key.partition(".")

@@ -49,7 +49,7 @@ def epoch_batches(hashes_N: Hashes, lengths_N: Rows, *, batch: int, bucket: int,
 
 
 def drawn_batches(recipe: Recipe, hashes_N: Hashes, lengths_N: Rows, epoch: int) -> list[Rows]:
-    """Those of a recipe's epoch."""
+    """The batches of one epoch of a recipe."""
     drawn = epoch if recipe.order == "each" else 0
     return epoch_batches(hashes_N, lengths_N, batch=recipe.batch, bucket=recipe.bucket, seed=recipe.seed, epoch=drawn)
 

@@ -1,4 +1,4 @@
-"""`Padded`: some sequences of tokens on the device.
+"""`Padded`: a batch of token sequences on the device.
 
 Shapes: Q sequences, T tokens.
 """

@@ -19,7 +19,7 @@ from w2s_ray.core.labels import Floats, LabelSet
 
 @dataclass(frozen=True)
 class Targets:
-    """What the teachers say (NaN where one abstains), what each row counts, and which rows count at all."""
+    """The teachers' probabilities (NaN where one abstains), the rows' weights, and which rows have a label."""
 
     probs_NMK: Floats
     weight_N: Floats
@@ -27,14 +27,14 @@ class Targets:
 
     @property
     def mean_NK(self) -> Floats:
-        """Mean over the teachers that speak; only for labelled rows."""
+        """Mean over the teachers that do not abstain; only for labelled rows."""
         probs: Floats = np.nanmean(self.probs_NMK[self.labelled], axis=1)
         return probs
 
 
 def join(ids: Ids, labels: Sequence[LabelSet | Answers], num_classes: int) -> Targets:
-    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that speak. Answers,
-    whose texts are among the tokens, are one class: said."""
+    """Labels of these ids, in their sorted order. A row's weight is the mean over the teachers that do not abstain.
+    Answers count as one class of probability 1, since their texts are among the tokens."""
     if not labels:
         raise DataError("no labels; a fit needs at least one teacher")
     for teacher in labels:

@@ -31,7 +31,7 @@ Int64s = npt.NDArray[np.int64]
 
 FORMAT = 2  # of the cached files and of how a row becomes tokens; raise it when either changes
 _CHUNK_ROWS = 8192
-MOST_UNSAYABLE = 0.05  # of the answers; another model's tokenizer may need a token more for some
+MOST_UNSAYABLE = 0.05  # share of answers that may be too long; another tokenizer may need a token more for some
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Tokens:
 
     @cached_property
     def lengths_N(self) -> Int64s:
-        """What a row takes when its sequences are padded to its longest."""
+        """The tokens of each row when its sequences are padded to the longest of them."""
         padded_N: Int64s = self.per_row * self.lengths_Q.reshape(-1, self.per_row).max(axis=1)
         return padded_N
 
@@ -66,13 +66,13 @@ class Tokens:
 
     @property
     def answer_share(self) -> float:
-        """For how many of a batch's tokens words are predicted, at most: from the first answer's start to the last
-        one's end."""
+        """The share of a batch's positions at which a next token is predicted, at most: from the first answer's start
+        to the last one's end."""
         longest = int(self.lengths_Q.max(initial=1))
         return (longest - int(self.second_Q.min(initial=longest))) / longest
 
     def sequences(self, rows: Int64s) -> Int64s:
-        """Those of these rows."""
+        """The indices of the sequences of these rows."""
         return (rows[:, None] * self.per_row + np.arange(self.per_row)).ravel()
 
     def padded(self, sequences: Int64s, fill: int) -> Int64s:
@@ -97,9 +97,9 @@ class Tokens:
             )
 
     def check_answers(self, most: int) -> None:
-        """Refuse answers of which more than a few could never be said, whatever is learned."""
+        """Refuse labels of which more than a few are longer than a model may generate, whatever it learns."""
         said_Q = self.lengths_Q - self.second_Q
-        long = said_Q > most + 1  # the end need not be said
+        long = said_Q > most + 1  # the end token need not be generated
         if long.sum() > MOST_UNSAYABLE * (said_Q > 0).sum():
             raise ConfigError(
                 f"{long.sum()} of {(said_Q > 0).sum()} answers are longer than train.*.answer_tokens, which is {most},"
@@ -109,7 +109,7 @@ class Tokens:
 
 
 def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens:
-    """Tokens of the dataset, in the order of the ids; of a generation its prompts. Writers may race: they write the
+    """Tokens of the dataset, in the order of the ids; for generation, of its prompts. Writers may race: they write the
     same bytes and replace whole files."""
     order = np.argsort(data.ids, kind="stable")
     ids, per_row = data.ids[order], data.kind.num_sequences(data.num_classes)
@@ -131,8 +131,8 @@ def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens
 
 
 def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any) -> Tokens:
-    """Prompts with what each teacher answers and, where it came to an end, the token that ends it, so that who learns
-    it learns to stop; a teacher that abstains leaves the prompt alone."""
+    """Prompts with each teacher's answer and, where it is complete, the token that ends it, so that a student learns to
+    stop; where a teacher abstains, the prompt alone."""
     order = np.argsort(data.ids, kind="stable")
     ids, end = data.ids[order], end_id(tokenizer)
     said = [teacher.align(ids) for teacher in teachers]
@@ -159,18 +159,18 @@ def tokens_continued(prompts: Sequence[str], continuations: Sequence[Sequence[st
 
 
 def _places(count: int) -> Ids:
-    """Ids that stand in the order of what they are for."""
+    """Ids that sort in the order of the texts that they are for."""
     return as_ids([f"{place:09d}" for place in range(count)])
 
 
 def tokenise_texts(data: Dataset, tokenizer: Any, cache: Path | None) -> Tokens:
-    """Prompts as what is to be said: all but their first token."""
+    """Prompts as targets of language modelling: all but their first token are predicted."""
     tokens = tokenise(data, tokenizer, cache)
     return replace(tokens, second_Q=np.minimum(1, tokens.lengths_Q))
 
 
 def end_id(tokenizer: Any) -> int:
-    """What ends an answer: the token for the end, or for want of one that for the beginning of what comes next."""
+    """The token that ends an answer: the tokenizer's end token, or where it has none its beginning token."""
     for candidate in (tokenizer.eos_token_id, tokenizer.bos_token_id):
         if candidate is not None:
             return int(candidate)
@@ -183,8 +183,8 @@ def end_id(tokenizer: Any) -> int:
 def continued(
     prompts: Sequence[str], answers: Sequence[str], tokenizer: Any
 ) -> tuple[list[npt.NDArray[np.int32]], list[int]]:
-    """Tokens of each prompt with its answer, and where the answer starts: a word may be cut in another way at the seam,
-    so it starts where the prompt's own tokens end or first differ."""
+    """Tokens of each prompt with its answer, and where the answer starts. Tokens may merge at the boundary, so it
+    starts where the prompt's own tokens end or first differ."""
     whole = _ids(
         [f"{prompt} {answer}" if answer else prompt for prompt, answer in zip(prompts, answers, strict=True)], tokenizer
     )

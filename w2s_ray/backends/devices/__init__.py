@@ -1,2 +1,2 @@
-"""What computes: the device and its memory, how fast it is used, the processes that compute together. The lowest
-floor."""
+"""The device and its memory, how well it is used, and the processes that compute together. The lowest layer of
+`backends`."""

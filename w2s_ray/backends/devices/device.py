@@ -29,8 +29,8 @@ def pick_device(resources: Resources) -> torch.device:
 
 
 def use_threads(resources: Resources) -> None:
-    """One thread a CPU that the step owns: more would fight with its neighbours' for the cores, several times slower
-    for all."""
+    """One thread for each CPU that the step owns: more would compete with other steps for the cores, several times
+    slower for all."""
     torch.set_num_threads(max(1, int(resources.cpus)))
 
 
@@ -61,7 +61,7 @@ def device_name(device: torch.device) -> str:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for the device, so that a clock read next tells the truth."""
+    """Wait for the device, so that a time that is measured next is right."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -21,14 +21,14 @@ from w2s_ray.core.resources import Resources
 
 @dataclass(frozen=True)
 class Gang:
-    """This process's place among the others."""
+    """This process's rank among the others, and operations over all of them."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """One of them writes what all have made."""
+        """Whether this process writes for all: the first one does."""
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -38,14 +38,14 @@ class Gang:
         return tensor
 
     def leaders(self, flags: Sequence[bool], device: torch.device) -> list[bool]:
-        """What the leader says, so that all take the same turn."""
+        """The leader's flags, so that all processes take the same branch."""
         if self.size == 1:
             return list(flags)
         sent = torch.tensor([float(flag and self.leads) for flag in flags], device=device)
         return [bool(flag) for flag in self.sum(sent).tolist()]
 
     def least(self, value: float, device: torch.device) -> float:
-        """The smallest value that any of them has."""
+        """The smallest value over all processes."""
         if self.size == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64, device=device)
@@ -53,7 +53,7 @@ class Gang:
         return float(tensor)
 
     def each(self, value: float, device: torch.device) -> list[float]:
-        """The value of every one, in the order of their ranks."""
+        """The value of every process, in the order of their ranks."""
         values = torch.zeros(self.size, dtype=torch.float64, device=device)
         values[self.rank] = value
         found: list[float] = self.sum(values).tolist()
@@ -61,7 +61,7 @@ class Gang:
 
     def gather(self, tensor_B: Tensor) -> tuple[Tensor, Tensor]:
         """The rows of all processes in the order in which they were dealt, one to each in turn, and the places of this
-        one's among them."""
+        process's rows among them."""
         if self.size == 1:
             return tensor_B, torch.arange(len(tensor_B), device=tensor_B.device)
         counts = torch.zeros(self.size, dtype=torch.int64, device=tensor_B.device)
@@ -76,7 +76,7 @@ class Gang:
         return torch.stack(parts, dim=1).flatten(0, 1)[there], torch.nonzero(owners == self.rank)[:, 0]
 
     def wait(self) -> None:
-        """Until all are here."""
+        """A barrier: wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
@@ -87,8 +87,8 @@ _JOINED = [False]  # whether this process has been in a group since `lost_peers`
 
 @contextmanager
 def lost_peers() -> Iterator[None]:
-    """A message that fails because another process is gone, or the group was taken down to begin again, is told from a
-    mistake of this process's.
+    """Raise PeerLost where communication fails because another process is gone, or because the group was taken down for
+    a restart; other errors pass unchanged.
 
     gloo raises plain errors that name its own files.
     """
@@ -116,8 +116,8 @@ def own_device(resources: Resources) -> torch.device:
 
 
 def join_gang(device: torch.device) -> Gang:
-    """The process group that Ray Train or torchrun announced; alone where nobody did. DeepSpeed wants a group even of
-    one."""
+    """The process group that Ray Train or torchrun announced, else a group of this process alone: DeepSpeed needs a
+    group even then."""
     if not dist.is_initialized():
         alone = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
         for name, value in alone.items():

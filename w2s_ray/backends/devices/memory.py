@@ -1,7 +1,7 @@
-"""How much memory a fit takes on each device, and the cheapest way of running it that fits. Arithmetic alone, for a
-plan makes it too: no torch.
+"""How much memory a fit takes on each device, and the cheapest way of running it that fits. Arithmetic without torch,
+since a plan needs it too.
 
-What lies on a device at the fullest moment of a step, in bytes:
+What a device holds at the peak of a step, in bytes:
 
 | part | one process | ZeRO 0 | 1 | 2 | 3 |
 |---|---|---|---|---|---|
@@ -99,7 +99,7 @@ class Shape:
         return self if self.tied else replace(self, parameters=self.parameters + self.vocab * self.width, tied=True)
 
     def trained(self, recipe: Recipe) -> int:
-        """How many parameters learn."""
+        """How many parameters are trained."""
         if not recipe.way.frozen:
             return self.parameters
         if recipe.way.solved:
@@ -233,14 +233,14 @@ def name_of(way: Way) -> str:
 
 
 def num_gpus() -> int:
-    """Of this machine, as far as this process may use them."""
-    import torch  # a second, which only those wait for who ask for GPUs
+    """GPUs of this machine that this process may use."""
+    import torch  # takes a second, spent only where GPUs are requested
 
     return torch.cuda.device_count()
 
 
 def host_bytes() -> float:
-    """What this machine's processes may use: its memory, or what its container grants."""
+    """Memory that this machine's processes may use: all of it, or what the container grants."""
     physical = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""The state of a fit in one safetensors file, so that a fit that died continues where it was. No pickle.
+"""The state of a fit in one safetensors file, so that a fit that was killed continues where it was. No pickle.
 
 Tensors: `weight.NAME` (what trains), `adamw.NAME.FIELD`, `loss.NAME`, `rng.*`, `trace.*`. Metadata: digest of the fit,
 step, counters, a checksum of it all.
@@ -28,8 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class CheckpointPlace(Protocol):
-    """Where a fit keeps its checkpoint. `keep` takes the file over and replaces what had the name before, all or
-    nothing."""
+    """Where a fit keeps its checkpoint. `keep` moves a file in, and replaces an older one of that name atomically."""
 
     @property
     def scratch(self) -> Path:
@@ -43,7 +42,7 @@ class CheckpointPlace(Protocol):
 
 @dataclass
 class Training:
-    """All that changes while a fit runs."""
+    """The state of a fit: all that changes while it runs."""
 
     weights: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
@@ -58,7 +57,7 @@ class Training:
     saved_at: float = 0.0  # by the wall clock: when the checkpoint that is continued was written
 
     def notes(self) -> dict[str, Any]:
-        """What is no tensor, for a checkpoint."""
+        """The part of a checkpoint that is not tensors."""
         return {
             "step": self.step,
             "counters": self.counters,
@@ -78,7 +77,7 @@ class Training:
 
 
 def save_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> None:
-    """Write to the place's scratch folder, then hand the whole file over."""
+    """Write to the place's scratch folder, then move the whole file to its name."""
     meta = {"digest": digest, "notes": json.dumps(training.notes())}
     place.scratch.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=place.scratch, suffix=".safetensors")
@@ -90,7 +89,7 @@ def save_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> 
 
 
 def restore_checkpoint(place: CheckpointPlace, training: Training, digest: str) -> bool:
-    """Continue from the place's checkpoint if it is one of this very fit; a damaged or foreign one is left aside."""
+    """Restore the place's checkpoint if it is one of this very fit; a damaged one or another fit's is ignored."""
     from safetensors import SafetensorError, safe_open
 
     path = place.fetch(CHECKPOINT)

@@ -38,14 +38,14 @@ class Checks:
 
 @dataclass(frozen=True)
 class Best:
-    """Where the best checkpoint so far lies, beside the newest: by turns in two places."""
+    """The place of the best checkpoint so far, beside the newest: alternately one of two."""
 
     place: CheckpointPlace
     turn: int
 
     @staticmethod
     def of(place: CheckpointPlace, evaluations: Sequence[dict[str, float]]) -> Best:
-        """That of these evaluations: its turn is how often one was better than all before."""
+        """The place after these evaluations: it changes with each one that was better than all before."""
         best, turn = float("-inf"), 0
         for one in evaluations:
             if one["score"] > best:
@@ -80,7 +80,8 @@ def every_steps(check: Check, total: int) -> int:
 
 
 def judge(check: Check, predicted: Labels, teachers: Sequence[Labels]) -> float:
-    """The metric of what is predicted, by the mean of the teachers that speak; larger is better. Texts have no mean."""
+    """The metric of predictions, against the mean of the teachers that do not abstain; larger is better. Texts have no
+    mean."""
     if len(teachers) > 1 and not isinstance(teachers[0], LabelSet):
         raise ConfigError(
             "check: answers of several teachers cannot be looked at together, for texts have no mean; leave check out"

@@ -1,4 +1,4 @@
-"""`fit.json`: what a saved fit was trained to, beside its weights."""
+"""`fit.json`: the recipe, the classes and the kind of rows of a saved fit, beside its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fit gives back: it predicts, embeds, and can be written to a folder and read again.
+"""The result of a fit: it predicts, embeds, and can be written to a folder and read again.
 
 Shapes: N rows, D features, K classes.
 """
@@ -45,16 +45,16 @@ class Fitted:
 
     @property
     def rows(self) -> OverRows:
-        """Who computes over many rows."""
+        """What runs the model over many rows."""
         return OneDevice(pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
 
     @property
     def model(self) -> HuggingFaceModel:
-        """The model, to be asked."""
+        """The model, for inference."""
         return HuggingFaceModel(self.reader, self.tokenizer, self.recipe, self.classes, self.rows, self.cache)
 
     def predict(self, data: Dataset) -> LabelSet | Answers:
-        """Class probabilities, or of a generation the answers."""
+        """Class probabilities; for generation, answers."""
         return self.model.answer(data)
 
     def embed(self, data: Dataset, layer: Layer = -1) -> Features:
@@ -62,7 +62,7 @@ class Fitted:
         return self.model.features(data, layer)
 
     def save(self, folder: Path) -> None:
-        """A Hugging Face folder (all weights, or the adapter alone), the head, and how they fit together."""
+        """A Hugging Face folder (all weights, or the adapter alone), the head, and `fit.json`."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,15 +78,15 @@ class Fitted:
         write_fit_file(folder, self.recipe, self.classes, self.reader.kind)
 
     def save_pretrained(self, folder: Path, *, half: bool = False) -> None:
-        """The backbone and the tokenizer alone, as those who pretrain publish them; `half`: in half precision, which
-        the model then has itself."""
+        """The backbone and the tokenizer alone, as a pretrained model is published; `half`: in half precision, to which
+        this model itself is converted."""
         with quiet():
             model = self.reader.backbone.half() if half else self.reader.backbone
             model.save_pretrained(folder, safe_serialization=True)
             self.tokenizer.save_pretrained(folder)
 
     def save_whole(self, folder: Path) -> None:
-        """As a pretrained model that others start from: adapters become part of the weights."""
+        """As a pretrained model that other fits start from: adapters become part of the weights."""
         if self.recipe.way.adapters:
             self.reader.backbone = self.reader.backbone.merge_and_unload().float()
             replace(self, recipe=self.recipe.model_copy(update={"adapt": "full"})).save(folder)

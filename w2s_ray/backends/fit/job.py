@@ -50,8 +50,8 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """What a checkpoint must have in common with the fit that continues it; where the fit runs is not part of
-        it."""
+        """The identity of the fit, which a checkpoint must share to be continued; it does not depend on where the fit
+        runs."""
         looked_at = [self.check[0].digest, *(teacher.digest for teacher in self.check[1])] if self.check else []
         started = [] if self.head is None else [self.head.weight_DC.tobytes().hex(), self.head.bias_C.tobytes().hex()]
         return content_digest(
@@ -65,8 +65,8 @@ class Job:
         )
 
     def targets(self, tokens: Tokens) -> Targets:
-        """The rows' labels, by all teachers; rows that are only looked at are not learned from. A text without labels
-        weighs as many words as are predicted in it."""
+        """The labels of all teachers, without the rows that the fit is only evaluated on. Without labels, a text weighs
+        as many tokens as are predicted in it."""
         if not self.labels:
             weight_N = (tokens.lengths_N - 1).astype(np.float64)
             return Targets(np.ones((len(tokens), 1, 1)), weight_N, np.flatnonzero(weight_N > 0))
@@ -83,7 +83,7 @@ class Job:
         return rows_to_check(self.data, self.labels, self.check, self.recipe.check)
 
     def checks(self, fitted: Fitted, total: int, activation_checkpointing: bool) -> Checks | None:
-        """How the fit is evaluated on rows that it does not learn from, with a model that is still being trained."""
+        """Evaluations while the model is trained, on rows that it does not learn from."""
         check = self.recipe.check
         if check is None:
             return None
@@ -97,7 +97,7 @@ class Job:
         return Checks(every_steps(check, total), evaluate)
 
     def tokens(self, tokenizer: Any) -> Tokens:
-        """What is read; of a generation the teachers' answers too."""
+        """The tokens of the rows; for generation, with the teachers' answers."""
         data = self.data.prompted(self.recipe.prompt)
         if not self.labels:
             return tokenise_texts(data, tokenizer, self.cache)

@@ -43,7 +43,7 @@ GPU_LOSSES_IN_FLIGHT = 16  # reading a loss waits for the device, so on a GPU it
 
 @dataclass
 class Loop:
-    """The steps of one fit. What is trained maps padded rows to values that the loss compares with the targets; a
+    """The steps of one fit. The model maps padded rows to values that the loss compares with the targets; a
     classifier's are logits."""
 
     model: nn.Module
@@ -110,11 +110,11 @@ class Loop:
 
     @property
     def most_pending(self) -> int:
-        """Losses that may wait on the device."""
+        """How many losses may stay unread on the device."""
         return GPU_LOSSES_IN_FLIGHT if self.training.device.type == "cuda" else 1
 
     def resume(self, place: CheckpointPlace, digest: str) -> None:
-        """From a checkpoint of this fit, if there is one."""
+        """Continue from a checkpoint of this fit, if there is one."""
         training = self.training
         if self._restore(place, digest):
             training.resumed.append(
@@ -126,14 +126,14 @@ class Loop:
             )
 
     def next_rows(self) -> Rows:
-        """Of the step that comes."""
+        """The rows of the next step."""
         epoch, index = divmod(self.training.step, self.steps_per_epoch)
         if self._batches is None or self._batches[0] != epoch:
             self._batches = epoch, self.epoch(epoch)
         return self._batches[1][index]
 
     def run(self, place: CheckpointPlace, digest: str, progress: Progress | None) -> None:
-        """Steps from where the checkpoint ends to the last one."""
+        """Run the steps from the checkpoint's to the last one."""
         training = self.training
         self.watch.beat()
         self.resume(place, digest)
@@ -173,7 +173,7 @@ class Loop:
             self._return_to_best(place, digest)
 
     def _evaluate(self, place: CheckpointPlace, digest: str) -> None:
-        """Keep what is better than all before."""
+        """Evaluate, and save what is better than all before."""
         assert self.checks is not None
         training = self.training
         self.watch.rest()
@@ -182,14 +182,14 @@ class Loop:
         better = all(found > one["score"] for one in training.evaluations)
         training.evaluations.append({"step": training.step, "score": found})
         if better:
-            # By turns in two places, and the newest checkpoint then knows of it: so the best that a checkpoint knows of
-            # is never written over before a later one does.
+            # The best alternates between two places, and the newest checkpoint then records it: so the best that a
+            # checkpoint refers to is not overwritten before a newer checkpoint exists.
             self.save(Best.of(place, training.evaluations), digest)
             self.save(place, digest)
         self.watch.beat()
 
     def _return_to_best(self, place: CheckpointPlace, digest: str) -> None:
-        """The weights of the best evaluation; what is recorded of the fit is of all its steps."""
+        """Restore the weights of the best evaluation; the recorded facts stay those of all steps."""
         training = self.training
         kept = {name: getattr(training, name) for name in ("step", "losses", "counters", "resumed", "evaluations")}
         best = max(training.evaluations, key=lambda one: one["score"])
@@ -205,7 +205,7 @@ class Loop:
 
     @contextmanager
     def _halved_if_full(self) -> Iterator[None]:
-        """Where memory runs out, say with how much it did."""
+        """Turn torch's out-of-memory error into `OutOfMemory`, with the tokens at once; the caller halves them."""
         try:
             yield
         except torch.OutOfMemoryError as error:
@@ -228,7 +228,7 @@ class Loop:
         set_lr(self.training.optimizer, self._lr(self.training.step))
 
     def _agree(self, due: bool) -> bool:
-        """Processes of one fit do the same things in the same order."""
+        """Whether to checkpoint; the processes of one fit must decide alike."""
         return due
 
     def _backward(self, loss: Tensor) -> None:
@@ -255,7 +255,7 @@ class Loop:
         return micro_batches(rows, self.tokens.lengths_N, self.resources.tokens_at_once)
 
     def count(self, parts: Iterable[Rows]) -> None:
-        """What goes through the model, of all processes."""
+        """Count what goes through the model, over all processes."""
         counters = self.training.counters
         for rows in parts:
             counters["rows"] += len(rows)
@@ -287,7 +287,7 @@ class Loop:
         self.training.losses += losses
 
     def check_weights(self) -> None:
-        """The last step has no loss after it that would show a weight that is not finite."""
+        """Check the weights after the last step: no later loss would show one that is not finite."""
         check_finite(
             all(bool(torch.isfinite(weight).all()) for weight in self.training.weights.values()),
             self.total,
@@ -295,7 +295,7 @@ class Loop:
         )
 
     def report(self, progress: Progress | None) -> None:
-        """How far the fit is."""
+        """Report the fit's progress."""
         if progress is not None:
             step = self.training.step
             progress(

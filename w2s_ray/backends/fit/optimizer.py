@@ -43,5 +43,5 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def clip(parameters: list[nn.Parameter], largest: float | None) -> Tensor | None:
-    """Scale the gradient down to this norm, if there is one."""
+    """Clip the gradient to this norm; None: no clipping."""
     return None if largest is None else nn.utils.clip_grad_norm_(parameters, largest)

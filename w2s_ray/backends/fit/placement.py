@@ -1,4 +1,4 @@
-"""What `auto` means on the device at hand, and what a fit does when memory runs out all the same."""
+"""Resolves `auto` for the device at hand, and goes on with a fit that runs out of memory all the same."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def settled(
     share: float = 1.0,
     speaks: bool = False,
 ) -> Resources:
-    """The request without `auto`; a model that `speaks` predicts words. All processes of a gang settle alike, on the
-    smallest of their devices."""
+    """The request with every `auto` resolved; a model that `speaks` predicts next tokens. All processes of a gang
+    resolve alike, by the smallest of their devices."""
     longest = int(tokens.lengths_N.max(initial=1))
     smallest = gang.least(share * device_bytes(resources, device), device)
     shape, answered = shape_of(model_path), tokens.answer_share if speaks else 0.0
@@ -56,15 +56,15 @@ def as_resources(resources: Resources, way: Way) -> Resources:
 
 
 def device_bytes(resources: Resources, device: torch.device) -> float:
-    """What this process may fill: its part of the GPU, or of the machine's memory."""
+    """Memory that this process may use: its part of the GPU, or of the machine's memory."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory * min(resources.gpus, 1.0)
     return resources.memory_gb * 2**30 or host_bytes() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def halving(fit: Callable[[Resources, list[int]], T], resources: Resources) -> T:
-    """Fit; where memory runs out, go on from the checkpoint with half as many tokens at once, and say so. The batch
-    stays what it is."""
+    """Fit; where memory runs out, go on from the checkpoint with half as many tokens at once, and note that in
+    `halvings`. The batch stays what it is."""
     halvings: list[int] = []
     while True:
         try:

@@ -24,7 +24,8 @@ PROBE_FILE = "probe.safetensors"
 
 
 def fit_probe(features: Features, labels: Sequence[LabelSet], recipe: Recipe) -> FittedProbe:
-    """Solve on the rows that at least one teacher labels; the soft labels are the mean over the teachers that speak."""
+    """Solve on the rows that at least one teacher labels; the soft labels are the mean over the teachers that do not
+    abstain."""
     (fitted,) = fit_probes(features, [labels], [recipe])
     return fitted
 
@@ -32,7 +33,7 @@ def fit_probe(features: Features, labels: Sequence[LabelSet], recipe: Recipe) ->
 def fit_probes(
     features: Features, labels: Sequence[Sequence[LabelSet]], recipes: Sequence[Recipe]
 ) -> list[FittedProbe]:
-    """One probe for each labels and recipe, on the same features, as one computation."""
+    """One probe for each pair of labels and recipe, on the same features, as one computation."""
     started = time.monotonic()
     targets = [join(features.ids, each, each[0].num_classes if each else 0) for each in labels]
     array_ND = features.align(np.sort(features.ids)).array_ND
@@ -45,7 +46,7 @@ def fit_probes(
     weight_MN = np.stack([each.weight_N for each in targets])
     l2_M = np.array([recipe.l2 for recipe in recipes])
     array_ND, targets_MNK, weight_MN = array_ND[used], targets_MNK[:, used], weight_MN[:, used]
-    # each pair both ways round: which text stands first tells nothing, so the solution has neither a mean nor a bias
+    # each pair in both orders: the order carries no information, so the solution has neither a mean nor a bias
     if features.signed:
         array_ND = np.concatenate([array_ND, -array_ND])
         targets_MNK, weight_MN = (
@@ -63,7 +64,7 @@ def fit_probes(
 
 @dataclass
 class FittedProbe:
-    """A linear probe and what it took. It reads features; whose they are is known to those who made them."""
+    """A fitted linear probe, with facts on its fit. It takes features, and does not record which model made them."""
 
     probe: Probe
     log: list[dict[str, float]] = field(default_factory=list)

@@ -1,7 +1,6 @@
-"""Files that a fit goes on from, each with a checksum of what is in it: one whose bits have changed is not a
-checkpoint. No pickle.
+"""Checkpoint files with a checksum of their content: one whose bits have changed is not used. No pickle.
 
-The checksum lies in the file itself, so that it appears, and is replaced, together with what it vouches for.
+The checksum is in the file itself, so that both appear, and are replaced, together.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def seal_json(value: Any) -> str:
 
 
 def open_json(path: Path) -> Any:
-    """What was sealed, or None where the file is not that."""
+    """The value that was sealed, or None where the file is not intact."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found["value"] if found[SEAL] == _digest(found["value"]) else None

@@ -22,7 +22,7 @@ from w2s_ray.core.seeds import derive_seed
 
 def fit(job: Job) -> Fitted:
     """Train on the rows that at least one teacher labels. A checkpoint of the same fit in the job's place is continued;
-    so is a fit that ran out of memory, with less at once."""
+    so is a fit that ran out of memory, with fewer tokens at once."""
     return halving(lambda resources, halvings: _fit(replace(job, resources=resources), halvings), job.resources)
 
 
@@ -37,7 +37,7 @@ def _fit(job: Job, halvings: list[int]) -> Fitted:
 
 @dataclass(frozen=True)
 class ReadyFit:
-    """A fit that is about to begin."""
+    """A fit that is loaded and ready to run."""
 
     job: Job
     reader: Reader
@@ -47,8 +47,8 @@ class ReadyFit:
 
     @staticmethod
     def of(job: Job, device: torch.device, base: Reader | None = None, share: float = 1.0) -> ReadyFit:
-        """Load and tokenise. What is frozen is shared with `base`, a model of the same kind; of the device's memory
-        this fit has a share."""
+        """Load and tokenise. Frozen weights are shared with `base`, a model of the same kind; `share` is this fit's
+        share of the device's memory."""
         recipe = job.recipe
         cast = autocast(device, recipe.precision)
         clock = Clock(device)
@@ -72,7 +72,7 @@ class ReadyFit:
         return ReadyFit(job, reader, fitted, loop, clock)
 
     def fitted(self, facts: dict[str, Any]) -> Fitted:
-        """After the last step."""
+        """The result, after the last step."""
         self.clock.lap("train")
         loop, job = self.loop, self.job
         facts = loop.facts(job.model_path) | {"seconds": self.clock.seconds} | facts
@@ -80,7 +80,7 @@ class ReadyFit:
 
 
 def share_frozen(model: nn.Module, base: nn.Module) -> None:
-    """Let a model's frozen weights be those of another one of its kind."""
+    """Make a model use the frozen weights of another one of its kind."""
     for mine, other in zip(model.parameters(), base.parameters(), strict=True):
         if not mine.requires_grad:
             mine.data = other.data

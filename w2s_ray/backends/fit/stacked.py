@@ -2,8 +2,8 @@
 gradients of all members.
 
 Every member keeps its own rows, order, learning rate, optimizer and checkpoint, which are those of the fit alone: its
-weights are views of the stack. So a member that was begun here can be ended alone, and the other way round. What is
-frozen (the base of adapters) is there once.
+weights are views of the stack. So a member that was begun here can be finished alone, and the other way round. Frozen
+weights (the base of adapters) are held once.
 
 Shapes: M members that are not done, B rows of the longest batch, T tokens, K classes, P numbers that train.
 """
@@ -37,17 +37,18 @@ MOST_PADDING = {"cpu": 1.25, "cuda": 2.0}  # a step is as long as the longest ro
 
 
 def fit_many(jobs: Sequence[Job]) -> Iterator[Fitted | W2SError]:
-    """What `fit` makes of each, in their order, each as soon as it is there. Together where that is faster and there is
-    memory for it, else in two halves, or one by one.
+    """The result of `fit` for each job, in their order, each as soon as it is made. Together where that is faster and
+    there is memory for it, else in two halves, or one by one.
 
-    Also one that is left alone is computed in the same way, so that a member's last digits do not tell who was with it.
+    A job that is left alone is computed in the same way too, so that its last digits do not depend on the other
+    members.
     """
     half = len(jobs) // 2
     try:
         stacked = bool(jobs) and jobs[0].data.kind.stacked and (jobs[0].resources.fuse is True or _pays(jobs))
         made = _fit_stacked(jobs) if stacked else None
     except InputError:
-        half, made = 0, None  # one has rows that it cannot read: it fails alone
+        half, made = 0, None  # one job's rows are invalid: it must fail alone
     except (torch.OutOfMemoryError, ResourceError):
         stacked, made = True, None
         if torch.cuda.is_available():
@@ -151,7 +152,7 @@ class StackedLoops:
             self.failed[n] = error
 
     def _step(self, active: list[int], stacked: dict[str, Tensor]) -> Tensor:
-        """One optimizer step of each; their losses."""
+        """One optimizer step of each active member; returns their losses."""
         loops = [self.loops[n] for n in active]
         everyone = len(active) == len(self.loops)
         chosen = stacked if everyone else {name: values[active] for name, values in stacked.items()}
@@ -186,8 +187,8 @@ class StackedLoops:
         return gradients, losses_M.detach()
 
     def _batches(self, loops: list[Loop]) -> list[tuple[Tensor, ...]]:
-        """What goes through the model at once: the members' next rows side by side, cut where they are too many tokens.
-        A row that fills a gap has no weight."""
+        """The batches of one step: the members' next rows side by side, cut where they are too many tokens. A row that
+        fills a gap has no weight."""
         rows = [loop.next_rows() for loop in loops]
         rows = [
             each[np.argsort(loop.tokens.lengths_N[each], kind="stable")] for each, loop in zip(rows, loops, strict=True)
@@ -226,7 +227,7 @@ class StackedLoops:
 
 
 def _vectorisable(job: Job, first: ReadyFit) -> Classifier:
-    """The same model with attention in plain operations: the fast kernels have no rule for a dimension more."""
+    """The same model with attention in plain operations: the fast kernels cannot be vectorised over members."""
     model = build_classifier(
         job.model_path, job.recipe, job.data.num_classes, first.reader.autocast, kind=job.data.kind, attention="eager"
     )

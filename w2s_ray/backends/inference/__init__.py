@@ -1,1 +1,1 @@
-"""A model that is asked: features, likelihoods, answers, classes, without gradients."""
+"""Inference, without gradients: features, likelihoods, answers, class probabilities."""

@@ -1,4 +1,4 @@
-"""Features of an untouched pretrained model."""
+"""Features of a pretrained model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from w2s_ray.core.resources import Resources
 
 
 def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resources, cache: Path | None) -> Features:
-    """Pooled hidden states. Of the recipe, `layer` (-1 is the last, 0 the embeddings), `pooling`, `precision` and
-    `prompt` count."""
+    """Pooled hidden states. It uses the recipe's `layer` (-1 is the last, 0 the embeddings), `pooling`, `precision` and
+    `prompt`."""
     device = pick_device(resources)
     tokenizer = load_tokenizer(model_path)
     cast = autocast(device, recipe.precision)
@@ -37,7 +37,7 @@ def embed_base(model_path: str, data: Dataset, recipe: Recipe, resources: Resour
 
 
 def check_vectors(data: Dataset) -> None:
-    """Refuse rows that no single vector stands for."""
+    """Refuse rows that have no single vector."""
     if not data.kind.one_vector:
         raise DataError(
             f"{data.name} has rows of kind choice, whose candidates are read apart, so a row has no vector of its own;"

@@ -19,7 +19,7 @@ from w2s_ray.backends.models.language_model import LanguageModel
 
 @dataclass
 class _Asked:
-    """The sequences that are not done, and what the model remembers of them."""
+    """The sequences that are not finished, with their cache of keys and values."""
 
     rows_Q: Tensor  # their places in the batch
     mask_QT: Tensor | None  # None where no prompt is shorter than another
@@ -27,7 +27,7 @@ class _Asked:
     cache: Any = None
 
     def pick(self, chosen: Tensor) -> None:
-        """Go on with these alone."""
+        """Keep these sequences alone."""
         self.rows_Q, self.next_Q = self.rows_Q[chosen], self.next_Q[chosen]
         self.mask_QT = None if self.mask_QT is None else self.mask_QT[chosen]
         self.cache.batch_select_indices(chosen)
@@ -35,9 +35,9 @@ class _Asked:
 
 def greedy(model: LanguageModel, batch: Padded, most: int, end: int, *, alike: bool = False) -> tuple[Tensor, ...]:
     """The likeliest next token until `end` or `most` of them: tokens [Q, most], with `end` after the end; how many were
-    said [Q], the end included; log p of them all [Q].
+    generated [Q], the end included; log p of them all [Q].
 
-    Processes that share the weights make `alike` many passes; else sequences that are done are left out.
+    Processes that share the weights make `alike` many passes; else sequences that are finished are left out.
     """
     ids_QT, asked = _left_padded(batch)
     count = len(ids_QT)

@@ -1,4 +1,4 @@
-"""The first engine: models of `transformers` on one device, or spread over a gang.
+"""Inference with models of `transformers`, on one device or spread over a gang.
 
 Shapes: N rows in the order of their ids, C continuations, L tokens of an answer.
 """
@@ -152,8 +152,8 @@ def open_model(
     classes: tuple[str, ...] = (),
     cache: Path | None = None,
 ) -> HuggingFaceModel:
-    """A pretrained language model, to be asked. Of the recipe `precision`, `prompt`, `answer_tokens` and `per_token`
-    count."""
+    """A pretrained language model, for inference. It uses the recipe's `precision`, `prompt`, `answer_tokens` and
+    `per_token`."""
     if not kind.by_words:
         raise ConfigError(
             f"a pretrained model is asked for the classes of rows of kind {kind}, for which it has no head;"

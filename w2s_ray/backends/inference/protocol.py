@@ -1,5 +1,5 @@
-"""`Model`: what can be asked of a model, whatever computes it: what comes next, how likely a text is, what a row looks
-like inside, which class it has.
+"""`Model`: the interface of inference, whatever engine computes it: generation, likelihoods of texts, features and
+class probabilities of rows.
 
 `hf.py` is the engine on `transformers`. Another one (a server, a faster library) is another class with these methods.
 """
@@ -19,7 +19,7 @@ from w2s_ray.core.labels import Floats, LabelSet
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model said after a prompt. The token that ends it is one of its tokens, where it came to an end."""
+    """What a model generated after a prompt. `tokens` include the token that ends it, where it came to an end."""
 
     text: str
     tokens: tuple[int, ...]
@@ -28,10 +28,10 @@ class Completion:
 
 
 class Model(Protocol):
-    """A model that is asked."""
+    """A model, for inference."""
 
     def generate(self, prompts: Sequence[str], most_tokens: int) -> list[Completion]:
-        """What follows each prompt: the likeliest next token, again and again."""
+        """Continue each prompt with the likeliest next token, again and again."""
 
     def likelihoods(
         self, prompts: Sequence[str], continuations: Sequence[Sequence[str]], *, per_token: bool = False
@@ -43,4 +43,4 @@ class Model(Protocol):
         """A vector for each row."""
 
     def answer(self, data: Dataset) -> LabelSet | Answers:
-        """What the model says of rows of its kind: class probabilities, or where answers are generated the answers."""
+        """Predictions for rows of the model's kind: class probabilities, or generated answers."""

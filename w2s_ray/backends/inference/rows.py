@@ -24,9 +24,9 @@ Compute = Callable[[Padded], tuple[Tensor, ...]]  # each with a first dimension 
 
 
 class OverRows(Protocol):
-    """Who computes: one device, or the processes of a gang, each with its share."""
+    """Runs a computation over rows: on one device, or on the processes of a gang, each with its share."""
 
-    alike: bool  # all processes make as many passes as any, for they share the weights
+    alike: bool  # whether all processes must make as many passes, since they share the weights
 
     def over(self, compute: Compute, tokens: Tokens, *, more: int = 0) -> Arrays:
         """compute(batch) of every row, in the order of the ids. `more`: tokens that a sequence will grow by."""
@@ -34,7 +34,7 @@ class OverRows(Protocol):
 
 @dataclass(frozen=True)
 class OneDevice:
-    """Batch after batch."""
+    """One device, batch after batch."""
 
     fill: int
     tokens_at_once: int

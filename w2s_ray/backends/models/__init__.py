@@ -1,1 +1,1 @@
-"""What computes on a batch: pretrained models, their adapters and heads."""
+"""Pretrained models, their adapters and heads."""

@@ -1,5 +1,4 @@
-"""A causal language model that answers: it says how likely given candidates are (`choice`), or the answer itself
-(`generation`).
+"""A causal language model that answers: it scores given candidates (`choice`), or generates the answer (`generation`).
 
 Shapes: B rows, Q sequences (of a choice one a candidate, of a generation one a teacher in training, else one), T
 tokens, C candidates, M teachers, L tokens of an answer.
@@ -32,7 +31,7 @@ class Answerer(LanguageModel):
     answer weighs what a short one does.
     """
 
-    head = None  # nothing beside the language model's own
+    head = None  # no head beside the language model's own
 
     def __init__(
         self, whole: Any, recipe: Recipe, autocast: Autocast, *, kind: Kind, per_row: int, positions: int | None
@@ -49,7 +48,7 @@ class Answerer(LanguageModel):
         return values
 
     def ask_causal(self) -> None:
-        """Whether there is a next word; asked of weights that are spread."""
+        """Check that the model is causal; for sharded weights, which cannot be checked while they are loaded."""
         inner = getattr(self.backbone, "get_base_model", lambda: self.backbone)()
         if not is_causal(inner.base_model):
             raise ModelError(
@@ -76,8 +75,8 @@ class Answerer(LanguageModel):
 
 
 class AnswerSurprise:
-    """Cross-entropy of a generation: mean surprise over an answer's tokens, over the teachers that speak, over rows by
-    weight (Sutskever et al. 2014, arXiv 1409.3215, § 3.2, where a row weighs as its tokens do)."""
+    """Cross-entropy of a generation: mean surprise over an answer's tokens, over the teachers that do not abstain, over
+    rows by weight (Sutskever et al. 2014, arXiv 1409.3215, § 3.2, where a row weighs as its tokens do)."""
 
     rowwise = True
 

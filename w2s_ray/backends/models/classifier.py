@@ -67,7 +67,7 @@ class Classifier(nn.Module):
         return values_QK.view(-1, 2) if self.kind.signed else values_QK
 
     def ask_causal(self) -> None:
-        """Whether padding needs a mask; asked of weights that are spread, once they can be used."""
+        """Find out whether padding needs a mask; for sharded weights, once they can be used."""
         self.causal = is_causal(self.backbone)
 
     def predicted(self, batch: Padded) -> Tensor:
@@ -75,7 +75,7 @@ class Classifier(nn.Module):
         return self(batch).softmax(dim=-1)  # type: ignore[no-any-return]  # torch's __call__ is untyped
 
     def features(self, batch: Padded, layer: Layer = -1) -> Tensor:
-        """One vector a row; of a preference the second text's less the first one's, so that a linear model of it is
+        """One vector a row; for a preference the second text's minus the first one's, so that a linear model of it is
         Bradley and Terry's."""
         pooled_QD = self.pooled(batch, layer)
         return pooled_QD[1::2] - pooled_QD[::2] if self.kind.signed else pooled_QD
@@ -187,8 +187,8 @@ def _head(width: int, num_classes: int, recipe: Recipe) -> nn.Linear:
 
 
 def _head_of(probe: Probe, outputs: int) -> nn.Linear:
-    """The probe as a layer on features as they are. Of two classes it knows the log-odds of the second; a worth has no
-    bias, which cancels between two texts."""
+    """The probe as a layer on unscaled features. For two classes a probe has the log-odds of the second alone; the head
+    of a preference has no bias, which cancels between two texts."""
     weight_DC = probe.weight_DC / probe.scale_D[:, None]
     bias_C = probe.bias_C - probe.mean_D @ weight_DC
     if outputs > weight_DC.shape[1]:
@@ -205,7 +205,7 @@ def _head_of(probe: Probe, outputs: int) -> nn.Linear:
 
 
 def load_head(head: nn.Linear, tensors: dict[str, Tensor]) -> None:
-    """Weight, and the bias that a head has which began as a probe."""
+    """Load the weight, and the bias of a head that started as a probe."""
     with torch.no_grad():
         head.weight.copy_(tensors["weight"])
         if "bias" in tensors:

@@ -24,7 +24,7 @@ class LanguageModel(nn.Module):
         self.autocast = autocast
 
     def mean_surprise(self, batch: Padded) -> Tensor:
-        """[Q, 1]."""
+        """Mean -log p over each sequence's tokens but the first, [Q, 1]."""
         surprise_QT, real_QT = self._surprise(batch)
         mean_Q: Tensor = (surprise_QT * real_QT).sum(dim=1) / real_QT.sum(dim=1).clamp_min(1)
         return mean_Q[:, None]

@@ -36,8 +36,8 @@ class Backbone:
 def load_backbone(
     model_path: str, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa", ask_causal: bool = True
 ) -> Backbone:
-    """Load the weights onto the CPU, in eval mode. Whether the model is causal is asked of its forward pass, which
-    weights that are spread do not have yet."""
+    """Load the weights onto the CPU, in eval mode. Whether the model is causal is tested by a forward pass, which
+    sharded weights cannot make yet."""
     from transformers import AutoModel
 
     model = _pretrained(AutoModel, model_path, dtype, attention)
@@ -86,7 +86,7 @@ def load_tokenizer(model_path: str) -> Any:
 
 
 def shape_of(model_path: str) -> Shape:
-    """The numbers that decide its memory, from its config alone."""
+    """The shape of a model, from its config alone."""
     from transformers import AutoConfig
 
     with quiet():
@@ -141,8 +141,8 @@ def _load(model_path: str, load: Callable[[str, dict[str, Any]], T]) -> T:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and no reports on heads that are left out on purpose."""
-    # transformers imports accelerate, which imports deepspeed where it is installed, which says aloud that it looks for
-    # a device unless told of one.
+    # transformers imports accelerate, which imports deepspeed where it is installed, which logs that it looks for a
+    # device unless one is set.
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers.utils import logging
@@ -166,8 +166,8 @@ def _no_warning(*_: Any) -> None:
 
 @torch.no_grad()
 def is_causal(model: Any) -> bool:
-    """Whether changing the last token leaves all earlier hidden states as they were. Asked of the model itself: no list
-    of architectures goes stale."""
+    """Whether changing the last token leaves all earlier hidden states as they were. Tested on the model itself, so
+    that no list of architectures can be out of date."""
     last = int(getattr(model.config.get_text_config(), "vocab_size", 4)) - 1
     rows = torch.tensor([[1, 1, 1, 1], [1, 1, 1, last]], device=model.device)
     first, second = (model(input_ids=row[None]).last_hidden_state[0].float() for row in rows)

@@ -1,4 +1,4 @@
-"""Which model reads rows of which kind."""
+"""Which class of models reads which kind of rows."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.core.seeds import derive_seed
 from w2s_ray.core.watch import Watch
 
-BINARY = ("0", "1")  # classes of a head that nobody reads
+BINARY = ("0", "1")  # classes of a head that is not used
 LOOK_EVERY_S = 2.0  # whether a process must leave its machine; asking costs a round of messages
 SHARD_GB = 4.0  # of a written model's files
 
@@ -86,8 +86,8 @@ class ShardedLoop(Loop):
         )
 
     def _agree(self, due: bool) -> bool:
-        """The leader's clock decides; and now and then all ask whether one of them must leave, which is worth one
-        checkpoint at once."""
+        """The leader's clock decides. Every `LOOK_EVERY_S` all processes check whether one of them must leave its
+        machine, which causes one checkpoint at once."""
         now = time.monotonic()
         due, look = (
             bool(flag) for flag in self.gang.leaders([due, now - self._looked >= LOOK_EVERY_S], self.training.device)
@@ -203,8 +203,7 @@ def open_sharded(
     cache: Path | None,
     watch: Watch | None,
 ) -> ShardedFitted:
-    """A model that is not trained: whole in each process, or spread where that is asked for or one device is too
-    small."""
+    """A model for inference: whole in each process, or sharded where that is requested or one device is too small."""
     device = own_device(resources)
     gang = join_gang(device)
     shape = shape_of(model_path)
@@ -239,7 +238,7 @@ def open_sharded(
 
 
 def _whole_batch(loss_fn: LossFn) -> LossFn:
-    """A loss with a memory sees all rows of the gang, so that its memory is the same everywhere."""
+    """A stateful loss is given all rows of the gang, so that its state is the same in all processes."""
     if isinstance(loss_fn, Stateful):
         loss_fn.rowwise = False
     return loss_fn
@@ -262,7 +261,7 @@ def files_of(sizes: Mapping[str, float], most: float) -> dict[str, list[str]]:
 
 @dataclass
 class ShardedFitted(Fitted):
-    """What a gang's fit gives back. Every process must call."""
+    """The result of a gang's fit. Every process must make the same calls."""
 
     sharded: Sharded = field(kw_only=True)
     watch: Watch = field(kw_only=True)
@@ -272,8 +271,8 @@ class ShardedFitted(Fitted):
         return Spread(self.sharded, self.watch, pad_id(self.tokenizer), self.resources.tokens_at_once, self.device)
 
     def save(self, folder: Path) -> None:
-        """The same files as one device writes. The leader alone holds weights of others, no more at a time than one
-        file has."""
+        """The same files as one device writes. Only the leader collects the weights of others, no more at a time than
+        one file has."""
         from safetensors.torch import save_file
 
         backbone, leads = self.reader.backbone, self.sharded.gang.leads
@@ -322,7 +321,7 @@ class ShardedFitted(Fitted):
 
 @dataclass(frozen=True)
 class Spread:
-    """Rows dealt to the processes of a gang."""
+    """Computes over rows that are dealt to the processes of a gang."""
 
     sharded: Sharded
     watch: Watch

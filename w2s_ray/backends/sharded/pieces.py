@@ -1,7 +1,7 @@
-"""The checkpoint of a gang: each process writes some of the tensors, whole, so that a gang of any size and stage can go
-on from it. No pickle.
+"""The checkpoint of a gang: each process writes some of the tensors, whole, so that a gang of any size and stage can
+continue from it. No pickle.
 
-A checkpoint is there once the leader's manifest names it; the manifest names the last few, newest first.
+A checkpoint exists once the leader's manifest names it; the manifest names the last few, newest first.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 def save_pieces(
     place: CheckpointPlace, training: Training, sharded: Sharded, gang: Gang, digest: str, kept: int
 ) -> None:
-    """Every process must call. The place of the oldest of `kept` checkpoints is written over; the others stay until
-    then."""
+    """Every process must call. It overwrites a slot that none of the newest `kept` checkpoints uses, so that these stay
+    intact meanwhile."""
     known = _manifest(place, digest)
     slot = next(slot for slot in range(kept + 1) if slot not in {entry["slot"] for entry in known[:kept]})
     tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
@@ -76,7 +76,7 @@ def _read_rng(piece: Any, device: torch.device) -> None:
 
 
 def _open(place: CheckpointPlace, entry: dict[str, Any], gang: Gang) -> list[Any] | None:
-    """Its pieces, if all are there. Each process looks at the checksums of some of them."""
+    """The pieces of a checkpoint, if all are intact. Each process verifies the checksums of some of them."""
     from safetensors import SafetensorError, safe_open
 
     paths = [place.fetch(_piece(entry["slot"], rank)) for rank in range(entry["pieces"])]

@@ -49,7 +49,7 @@ def zero_config(recipe: Recipe, stage: int, offload: str) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "gradient_clipping": recipe.clip or 0.0,
         "zero_optimization": zero,
-        "zero_force_ds_cpu_optimizer": False,  # theirs is compiled at run time; torch's is there
+        "zero_force_ds_cpu_optimizer": False,  # DeepSpeed's is compiled at run time; torch's need not be
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 2**31,
     }
