@@ -16,7 +16,7 @@ from w2s_ray.engine.execute import execute_many
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.handle import Handle, RiderSpec
 from w2s_ray.engine.step import Call, Handling, Stack
-from w2s_ray.engine.store import open_store
+from w2s_ray.engine.store import Store, open_store
 
 
 def _ray(url: str) -> Executor:
@@ -57,10 +57,8 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
     (ones[3].artifact().path / "number.txt").write_text("999")
     ctx.store._verified.clear()
     assert (ones[3].artifact().path / "number.txt").read_text() == "3"
-    assert len(list(notes.glob("start.*"))) in (
-        16,
-        17,
-    )  # twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it
+    # Twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it.
+    assert len(list(notes.glob("start.*"))) in (16, 17)
     long.record()
     told = [event.progress for event in heard if isinstance(event, ProgressEvent) and event.key == long.key]
     assert told, "how far a step is"
@@ -186,3 +184,28 @@ def test_what_is_done_is_not_done_again(ctx: Context, notes: Path) -> None:
     with_ray.launch(call, lambda: None).result(timeout=60)
     assert len(list(notes.glob("start.*"))) == 1
     assert len(list(Path(ctx.store.url).glob("add/*/a*"))) == 1
+
+
+class _Away(Exception):
+    """As a client of an object store raises: no OSError."""
+
+
+def test_progress_that_cannot_be_written_or_read_fails_no_step(
+    store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def away(self: Store, name: str, data: bytes = b"") -> bytes | None:
+        if name.endswith("progress.json"):
+            seen.append(name)
+            raise _Away("503 Slow Down")
+        return whole[bool(data)](self, name, *([data] if data else []))
+
+    whole = [Store.read, Store.write]
+    monkeypatch.setattr(Store, "read", away)
+    monkeypatch.setattr(Store, "write", away)
+    with Context(open_store(store_url), InlineExecutor, sinks=[lambda event: None]) as context:
+        long = context.submit(LONG, {})
+        assert context.submit(ADD, {"number": 3}, {"none": ()}).value == {"total": 3}
+        assert long.value == {}
+    assert len(seen) > 2, "it was tried again"

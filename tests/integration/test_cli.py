@@ -196,7 +196,7 @@ def _without_time(value: Any) -> Any:
 def test_plan_counts_what_would_run(finished: Face) -> None:
     done = finished.w2s("plan", "study.yaml")
     assert done.code == 0
-    assert "3 cells = 1 grid points x 1 methods x 3 seeds" in done.out
+    assert "3 cells = 1 grid point x 1 method x 3 seeds" in done.out
     assert [line.split() for line in done.out.splitlines() if line.startswith("train")] == [["train", "0", "9"]]
     other = finished.w2s("plan", "study.yaml", "--set", "train.strong.lr=2e-3", "--keys")
     assert [line.split() for line in other.out.splitlines() if line.startswith("train ")] == [["train", "6", "3"]], (

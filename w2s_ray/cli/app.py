@@ -255,7 +255,7 @@ def compare(
 @app.command()
 def methods() -> None:
     """List the methods, losses, combiners and cleaners, with their parameters."""
-    from w2s_ray.core.plugins import available
+    from w2s_ray.core.plugins import available, summary
 
     for group, title in (
         ("w2s_ray.methods", "methods"),
@@ -270,7 +270,7 @@ def methods() -> None:
                 for field, info in plugin.model_fields.items()
                 if field not in ("type", "name", "loss")
             ]
-            table.add_row(name, (plugin.__doc__ or "").strip().splitlines()[0], Text(" ".join(fields)))
+            table.add_row(name, summary(plugin), Text(" ".join(fields)))
         out.print(table, "")
 
 

@@ -4,6 +4,7 @@ there."""
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,7 +63,9 @@ def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
     plan = {
         s.key.full: {"params": s.params, "inputs": s.inputs, "version": s.version, "there": s.there} for s in submitted
     }
-    (folder / "plan.json").write_text(json.dumps(plan, indent=1), encoding="utf-8")
+    part = folder / "plan.json.part"
+    part.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+    os.replace(part, folder / "plan.json")
     missing = [s.key for s in submitted if not s.there]
     return Plan(
         study,
@@ -105,7 +108,8 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
 def _product(study: Study) -> str:
     config = study.config
     points = {json.dumps(cell.point, sort_keys=True, default=list) for cell in study.cells}
-    return f"{len(points)} grid points x {len(config.methods)} methods x {len(config.seeds)} seeds"
+    counts = ((len(points), "grid point"), (len(config.methods), "method"), (len(config.seeds), "seed"))
+    return " x ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
 
 
 def _print_placement(

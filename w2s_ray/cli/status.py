@@ -4,18 +4,18 @@ failures."""
 from __future__ import annotations
 
 import calendar
-import json
 import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from w2s_ray.core.errors import DamagedArtifact, IdentityError
+from w2s_ray.core.errors import DamagedArtifact, IdentityError, InputError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import STALE_S, Holder, key_of
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.reports.file import read_results
 
 FAILURES = 10
 
@@ -44,19 +44,19 @@ def _print_runs(console: Console, runs: Path) -> None:
     )
     for path in sorted(runs.glob("*/results.json")):
         try:
-            results = json.loads(path.read_text(encoding="utf-8"))
-            states = [cell["status"] for cell in results["cells"]]
-        except (ValueError, TypeError, KeyError, RecursionError, OSError):
+            results = read_results(str(path.parent), runs)
+        except InputError:
             console.print(f"{path} cannot be read; `w2s run` of its study writes it again", soft_wrap=True)
             continue
+        states = [cell.status for cell in results.cells]
         counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "failed")]
         table.add_row(
-            results["name"],
+            results.name,
             str(len(states)),
             *counts,
-            str(results["steps"]["executed"]),
-            str(results["steps"]["reused"]),
-            f"{results['seconds']:.1f}",
+            str(results.steps.executed),
+            str(results.steps.reused),
+            f"{results.seconds:.1f}",
         )
     console.print(table if table.row_count else f"no finished study in {runs}/")
 

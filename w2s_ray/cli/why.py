@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from w2s_ray.core.errors import InputError
+from w2s_ray.core.errors import IdentityError, InputError
 from w2s_ray.engine.difference import SHOWN, Fields, difference, flat, identity_of, shown, why_inputs
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Record
@@ -40,9 +40,14 @@ def _find(text: str, store: Store, runs: Path) -> tuple[Key, Fields, bool]:
     """The one key that the text means, among the store's and the planned ones."""
     known: dict[str, tuple[Key, Fields, bool]] = {}
     for path in sorted(runs.glob("*/plan.json")):
-        for full, plan in json.loads(path.read_text(encoding="utf-8")).items():
-            named = {part: plan[part] for part in ("params", "inputs", "version")}
-            known[full] = (Key.parse(full), flat(named), False)
+        try:
+            for full, plan in json.loads(path.read_text(encoding="utf-8")).items():
+                named = {part: plan[part] for part in ("params", "inputs", "version")}
+                known[full] = (Key.parse(full), flat(named), False)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError, IdentityError) as error:
+            raise InputError(
+                f"{path} is not what `w2s plan` wrote ({type(error).__name__}); remove it, or run `w2s plan` again"
+            ) from None
     for key in store.finished():
         record = store.record(key)
         if record is not None:

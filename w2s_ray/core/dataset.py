@@ -20,6 +20,7 @@ from w2s_ray.core.ids import Ids, as_ids, content_digest, positions
 from w2s_ray.core.kinds import Kind, KindName, Texts, kind_of
 
 PLAIN = "{text}"  # the prompt that adds nothing
+SEPARATOR = "\x1f"  # between the names of classes in a file
 MORE = "more."  # before the names of added columns in a file
 
 
@@ -61,6 +62,8 @@ class Dataset:
             )
         if len(classes) < 2 and not kind.generated:
             raise DataError(f"a dataset needs at least two classes, got {list(classes)}")
+        if not all(name and SEPARATOR not in name for name in classes):
+            raise DataError(f"the classes {list(classes)} are to be names; one is empty or holds a control character")
         checked = as_ids(ids)
         columns = {column: _texts(column, texts, len(checked)) for column, texts in inputs.items()}
         origins = None if sources is None else _texts("source", sources, len(checked))
@@ -142,7 +145,7 @@ class Dataset:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        meta = {"name": self.name, "split": self.split, "kind": self.kind.name, "classes": "\x1f".join(self.classes)}
+        meta = {"name": self.name, "split": self.split, "kind": self.kind.name, "classes": SEPARATOR.join(self.classes)}
         columns = {"id": self.ids, **self.inputs} | ({} if self.sources is None else {"source": self.sources})
         columns |= {f"{MORE}{name}": texts for name, texts in self.more.items()}
         table = pa.table({column: pa.array(texts.tolist(), pa.string()) for column, texts in columns.items()})
@@ -159,7 +162,7 @@ class Dataset:
         sources = table["source"].to_numpy(zero_copy_only=False) if "source" in table.column_names else None
         added = [name for name in table.column_names if name.startswith(MORE)]
         more = {name.removeprefix(MORE): table[name].to_numpy(zero_copy_only=False) for name in added}
-        classes = tuple(filter(None, meta["classes"].split("\x1f")))
+        classes = tuple(meta["classes"].split(SEPARATOR)) if meta["classes"] else ()
         ids = table["id"].to_pylist()
         return Dataset.of(meta["name"], meta["split"], kind, classes, ids, sources=sources, more=more, **inputs)
 

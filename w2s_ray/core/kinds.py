@@ -6,7 +6,7 @@ an attribute of these objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +50,10 @@ class Kind:
 
     def __str__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[Callable[[str], Kind], tuple[str]]:
+        """A kind that travels to another process, or is copied, stays the one object of its name."""
+        return kind_of, (self.name,)
 
 
 TEXT = Kind("text", ("text",), ("text",), stacked=True)

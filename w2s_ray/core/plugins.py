@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, get_args
@@ -62,6 +63,31 @@ def available(group: str) -> dict[str, type[Any]]:
                 " uninstall or rename one"
             )
     return dict(sorted(found.items()))
+
+
+def summary(plugin: type[Any]) -> str:
+    """The first sentence or two of its docstring, in one line."""
+    return " ".join((plugin.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def contributed(group: str, reserved: Iterable[str]) -> dict[str, Any]:
+    """The entry points of a group whose plug-ins are objects, by name. A name that stands twice, or that is built in,
+    is an error."""
+    found: dict[str, Any] = {}
+    for entry in entry_points(group=group):
+        if entry.name in found or entry.name in reserved:
+            whose = "is built in" if entry.name in reserved else "is contributed by two packages"
+            raise ConfigError(
+                f"the name {entry.name!r} in the entry points {group} {whose}; uninstall or rename {entry.value!r}"
+            )
+        found[entry.name] = entry.load()
+    return found
+
+
+def load(place: str) -> Any:
+    """The object that `module:name` means."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _is_plugin(value: object) -> bool:

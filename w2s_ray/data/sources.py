@@ -6,13 +6,11 @@ were read from.
 
 from __future__ import annotations
 
-import importlib
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from w2s_ray.core.errors import ConfigError
-from w2s_ray.core.plugins import closest
+from w2s_ray.core.plugins import closest, contributed, load
 from w2s_ray.data.files import READERS
 from w2s_ray.data.scheme import Asked, Scheme, Source
 
@@ -29,14 +27,7 @@ BUILT_IN = {
 @cache
 def schemes() -> dict[str, Scheme]:
     """All schemes by name; the built-in ones cannot be replaced."""
-    contributed = {entry.name: entry.load() for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN}
-    return {name: _load(place) for name, place in BUILT_IN.items()} | contributed
-
-
-def _load(place: str) -> Scheme:
-    module, _, name = place.partition(":")
-    scheme: Scheme = getattr(importlib.import_module(module), name)
-    return scheme
+    return {name: load(place) for name, place in BUILT_IN.items()} | contributed(GROUP, BUILT_IN)
 
 
 def open_source(name: str, base: Path, *, key: str = "task.data", num_rows: int = 10_000, seed: int = 0) -> Source:

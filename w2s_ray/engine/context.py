@@ -306,7 +306,11 @@ class Context:
         """Read the progress of running steps and pass it to the sinks, at intervals."""
         self._in_flight = {key: node for key, node in self._in_flight.items() if node.running is not None}
         for key in self._in_flight:
-            data = self.store.read(progress_name(key))
+            try:
+                data = self.store.read(progress_name(key))
+            except Exception:
+                logger.debug("the progress of %s cannot be read", key, exc_info=True)
+                continue
             if data is not None and (progress := parse_progress(data)):
                 self._sinks.tell(ProgressEvent(key, progress))
         self._looking = bool(self._in_flight)

@@ -244,7 +244,7 @@ class _Execution:
             error = StoreError(f"{error.strerror} at {where}; free space there, or give another store with --store")
         message = f"{type(error).__name__}: {error}"
         failure = Failure(self.call.key.full, self.attempt, self.call.driver, message, text, log())
-        with suppress(OSError):  # a full disk must not hide the error that filled it
+        with suppress(Exception):  # a full disk or a store that is away must not hide the step's own error
             self.store.fail(self.call.key, failure)
         if isinstance(error, W2SError):
             text, message = str(error), str(error)  # written for people: the message is complete

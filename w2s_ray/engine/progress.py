@@ -33,12 +33,12 @@ class Progress:
         self._due = time.monotonic() + self._every_s
 
     def __call__(self, facts: Mapping[str, float]) -> None:
-        """Write, if it is due. An error of the file system must not fail the step."""
+        """Write, if it is due. An error of the store must not fail the step; a store's client has errors of its own."""
         now = time.monotonic()
         if now < self._due:
             return
         self._due = now + self._every_s
-        with suppress(OSError):
+        with suppress(Exception):
             self._store.write(self._name, json.dumps(dict(facts)).encode())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
@@ -13,9 +12,6 @@ from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.ops.models import model_path
-
-if TYPE_CHECKING:
-    pass
 
 
 def _embed_slug(params: Params, inputs: Inputs) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import json
 import math
@@ -12,11 +11,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from w2s_ray.core.errors import ModelError
 from w2s_ray.core.models import ModelRef
+from w2s_ray.core.plugins import contributed, load
 from w2s_ray.data.label_files import EXTERNAL
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.store import cache_folder, sha256_of
@@ -27,6 +26,8 @@ GROUP = "w2s_ray.models"  # entry points of other packages, each a ModelScheme, 
 
 # Prefix of a name -> the scheme, imported by name, so that it may be in a higher package, as the built-in world is.
 BUILT_IN = {"world/": "w2s_ray.world.models:SCHEME"}
+
+RESERVED = (PACKAGE, UNTRAINED, EXTERNAL, "hub:", "path:")  # prefixes that this module reads itself
 
 # Files that decide what a Hugging Face folder computes.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -43,15 +44,9 @@ class ModelScheme:
 @cache
 def schemes() -> dict[str, ModelScheme]:
     """All schemes by the prefix of their names; the built-in ones cannot be replaced."""
-    contributed = {f"{entry.name}:": entry.load() for entry in entry_points(group=GROUP)}
-    built_in = {prefix: _load(place) for prefix, place in BUILT_IN.items()}
-    return contributed | built_in
-
-
-def _load(place: str) -> ModelScheme:
-    module, _, name = place.partition(":")
-    scheme: ModelScheme = getattr(importlib.import_module(module), name)
-    return scheme
+    others = contributed(GROUP, [name.rstrip(":/") for name in (*BUILT_IN, *RESERVED)])
+    built_in = {prefix: load(place) for prefix, place in BUILT_IN.items()}
+    return built_in | {f"{name}:": scheme for name, scheme in others.items()}
 
 
 def _scheme_of(name: str) -> tuple[ModelScheme, str, str] | None:

@@ -18,7 +18,7 @@ def read_results(name: str, runs: Path) -> Results:
         raise InputError(f"{path}: no such file; `w2s status` lists the studies that have run")
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise InputError(
             f"{path} is not what `w2s run` wrote ({type(error).__name__}); run the study again, which computes nothing"
             " twice"

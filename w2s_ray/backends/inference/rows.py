@@ -18,7 +18,6 @@ from torch import Tensor
 from w2s_ray.backends.batch.padded import Padded
 from w2s_ray.backends.batch.tokens import Int64s, Tokens
 
-Floats32 = npt.NDArray[np.float32]
 Arrays = tuple[npt.NDArray[Any], ...]
 Compute = Callable[[Padded], tuple[Tensor, ...]]  # each with a first dimension for the rows; numbers or whole numbers
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +27,6 @@ from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.kinds import TEXT, Kind
 from w2s_ray.core.seeds import stream
-
-Pooling = Literal["last", "mean"]
 
 HEAD_STD = {
     "zero": 0.0,
