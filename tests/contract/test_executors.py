@@ -161,13 +161,13 @@ def test_ray_retries_a_killed_worker_and_refuses_what_cannot_fit(store_url: str,
 def test_when_ray_is_lost_nobody_waits_for_ever(store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from w2s_ray.runtime import cluster
 
-    def lost() -> dict[str, float]:
+    def lost() -> list[dict[str, object]]:
         raise ConnectionError("the head is gone")
 
     with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
         ctx.submit(ADD, {"number": 1}).record()
         slow = ctx.submit(ADD, {"number": 2, "slow": 60})
-        monkeypatch.setattr(cluster, "largest_node", lost)
+        monkeypatch.setattr(cluster, "nodes", lost)
         for handle in (ctx.submit(ADD, {"number": 3}), ctx.submit(ADD, {"number": 4}), slow):
             with pytest.raises(StepFailed, match="the head is gone"):
                 handle.node.future.result(timeout=60)

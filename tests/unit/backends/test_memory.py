@@ -13,12 +13,12 @@ import pytest
 from launch import torchrun
 from toy_rows import WORDS
 
-from w2s_ray.backends.devices.memory import GB, Shape, name_of, settle, ways
+from w2s_ray.backends.devices.memory import Shape, name_of, settle, ways
 from w2s_ray.backends.models.load import load_backbone, shape_of
 from w2s_ray.backends.models.scratch import build_scratch
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ResourceError
-from w2s_ray.core.resources import Resources
+from w2s_ray.core.resources import GB, Resources
 from w2s_ray.ops.shapes import shape_of_name
 
 HERE = Path(__file__).parent
