@@ -80,6 +80,13 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def check_any(self) -> None:
+        """Refuse to be read where there is nothing to read."""
+        if not len(self):
+            raise DataError(
+                f"{self.name} has no rows in {self.split}, so there is nothing to read; give at least one row"
+            )
+
     @property
     def num_classes(self) -> int:
         return len(self.classes)

@@ -7,7 +7,7 @@ import errno
 import shutil
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -90,9 +90,7 @@ class Work:
         """Publish a further result of this step, under a key of its own."""
         if not self.leads or self.store.there(key):
             return
-        folder = self.store.attempt_folder(key, self.attempt)
-        save(folder)
-        files = self.store.upload(key, self.attempt, folder)
+        files = _saved(self.store, key, self.attempt, save)
         record = Record(
             key.full, key.step, version, params, key_names(inputs), self.attempt, files, value or {},
             perf_counter() - self._started, self.resources.as_dict(), self.call.key.full,
@@ -256,6 +254,17 @@ def new_attempt() -> str:
     return f"a{uuid4().hex[:12]}"
 
 
+def _saved(store: Store, key: Key, attempt: str, save: Callable[[Path], None]) -> dict[str, dict[str, Any]]:
+    """The files that `save` writes, in the store; nothing is left on this machine of those that it could not write."""
+    folder = store.attempt_folder(key, attempt)
+    with ExitStack() as failed:
+        failed.callback(shutil.rmtree, folder, ignore_errors=True)
+        save(folder)
+        files = store.upload(key, attempt, folder)
+        failed.pop_all()
+    return files
+
+
 def put_content(
     store: Store,
     key: Key,
@@ -268,7 +277,5 @@ def put_content(
     if store.there(key):
         return
     attempt = new_attempt()
-    folder = store.attempt_folder(key, attempt)
-    save(folder)
-    files = store.upload(key, attempt, folder)
+    files = _saved(store, key, attempt, save)
     store.commit(key, Record(key.full, key.step, version, params, {}, attempt, files, value or {}))

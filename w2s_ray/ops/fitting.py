@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.labels import LabelSet
+from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.step import JSON
 from w2s_ray.engine.store import Artifact
@@ -77,3 +79,14 @@ def check_start(work: Work, data: Dataset) -> None:
             f"rows of kind {data.kind} are answered by a language model's own head, and the model to start from was"
             f" finetuned to rows of kind {kind}, without one; start from a model of rows that are answered by words"
         )
+
+
+def check_whole(recipe: Recipe, resources: Resources, so: str) -> None:
+    """Refuse ways of adapting that leave no whole model for others to start from; `so`: what cannot be then."""
+    if recipe.way.solved:
+        how = "adapt: probe changes no weight"
+    elif recipe.way.adapters and resources.sharded:
+        how = "adapters that are spread over processes cannot be merged into the model"
+    else:
+        return
+    raise ConfigError(f"train: {how}, so {so}; use adapt: full, or lora in one process")

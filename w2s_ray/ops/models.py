@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,22 +63,12 @@ def identify(name: str, base: Path) -> ModelRef:
     if name.startswith(EXTERNAL):
         return identify_labels(name, base)
     if name.startswith(UNTRAINED):
-        like = identify(name.removeprefix(UNTRAINED), base)
-        if like.path.startswith("hub:"):
-            raise ModelError(f"models: {name!r} would need a download to know the shape; give a folder, or world/NAME")
-        slug, _, rest = like.identity.partition("@")
-        return ModelRef(name, f"untrained-{slug}@{rest}", f"{UNTRAINED}{like.path}")
+        return _identify_untrained(name, base)
     if (known := _scheme_of(name)) is not None:
         scheme, called, rest = known
         return ModelRef(name, f"{called}-{rest}@{folder_digest(scheme.folder(rest))}", name)
     if name.startswith("hub:"):
-        repo, _, revision = name.removeprefix("hub:").partition("@")
-        if not re.fullmatch(r"[0-9a-f]{40}", revision):
-            raise ModelError(
-                f"models: {name!r} is not pinned to a commit, so its weights may change under the study; write"
-                f" hub:{repo}@COMMIT with the 40 digits of the model's page"
-            )
-        return ModelRef(name, f"{repo}@{revision}", name)
+        return _identify_of_hub(name)
     folder = folder_of(name, base)
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -95,6 +86,37 @@ def identify(name: str, base: Path) -> ModelRef:
         f"folder-{folder_digest(folder)[:8]}@{folder_digest(folder)}",
         name if name.startswith(PACKAGE) else str(folder),
     )
+
+
+def _identify_untrained(name: str, base: Path) -> ModelRef:
+    """A model of another one's shape, which is not trained. The shape must be known without a download."""
+    of = name.removeprefix(UNTRAINED)
+    if of.startswith(UNTRAINED):
+        raise ModelError(f"models: {name!r} says {UNTRAINED} twice; write {of}")
+    if of.startswith(EXTERNAL):
+        raise ModelError(
+            f"models: {name!r} is {UNTRAINED} of a file of labels, which is no model; give a folder, or world/NAME"
+        )
+    like = identify(of, base)
+    if like.path.startswith("hub:"):
+        raise ModelError(f"models: {name!r} would need a download to know the shape; give a folder, or world/NAME")
+    slug, _, rest = like.identity.partition("@")
+    return ModelRef(name, f"untrained-{slug}@{rest}", f"{UNTRAINED}{like.path}")
+
+
+def _identify_of_hub(name: str) -> ModelRef:
+    repo, _, revision = name.removeprefix("hub:").partition("@")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repo):
+        raise ModelError(
+            f"models: {name!r} names no model of the hub; write hub:ORG/NAME@COMMIT with the name and the 40 digits of"
+            " the model's page"
+        )
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ModelError(
+            f"models: {name!r} is not pinned to a commit, so its weights may change under the study; write"
+            f" hub:{repo}@COMMIT with the 40 digits of the model's page"
+        )
+    return ModelRef(name, f"{repo}@{revision}", name)
 
 
 def _forms() -> str:
@@ -131,7 +153,9 @@ def folder_of(name: str, base: Path) -> Path:
     if not name.startswith(PACKAGE):
         return (base / Path(name.removeprefix("path:")).expanduser()).resolve()
     package, _, inside = name.removeprefix(PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    spec = None
+    with suppress(ValueError):  # a module that is loaded without a spec, such as __main__, is no package
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
             f"models: {name!r} needs the Python package {package!r}, which is not installed here; pip install the"

@@ -7,16 +7,15 @@ import time
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.errors import DataError
 from w2s_ray.core.identity import restore
 from w2s_ray.core.ids import content_id
 from w2s_ray.core.kinds import GENERATION, texts_to_read
-from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params
 from w2s_ray.engine.step import JSON, Step
 from w2s_ray.engine.store import Artifact, cache_folder
-from w2s_ray.ops.fitting import fit_job, in_its_gang
+from w2s_ray.ops.fitting import check_whole, fit_job, in_its_gang
 from w2s_ray.ops.models import model_path
 
 
@@ -38,9 +37,13 @@ def _run(work: Work) -> JSON:
 
     use_threads(work.resources)
     recipe = restore(Recipe, work.params["recipe"])
-    _check_readable(recipe, work.resources)
+    check_whole(recipe, work.resources, "the model cannot read the task's texts first")
     given = work.inputs["data"]
-    data = texts_of([Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)])
+    parts = [Dataset.load(one.path) for one in ((given,) if isinstance(given, Artifact) else given)]
+    data = texts_of(parts)
+    if not len(data):
+        named = ", ".join(f"{part.name} {part.split}" for part in parts)
+        raise DataError(f"the rows to read hold no text ({named or 'none is named'}); give at least one row")
     cache = cache_folder() / "tokens"
     job = Job(data, (), model_path(work), recipe, work.resources, work.place, cache, work.tell, work.watch)
     fitted = fit_job(job)
@@ -48,19 +51,6 @@ def _run(work: Work) -> JSON:
     fitted.save_whole(work.out)
     fitted.facts["seconds"]["save"] = time.monotonic() - began
     return {"kept": "model", "rows": len(data), "facts": fitted.facts | work.call.launch.facts}
-
-
-def _check_readable(recipe: Recipe, resources: Resources) -> None:
-    """Refuse ways of adapting that leave no whole model for others to start from."""
-    if recipe.way.solved:
-        how = "adapt: probe changes no weight"
-    elif recipe.way.adapters and resources.sharded:
-        how = "adapters that are spread over processes cannot be merged into the model"
-    else:
-        return
-    raise ConfigError(
-        f"train: {how}, so the model cannot read the task's texts first; use adapt: full, or lora in one process"
-    )
 
 
 def texts_of(parts: list[Dataset]) -> Dataset:

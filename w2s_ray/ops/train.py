@@ -6,6 +6,7 @@ way, is not.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from w2s_ray.engine.execute import Work
 from w2s_ray.engine.fingerprint import Inputs, Params, digest
 from w2s_ray.engine.step import JSON, Rider, Stack, Step
 from w2s_ray.engine.store import cache_folder
-from w2s_ray.ops.fitting import caught, check_start, fit_job, in_its_gang, label_sets, supervision
+from w2s_ray.ops.fitting import caught, check_start, check_whole, fit_job, in_its_gang, label_sets, supervision
 from w2s_ray.ops.models import model_path
 from w2s_ray.ops.predict import PREDICT, owner_slug
 
@@ -72,10 +73,13 @@ def run_many(works: Sequence[Work]) -> Iterator[JSON | Exception]:
     from w2s_ray.backends.fit.stacked import fit_many
 
     use_threads(works[0].resources)
-    fits = [_wants_fit(work) for work in works]
-    fitted = fit_many([_job(work) for work, fit in zip(works, fits, strict=True) if fit])
-    for work, fit in zip(works, fits, strict=True):
-        yield caught(_finish_next, work, fitted) if fit else caught(_run, work)
+    jobs = [caught(_job, work) if _wants_fit(work) else None for work in works]
+    fitted = fit_many([job for job in jobs if job is not None and not isinstance(job, Exception)])
+    for work, job in zip(works, jobs, strict=True):
+        if isinstance(job, Exception):
+            yield job
+        else:
+            yield caught(_run, work) if job is None else caught(_finish_next, work, fitted)
 
 
 def _finish_next(work: Work, fitted: Iterator[Fitted | Exception]) -> JSON:
@@ -101,6 +105,7 @@ def _job(work: Work) -> Job:
     from w2s_ray.backends.fit.probes import FittedProbe
 
     recipe = restore(Recipe, work.params["recipe"])
+    _check_riders(work, recipe)
     data = Dataset.load(work.input("data").path)
     check_start(work, data)
     check = (
@@ -113,28 +118,40 @@ def _job(work: Work) -> Job:
 
 
 def _finish(work: Work, fitted: Fitted) -> JSON:
-    """Publish the riders, save the weights if they are kept, write the log."""
+    """Save the weights if they are kept, publish the riders, write the log. The rider of the whole weights comes last:
+    it merges adapters into the model, which is another one then."""
     value = {"refit": _refits(work)}
     seconds = fitted.facts.get("seconds", {})
     began = time.monotonic()
-    for rider in work.call.riders:
+    if work.fresh and work.call.handling.keep:
+        fitted.save(work.out)
+    saved = time.monotonic()
+    for rider in sorted(work.call.riders, key=lambda rider: rider.step == WEIGHTS.name):
         _serve(work, rider, fitted, value)
-    seconds["predict"] = time.monotonic() - began
+    seconds |= {"save": saved - began, "predict": time.monotonic() - saved}
     if not work.fresh:
         if work.leads:
             work.place.clear()
         return {}
-    began = time.monotonic()
-    if work.call.handling.keep:
-        fitted.save(work.out)
     _write_log(work.out, fitted)
-    seconds["save"] = time.monotonic() - began
     stopped = {"stopped_by": supervision(work, "check_labels")} if "check" in work.inputs else {}
     facts = fitted.facts | work.call.launch.facts
     return {"kept": _kept(work), "supervision": supervision(work), **stopped, "facts": facts}
 
 
+def _check_riders(work: Work, recipe: Recipe) -> None:
+    """Refuse what cannot be made of the model before there is one."""
+    for rider in work.call.riders:
+        if rider.step == WEIGHTS.name:
+            check_whole(recipe, work.resources, "no other fit can start from its weights")
+            continue
+        data = work.rider_input(rider, "data")
+        if data.record.value.get("rows") == 0:
+            Dataset.load(data.path).check_any()
+
+
 def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:
+    _check_riders(work, restore(Recipe, work.params["recipe"]))
     if work.resources.sharded:
         from w2s_ray.backends.sharded.fit import load_sharded
 
@@ -146,13 +163,29 @@ def _load(folder: Path, model_path: str, work: Work, cache: Path) -> Fitted:
 
 def _serve(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
     if rider.step == WEIGHTS.name:
-        work.put_rider(rider, fitted.save_whole, value)
+        _serve_weights(work, rider, fitted, value)
         return
     data = Dataset.load(work.rider_input(rider, "data").path)
     if rider.step == PREDICT.name:
         work.put_rider(rider, fitted.predict(data).save, value)
     else:
         work.put_rider(rider, fitted.embed(data, rider.params["layer"]).save, value)
+
+
+def _serve_weights(work: Work, rider: Rider, fitted: Fitted, value: JSON) -> None:
+    """All processes of a gang collect the weights together, whatever is in the store; the one that leads
+    publishes them."""
+    if not work.resources.sharded:
+        work.put_rider(rider, fitted.save_whole, value)
+        return
+    made = work.place.scratch / f"weights-{work.attempt}"
+
+    def save(folder: Path) -> None:
+        shutil.copytree(made, folder, copy_function=shutil.move, dirs_exist_ok=True)
+
+    fitted.save_whole(made)
+    work.put_rider(rider, save, value)
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def _kept(work: Work) -> str:

@@ -14,7 +14,7 @@ from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.core.answers import Answers, load_labels
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.diagnostics import Diagnostic
-from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.features import Features
 from w2s_ray.core.identity import identity
 from w2s_ray.core.labels import LabelSet
@@ -66,11 +66,15 @@ class Verbs:
         the model's own features that the head starts as.
         """
         more = {} if check is None else {"check": check[0], "check_labels": check[1]}
-        more |= {} if head is None else {"head": head.handle}
+        if head is not None:
+            check_head(head, learner)
+            more["head"] = head.handle
         return self._train(learner.with_recipe(seed=self.seed), data, labels, predict_on, keep_weights, more=more)
 
     def read(self, learner: Learner, rows: Sequence[Handle]) -> Learner:
         """The learner after continued pretraining of its model on the texts of rows, without labels."""
+        if not rows:
+            raise DataError("read: [] names no rows to read; give at least one handle of rows")
         recipe = learner.recipe.model_copy(update={"seed": self.seed})
         params = {"model": learner.model.identity, "recipe": recipe.reading_identity()}
         inputs: dict[str, Any] = {"data": tuple(rows), **learner.start}
@@ -96,7 +100,7 @@ class Verbs:
             for n, m in enumerate(members, start=first)
         ]
         places: dict[Key, int] = {}
-        for n, one in enumerate(trained):
+        for n, one in enumerate(trained, start=first):
             if (twin := places.setdefault(one.handle.key, n)) != n:
                 raise ConfigError(
                     f"members {twin + 1} and {n + 1} of the ensemble are the same fit ({one.handle.key}), so they would"
@@ -143,6 +147,7 @@ class Verbs:
         if solved:
             check_solvable(learner.recipe, more)
         taught = labels if isinstance(labels, Handle) else tuple(labels)
+        check_taught(taught, data)
         inputs = {"features": self.embed(learner, data)} if solved else {"data": data, **learner.start, **more}
         stack = (_stack_of_probes if solved else _stack_of_fits)(learner, inputs, taught) if member else None
         handle = self._context.submit(
@@ -266,6 +271,28 @@ def check_solvable(recipe: Recipe, more: Mapping[str, Handle]) -> None:
         raise ConfigError(
             "hands_on is head with adapt: probe; a probe is solved, so it starts from nothing: use adapt: full or"
             " lora, or hands_on: labels"
+        )
+
+
+def check_taught(labels: Labels, data: Handle) -> None:
+    """Refuse to learn from nobody: without labels it is texts that are learned (`read`)."""
+    if not isinstance(labels, Handle) and not labels:
+        raise DataError(
+            f"labels: [] names no labels of {data.key} to learn from; give the handle of labels, or of a prediction"
+            " (predict)"
+        )
+
+
+def check_head(head: Trained, learner: Learner) -> None:
+    """Refuse what a head cannot start as: it starts as a probe of the fit's own model."""
+    if head.handle.key.step != PROBE.name:
+        raise ConfigError(
+            f"head: {head.handle.key} is no probe; give one of the fit's own model (train with learner.as_probe())"
+        )
+    if head.learner.model.identity != learner.model.identity:
+        raise ConfigError(
+            f"head: {head.handle.key} is a probe of {head.learner.model}, and the fit is of {learner.model}; give a"
+            " probe of the fit's own model"
         )
 
 

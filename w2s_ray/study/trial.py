@@ -54,7 +54,7 @@ def run_trial(trials: Trials, point: Point, report: Report, executor: Callable[[
                 found, made = _judge(cell, setting, trials.spec)
                 values.append(found)
                 keys.append(made)
-            report(step, [fmean(column) for column in zip(*values, strict=True)], {"keys": keys})
+            report(step, [fmean(column) for column in zip(*values, strict=True)], {"keys": list(keys)})
 
 
 def study_at(trials: Trials, point: Point) -> Study:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -24,7 +26,7 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import REPAIRS, Handle, Node, needs
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.step import JSON, Call, Handling, Rider, Stack, Step
-from w2s_ray.engine.store import Store, open_store
+from w2s_ray.engine.store import Store, WorkPlace, open_store
 
 HERE = __name__
 STEP = Step("write", 1, f"{HERE}:write", lambda params, inputs: "x")
@@ -206,3 +208,31 @@ def test_a_rider_comes_after_its_owner_only_where_it_needs_what_the_owner_makes(
     assert not needs(node("rider", {"model": handle(owner), "data": handle(node("else"))}, owner), owner)
     for data in (child, grandchild, sibling):
         assert needs(node("rider", {"model": handle(owner), "data": handle(data)}, owner), owner)
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_nothing_is_left_of_what_could_not_be_saved(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the store nor, where it is not on a disk, among the temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    url = str(tmp_path / "store") if where == "disk" else f"memory://{uuid4().hex}"
+    store, key = open_store(url), STEP.key({"text": "x"}, {})
+
+    def save(folder: Path) -> None:
+        (folder / "x.txt").write_text("half of it")
+        raise ValueError("no more room in the head")
+
+    with pytest.raises(ValueError, match="no more room"):
+        put_content(store, key, 1, {}, save)
+    asked = call(url, text="y")
+    work = Work(asked, store, {}, tmp_path, WorkPlace(store, asked.key), "a" * 13, True)
+    with pytest.raises(ValueError, match="no more room"):
+        work.put(key, {}, {}, 1, save)
+    assert not any((tmp_path / "tmp").iterdir())
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert attempts(url, key) == []
+    put_content(store, key, 1, {}, lambda folder: (folder / "x.txt").write_text("whole") and None)
+    assert text(url, key) == "whole"
+    assert not any((tmp_path / "tmp").iterdir())

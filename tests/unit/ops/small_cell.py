@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.engine.context import Context
-from w2s_ray.engine.executor import InlineExecutor
+from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.store import open_store
@@ -67,12 +67,19 @@ class Cell:
 
 
 @contextmanager
-def opened(folder: Path, kind: str = "text", *, dry: bool = False, **more: Any) -> Iterator[Cell]:
+def opened(
+    folder: Path,
+    kind: str = "text",
+    *,
+    dry: bool = False,
+    executor: Callable[[], Executor] = InlineExecutor,
+    **more: Any,
+) -> Iterator[Cell]:
     """A cell whose store is in a folder; once more on the same folder is a later run. `dry`: as `w2s plan`, which
     computes nothing, so that keys alone can be looked at."""
     folder.mkdir(parents=True, exist_ok=True)
     store = replace(open_store(str(folder / "store")), _records={}, _verified={})  # as a new process has it
-    with Context(store, InlineExecutor, dry=dry) as context:
+    with Context(store, executor, dry=dry) as context:
         prepared = submit_prepare(context, TaskSpec(**SOURCES[kind] | SIZES | more), folder)
         rows, gold = (
             {split: context.adopt(Key.parse(key), prepared) for split, key in prepared.value[part].items()}

@@ -34,6 +34,18 @@ def own(tmp_path: Path) -> Path:
         (f"untrained:hub:org/name@{COMMIT}", "would need a download to know the shape"),
         ("untrained:hub:org/name", "is not pinned to a commit"),
         ("untrained:nowhere", "is not a model folder"),
+        ("untrained:untrained:world/nano", "says untrained: twice; write untrained:world/nano"),
+        (
+            "untrained:labels:file:x.csv#y",
+            "'untrained:labels:file:x.csv#y' is untrained: of a file of labels, which is",
+        ),
+        (f"hub:@{COMMIT}", "names no model of the hub; write hub:ORG/NAME@COMMIT"),
+        (f"hub:org/@{COMMIT}", "names no model of the hub"),
+        (f"hub:/name@{COMMIT}", "names no model of the hub"),
+        (f"hub:a b/name@{COMMIT}", "names no model of the hub"),
+        (f"hub:a/b/c@{COMMIT}", "names no model of the hub"),
+        ("hub:", "names no model of the hub"),
+        ("package:__main__/x", "needs the Python package '__main__', which is not installed here"),
         ("world/nanno", r"not in the built-in ladder \(did you mean 'nano'\?\); there are: world/nano, world/"),
         ("package:not_there/x", "needs the Python package 'not_there', which is not installed here; pip install"),
         ("package:not-a-name/x", "needs the Python package 'not-a-name'"),
@@ -90,6 +102,10 @@ def test_a_pinned_model_of_the_hub_is_named_by_its_commit_and_not_opened(tmp_pat
     assert locate(found.path) == found.path == found.name == str(found)
     assert num_parameters(found.name, tmp_path) is None
     assert shape_of_name(found.name, tmp_path) is None
+
+
+def test_a_model_of_the_hub_may_have_no_owner(tmp_path: Path) -> None:
+    assert identify(f"hub:gpt2@{COMMIT}", tmp_path).identity == f"gpt2@{COMMIT}"
 
 
 def test_a_model_inside_a_package_is_found_by_name_and_its_code_is_not_run(

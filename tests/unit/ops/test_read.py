@@ -15,7 +15,7 @@ from small_cell import RECIPE, SIZES, Cell, one_line
 from w2s_ray.backends.inference.hf import open_model
 from w2s_ray.config.recipe import Check, Lora, Recipe
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.errors import ConfigError, DataError
 from w2s_ray.core.resources import Resources
 from w2s_ray.ops.models import locate
 from w2s_ray.ops.read import texts_of
@@ -133,3 +133,28 @@ def test_each_text_is_read_once_whichever_rows_hold_it(kind: Any, tmp_path: Path
         assert sorted(read.inputs["prompt"]) == sorted(texts)
         assert (read.kind.name, read.classes) == ("generation", ())
     assert texts_of([rows, rows]).digest == texts_of([rows]).digest
+
+
+def test_no_rows_are_read_in_vain(plan: Cell, cell: Cell) -> None:
+    before = len(plan.context.submitted())
+    with pytest.raises(DataError, match=r"read: \[\] names no rows to read; give at least one handle") as caught:
+        plan.ctx.read(plan.task.weak, [])
+    assert one_line(caught.value)
+    assert len(plan.context.submitted()) == before
+    none = cell.put(cell.rows(cell.task.pool).select([]))
+    learner = cell.ctx.read(cell.task.weak, [none])
+    assert learner.base is not None
+    with pytest.raises(DataError, match=r"to read hold no text \(world:topic pool\); give at least one") as caught:
+        learner.base.record()
+    assert one_line(caught.value)
+
+
+@pytest.mark.parametrize("texts", [[""], ["", "  "]])
+def test_empty_texts_are_read_in_vain(texts: list[str], cell: Cell) -> None:
+    ids = [str(n) for n in range(len(texts))]
+    rows = cell.put(Dataset.of("mine", "pool", "text", ("0", "1"), ids, text=texts))
+    learner = cell.ctx.read(cell.task.weak, [rows])
+    assert learner.base is not None
+    with pytest.raises(DataError) as caught:
+        learner.base.record()
+    assert one_line(caught.value)

@@ -4,7 +4,12 @@ it goes on where it was stopped."""
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +18,19 @@ import numpy as np
 import pytest
 from small_cell import LABELLED, RECIPE, Cell, one_line, opened
 
+from w2s_ray.backends.models.classifier import build_classifier
+from w2s_ray.blocks.linear import Probe
 from w2s_ray.config.recipe import Check, Lora, Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
-from w2s_ray.core.errors import AlignmentError, DataError
+from w2s_ray.core.errors import AlignmentError, ConfigError, DataError
 from w2s_ray.core.identity import restore
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
+from w2s_ray.engine.executor import InlineExecutor, Started
+from w2s_ray.engine.handle import Handle
+from w2s_ray.engine.step import Call
+from w2s_ray.ops.models import locate
 from w2s_ray.ops.task import Trained
 from w2s_ray.ops.train import stack_of
 
@@ -274,6 +285,174 @@ def test_a_learner_that_starts_from_a_fit_has_all_of_its_weights(adapt: str, cel
     made = cell.ctx.features(cell.ctx.embed(start, cell.task.pool)).array_ND
     np.testing.assert_allclose(made, cell.ctx.features(cell.ctx.embed(trained, cell.task.pool)).array_ND, atol=1e-5)
     assert not np.allclose(made, cell.ctx.features(cell.ctx.embed(cell.task.weak, cell.task.pool)).array_ND, atol=1e-3)
+
+
+@pytest.mark.parametrize("adapt", ["full", "lora"])
+def test_a_start_that_is_asked_before_the_fit_is_the_one_that_is_asked_later(adapt: str, tmp_path: Path) -> None:
+    """Whichever rider comes first: that of the weights merges adapters into the model, which no other may see."""
+    said, starts, kept = [], [], []
+    for name in ("before", "after"):
+        with opened(tmp_path / name) as cell:
+            teacher = cell.fit(predict_on=[cell.task.pool])
+            how = {"rows": cell.task.pool, "labels": cell.ctx.predict(teacher, cell.task.pool), "keep_weights": True}
+            student = cell.fit(learner=cell.task.strong.with_recipe(adapt=adapt), **how)
+            if name == "after":
+                student.handle.record()
+            start = cell.ctx.start_from(student)
+            embedded = cell.ctx.embed(student, cell.task.pool)
+            assert start.base is not None
+            starts.append(cell.ctx.features(cell.ctx.embed(start, cell.task.pool)).array_ND)
+            said.append(cell.ctx.features(embedded).array_ND)
+            made = student.handle.record()
+            kept.append({name: facts["sha256"] for name, facts in made.files.items() if "model" in name})
+            assert made.value["kept"] == ("adapter" if adapt == "lora" else "model")
+    np.testing.assert_array_equal(*said)
+    np.testing.assert_array_equal(*starts)
+    assert kept[0] == kept[1] and kept[0]
+
+
+WHEN_ASKED = ("before the fit", "after it")
+
+
+@pytest.mark.parametrize("when", WHEN_ASKED)
+def test_adapters_that_are_spread_over_processes_are_no_start(when: str, tmp_path: Path) -> None:
+    with opened(tmp_path) as cell:
+        learner = replace(cell.task.weak.with_recipe(adapt="lora"), resources=Resources(zero=1))
+        if when == "after it":
+            alone = replace(learner, resources=Resources())
+            cell.fit(learner=alone, keep_weights=True).handle.record()
+    with opened(tmp_path) as cell:
+        start = cell.ctx.start_from(cell.fit(learner=learner, keep_weights=True))
+        assert start.base is not None
+        with pytest.raises(ConfigError, match="cannot be merged into the model, so no other fit can start") as caught:
+            start.base.record()
+        assert one_line(caught.value)
+
+
+class Gang(InlineExecutor):
+    """Calls of several processes are run by as many, under torchrun; the others here."""
+
+    def launch(self, call: Call, started: Started) -> Future[None]:
+        if not call.resources.sharded:
+            return super().launch(call, started)
+        return self._pool.submit(self._by_torchrun, call)
+
+    def _by_torchrun(self, call: Call) -> None:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(pickle.dumps(call))
+            file.flush()
+            command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+            command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+            command += [str(Path(__file__).with_name("gang_call.py")), file.name]
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+
+
+def test_the_weights_of_a_gangs_fit_are_collected_by_all_of_its_processes(tmp_path: Path) -> None:
+    with opened(tmp_path, executor=Gang) as cell:
+        learner = replace(cell.task.weak.with_recipe(epochs=1), resources=Resources(workers=2, zero=1))
+        fit = cell.fit(learner=learner, predict_on=[cell.task.pool])
+        start = cell.ctx.start_from(fit)
+        assert start.base is not None
+        alone = cell.ctx.start_from(cell.fit(learner=replace(learner, resources=Resources()), seed=0))
+        assert alone.base is not None and alone.base.key == start.base.key
+        assert {"model.safetensors", "config.json", "fit.json"} <= set(start.base.record().files)
+        assert fit.handle.value["facts"]["workers"] == 2
+        started = replace(start, resources=Resources())
+        one = cell.ctx.features(cell.ctx.embed(started, cell.task.pool)).array_ND
+    with opened(tmp_path / "alone") as cell:
+        start = cell.ctx.start_from(cell.fit(learner=cell.task.weak.with_recipe(epochs=1)))
+        np.testing.assert_allclose(cell.ctx.features(cell.ctx.embed(start, cell.task.pool)).array_ND, one, atol=1e-4)
+
+
+# ---- heads that do not fit
+
+
+def other_classes(cell: Cell) -> Trained:
+    """A probe that tells three classes apart, on the same model's features."""
+    rows = cell.rows(cell.task.pool)
+    three = Dataset.of("three", "pool", "text", ("a", "b", "c"), rows.ids, text=rows.inputs["text"])
+    labels = cell.put(LabelSet.hard(rows.ids, np.arange(len(rows)) % 3, 3))
+    return cell.fit(learner=cell.task.weak.as_probe(), rows=cell.put(three), labels=labels)
+
+
+def test_a_head_of_other_classes_is_refused(cell: Cell) -> None:
+    trained = cell.fit(head=other_classes(cell), seed=21)
+    with pytest.raises(ConfigError, match=r"tells 3 classes apart .*, and the fit tells 2 apart") as caught:
+        trained.handle.record()
+    assert one_line(caught.value)
+
+
+NO_HEADS: dict[str, tuple[Fit, str]] = {
+    "a finetuned model": (lambda c: c.fit(), "head: train/world-nano-full-s0-.* is no probe; give"),
+    "another model's probe": (
+        lambda c: c.fit(learner=c.task.strong.as_probe()),
+        "head: .* is a probe of world/micro, and the fit is of world/nano; give",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NO_HEADS)
+def test_what_is_no_probe_of_the_model_is_refused_as_a_head_at_once(what: str, plan: Cell) -> None:
+    make, message = NO_HEADS[what]
+    head = make(plan)
+    before = len(plan.context.submitted())
+    with pytest.raises(ConfigError, match=message) as caught:
+        plan.fit(head=head)
+    assert one_line(caught.value)
+    assert len(plan.context.submitted()) == before
+
+
+def test_a_probe_of_another_width_is_no_head(cell: Cell) -> None:
+    """Where another fit's weights are started from, the model's name does not tell."""
+    probe = Probe(np.zeros(7), np.ones(7), np.zeros((7, 1)), np.zeros(1))
+    path = locate(cell.task.weak.model.path)
+    with pytest.raises(ConfigError, match="on 7 features, and the fit tells 2 apart on 16; give a probe") as caught:
+        build_classifier(path, RECIPE, 2, head=probe)
+    assert one_line(caught.value)
+
+
+# ---- nothing to learn from, nothing to read
+
+
+def test_no_labels_teach_nothing(plan: Cell) -> None:
+    for adapt in ("full", "lora", "probe"):
+        before = len(plan.context.submitted())
+        with pytest.raises(DataError, match=r"labels: \[\] names no labels .*; give .* predict") as caught:
+            plan.fit(learner=plan.task.weak.with_recipe(adapt=adapt), labels=[])
+        assert one_line(caught.value)
+        assert len(plan.context.submitted()) == before
+
+
+ASKED_OF_NONE: dict[str, Callable[[Cell, Handle], Handle]] = {
+    "rows to learn from": lambda c, none: c.fit(rows=none).handle,
+    "a prediction with the fit": lambda c, none: c.fit(predict_on=[none], seed=31).handle,
+    "a late prediction": lambda c, none: c.ctx.predict(c.fit(), none),
+    "vectors of a trained model": lambda c, none: c.ctx.embed(c.fit(), none),
+    "vectors of the model": lambda c, none: c.ctx.embed(c.task.weak, none),
+    "a prediction of a probe": lambda c, none: c.ctx.predict(c.fit(learner=c.task.weak.as_probe()), none),
+    "a probe's rows": lambda c, none: c.fit(learner=c.task.weak.as_probe(), rows=none).handle,
+}
+
+
+@pytest.mark.parametrize("what", ASKED_OF_NONE)
+def test_no_rows_are_refused_in_a_line(what: str, cell: Cell) -> None:
+    none = cell.put(cell.rows(cell.task.pool).select([]))
+    with pytest.raises(DataError, match=r"world:topic has no rows in pool, .*; give at least one row") as caught:
+        ASKED_OF_NONE[what](cell, none).record()
+    assert one_line(caught.value)
+    if what == "a prediction with the fit":
+        place = Path(cell.context.store.root) / cell.fit(seed=31).handle.key.path
+        assert not (place / "work").exists(), "it is refused before the fit"
+
+
+def test_a_pretrained_model_is_asked_of_no_rows_in_vain(cells: Callable[[str], Cell]) -> None:
+    for kind in ("choice", "generation"):
+        cell = cells(kind)
+        none = cell.put(cell.rows(cell.task.pool).select([]))
+        with pytest.raises(DataError, match="has no rows in pool") as caught:
+            cell.ctx.predict(cell.task.weak, none).record()
+        assert one_line(caught.value)
 
 
 # ---- what is lost on the way

@@ -56,6 +56,8 @@ def test_members_that_are_one_fit_are_refused_by_their_places(plan: Cell) -> Non
     with pytest.raises(ConfigError, match="members 1 and 3 of the ensemble are the same fit") as caught:
         plan.ctx.train_many([probe, member(plan), probe], predict_on=[plan.task.pool])
     assert one_line(caught.value)
+    with pytest.raises(ConfigError, match="members 4 and 5 of the ensemble are the same fit"):
+        plan.ctx.train_many([probe, probe], predict_on=[plan.task.pool], first=3)
     subspaces = [replace(probe, learner=plan.task.weak.as_probe(features=0.5))] * 2
     assert len({one.handle.key for one in plan.ctx.train_many(subspaces, predict_on=[plan.task.pool])}) == 2
 

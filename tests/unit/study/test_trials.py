@@ -133,6 +133,16 @@ def run(search: Trials, point: dict[str, Any]) -> Told:
     return told
 
 
+def test_what_a_trial_has_told_does_not_grow(rows: Path, store_url: str) -> None:
+    fit = FIT | {"epochs": 1}
+    raw = config("naive", train={"weak": fit, "strong": fit})
+    raw["task"]["heldout"] = 0.4
+    search = trials(rows, store_url, raw, (0, 1), objective={"metric": "accuracy", "of": "weak"})
+    told: list[Any] = []
+    run_trial(search, {}, lambda step, values, facts: told.append(facts["keys"]), InlineExecutor)
+    assert [len(keys) for keys in told] == [1, 2]
+
+
 def test_a_trial_tells_the_mean_over_the_seeds_that_have_run(rows: Path, store_url: str) -> None:
     fit = FIT | {"epochs": 1}
     raw = config("naive", train={"weak": fit, "strong": fit})

@@ -111,6 +111,7 @@ class Tokens:
 def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens:
     """Tokens of the dataset, in the order of the ids; for generation, of its prompts. Writers may race: they write the
     same bytes and replace whole files."""
+    data.check_any()
     order = np.argsort(data.ids, kind="stable")
     ids, per_row = data.ids[order], data.kind.num_sequences(data.num_classes)
     if cache is None:
@@ -133,6 +134,7 @@ def tokenise(data: Dataset, tokenizer: Any, cache: Path | None = None) -> Tokens
 def tokenise_answered(data: Dataset, teachers: Sequence[Answers], tokenizer: Any) -> Tokens:
     """Prompts with each teacher's answer and, where it is complete, the token that ends it, so that a student learns to
     stop; where a teacher abstains, the prompt alone."""
+    data.check_any()
     order = np.argsort(data.ids, kind="stable")
     ids, end = data.ids[order], end_id(tokenizer)
     said = [teacher.align(ids) for teacher in teachers]

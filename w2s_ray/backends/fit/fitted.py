@@ -86,7 +86,8 @@ class Fitted:
             self.tokenizer.save_pretrained(folder)
 
     def save_whole(self, folder: Path) -> None:
-        """As a pretrained model that other fits start from: adapters become part of the weights."""
+        """As a pretrained model that other fits start from: adapters become part of the weights, also of this model,
+        which can then no longer be saved as a fit, and whose last digits differ."""
         if self.recipe.way.adapters:
             self.reader.backbone = self.reader.backbone.merge_and_unload().float()
             replace(self, recipe=self.recipe.model_copy(update={"adapt": "full"})).save(folder)

@@ -25,6 +25,7 @@ from w2s_ray.blocks.losses.contract import Given, LossFn
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.answers import Answers
 from w2s_ray.core.dataset import Dataset
+from w2s_ray.core.errors import DataError
 from w2s_ray.core.ids import Ids, content_digest
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
@@ -69,6 +70,11 @@ class Job:
         as many tokens as are predicted in it."""
         if not self.labels:
             weight_N = (tokens.lengths_N - 1).astype(np.float64)
+            if not weight_N.any():
+                raise DataError(
+                    f"none of the {len(tokens)} texts to read has two tokens, so no next token can be learned; give"
+                    " rows with longer texts"
+                )
             return Targets(np.ones((len(tokens), 1, 1)), weight_N, np.flatnonzero(weight_N > 0))
         targets = join(self.data.ids, self.labels, self.data.num_classes)
         out = self.looked_at()[2] if self.recipe.check else ()

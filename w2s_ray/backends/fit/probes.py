@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_ray.backends.batch.targets import join
+from w2s_ray.backends.batch.targets import Targets, join
 from w2s_ray.blocks.linear import Probe, logistic_many
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.features import Features
@@ -34,8 +34,13 @@ def fit_probes(
     features: Features, labels: Sequence[Sequence[LabelSet]], recipes: Sequence[Recipe]
 ) -> list[FittedProbe]:
     """One probe for each pair of labels and recipe, on the same features, as one computation."""
-    started = time.monotonic()
     targets = [join(features.ids, each, each[0].num_classes if each else 0) for each in labels]
+    return solve_probes(features, targets, recipes)
+
+
+def solve_probes(features: Features, targets: Sequence[Targets], recipes: Sequence[Recipe]) -> list[FittedProbe]:
+    """The same with labels that are joined to the rows, all of as many classes."""
+    started = time.monotonic()
     array_ND = features.align(np.sort(features.ids)).array_ND
     used = np.unique(np.concatenate([each.labelled for each in targets]))
     targets_MNK = np.zeros((len(targets), len(array_ND), targets[0].probs_NMK.shape[2]))

@@ -159,6 +159,8 @@ def build_classifier(
             add_lora(backbone.model, recipe.lora, recipe.seed), backbone.causal, backbone.positions, backbone.segments
         )
     outputs = 1 if kind.signed else num_classes
+    if head is not None:
+        _check_head(head, num_classes, width)
     return Classifier(
         backbone,
         _head(width, outputs, recipe) if head is None else _head_of(head, outputs),
@@ -182,6 +184,17 @@ def _head(width: int, num_classes: int, recipe: Recipe) -> nn.Linear:
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(values))
     return head
+
+
+def _check_head(probe: Probe, num_classes: int, width: int) -> None:
+    features, columns = probe.weight_DC.shape
+    classes = max(2, columns)  # one column tells two apart
+    if (classes, features) != (num_classes, width):
+        raise ConfigError(
+            f"head: the probe that the head is to start as tells {classes} classes apart on {features} features, and"
+            f" the fit tells {num_classes} apart on {width}; give a probe of the same model on rows with the same"
+            " classes"
+        )
 
 
 def _head_of(probe: Probe, outputs: int) -> nn.Linear:
