@@ -59,10 +59,11 @@ def with_trial(name: str) -> Callable[[Any], None]:
     """On Ray, with a toy for a trial."""
 
     def launch(search: Any) -> None:
+        from w2s_ray.runtime.cluster import Target
         from w2s_ray.runtime.trials import run_search
 
         search.trial = f"toy_trials:{name}"
-        run_search(search, None, False)
+        run_search(search, Target())
 
     return launch
 
@@ -426,6 +427,7 @@ def test_a_search_that_is_killed_three_times_is_the_search_that_was_not(tmp_path
 @pytest.mark.timeout(1500)
 def test_sharded_trials_that_are_pruned_give_their_processes_back(tmp_path: Path) -> None:
     """Each student takes the whole machine, so a process that is not given back stops all that follows."""
+    from w2s_ray.runtime.cluster import Target
     from w2s_ray.runtime.trials import run_search
 
     # Whichever of the first two is better, one of the last two is behind.
@@ -439,7 +441,7 @@ def test_sharded_trials_that_are_pruned_give_their_processes_back(tmp_path: Path
         "first": first,
     }
     raw = raw_search(tmp_path, tune, resources={"strong": {"workers": 2, "zero": 1}})
-    found = search(raw, tmp_path, lambda search: run_search(search, None, False), 3)
+    found = search(raw, tmp_path, lambda search: run_search(search, Target()), 3)
     assert len(found.trials) == 3
     assert not found.running
     assert states(found)["FAIL"] == 0

@@ -4,22 +4,31 @@ Ctrl-C with 130."""
 from __future__ import annotations
 
 import os
-import re
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray.cli.options import (
+    Address,
+    Env,
+    File,
+    Local,
+    PlaceFile,
+    Runs,
+    Sets,
+    StoreUrl,
+    Verbose,
+    executor_of,
+    place_of,
+    store_url,
+)
+from w2s_ray.cli.terminal import err, harmless, out, stopping
 from w2s_ray.core.errors import InputError, Interrupted, ResourceError, W2SError
+from w2s_ray.engine.folders import readable, written
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -32,75 +41,15 @@ world_app = typer.Typer(no_args_is_help=False, help="Show what the built-in mode
 app.add_typer(world_app, name="world")
 
 
-# No markup: names, values and messages may hold brackets. What is coloured is a Text.
-class _Terminal(Console):
-    """Goes on in silence where nobody reads any more (`w2s run … | head`): the study is worth more than its picture."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        try:
-            super().print(*objects, **options)
-        except OSError:  # a terminal that hung up
-            self.quiet = True
-
-    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        """Texts of rows, names and messages are anybody's: their escape codes are shown, not obeyed."""
-        return super()._render_buffer(
-            Segment(harmless(s.text), s.style, s.control) if not s.control else s for s in buffer
-        )
-
-
-_CODES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def harmless(text: str) -> str:
-    """Without characters that a terminal acts on."""
-    return _CODES.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-out, err = _Terminal(markup=False, highlight=False), _Terminal(stderr=True, markup=False, highlight=False)
-
-File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.",
-    ),
-]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="URL",
-        envvar="W2S_STORE",
-        help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]",
-    ),
-]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs/NAME/ is written.")]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="A",
-        help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.",
-    ),
-]
-Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
-
-
 @app.command()
 def run(
     file: File,
     sets: Sets = None,
+    place: PlaceFile = None,
     store: StoreUrl = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
     address: Address = None,
+    env: Env = None,
     local: Local = False,
     verbose: Verbose = False,
 ) -> None:
@@ -111,12 +60,13 @@ def run(
     from w2s_ray.engine.store import open_store
     from w2s_ray.study.check import check_machine
 
-    study = load_study(file, sets or ())
-    folder = runs / study.config.name
-    check_study(study, folder, err)
-    opened = open_store(_store_url(store))
-    executor = _executor(opened.url, address, local, verbose, lambda: check_machine(study))
-    failures = run_study(study, opened, executor, folder, _stopping, out, err)
+    where = place_of(place, store, runs, address, env)
+    study = load_study(file, sets or (), where.resources)
+    opened = open_store(where.store)
+    executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
+    with written(where.runs, study.config.name) as folder:
+        check_study(study, folder, err)
+        failures = run_study(study, opened, executor, folder, f"{where.runs}/{study.config.name}", stopping, out, err)
     if failures:
         _digest(failures)
         raise typer.Exit(2 if all(failure["users"] for failure in failures) else 1)
@@ -145,9 +95,11 @@ def tune(
         int, typer.Option("--concurrency", min=0, help="Trials at once; 0: as many as the devices hold.")
     ] = 0,
     sets: Sets = None,
+    place: PlaceFile = None,
     store: StoreUrl = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
     address: Address = None,
+    env: Env = None,
     verbose: Verbose = False,
 ) -> None:
     """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/:
@@ -158,16 +110,75 @@ def tune(
     from w2s_ray.cli.tune import tune_study
 
     tune_study(
-        file, sets or (), _store_url(store), runs, trials, timeout, concurrency, address, verbose, out, err, _stopping
+        file,
+        sets or (),
+        place_of(place, store, runs, address, env),
+        trials,
+        timeout,
+        concurrency,
+        verbose,
+        out,
+        err,
+        stopping,
     )
+
+
+@app.command()
+def submit(
+    file: File,
+    sets: Sets = None,
+    place: PlaceFile = None,
+    store: StoreUrl = None,
+    runs: Runs = None,
+    address: Address = None,
+    env: Env = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-wait", help="Show its progress until it ends, or return at once.")
+    ] = True,
+    tune: Annotated[bool, typer.Option("--tune", help="Run the search of its `tune:` instead.")] = False,
+) -> None:
+    """Send a study to a Ray cluster as a job (--address http://HEAD:8265), with the files that it needs, and follow it.
+
+    Submitted again, it attaches to the running job, or continues one that has ended. Results go to --store and --runs,
+    which outlive the job.
+    """
+    from w2s_ray.cli.submit import submit_study
+    from w2s_ray.config.place import load_place
+
+    where = load_place(place, env or (), store=store, runs=runs, address=address)
+    raise typer.Exit(submit_study(file, sets or (), where, follow, tune, out, err))
+
+
+JobName = Annotated[str, typer.Argument(help="A job's id, or a study's name for its latest job.")]
+
+
+@app.command()
+def logs(
+    job: JobName,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+) -> None:
+    """Print what a submitted study has written."""
+    from w2s_ray.cli.submit import print_logs
+
+    raise typer.Exit(print_logs(job, address, follow, out, err))
+
+
+@app.command()
+def stop(job: JobName, address: Address = None) -> None:
+    """Stop a submitted study. What is finished is kept; submitted again, it goes on."""
+    from w2s_ray.cli.submit import stop_job
+
+    raise typer.Exit(stop_job(job, address, out))
 
 
 @app.command()
 def plan(
     file: File,
     sets: Sets = None,
+    place: PlaceFile = None,
     store: StoreUrl = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
     keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False,
 ) -> None:
     """Say what a run would compute and what it would find, without computing (only the rows are split)."""
@@ -175,18 +186,27 @@ def plan(
     from w2s_ray.config.load import load_study
     from w2s_ray.study.warnings import warnings_of
 
-    study = load_study(file, sets or ())
+    where = place_of(place, store, runs)
+    study = load_study(file, sets or (), where.resources)
     for warning in warnings_of(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    print_plan(out, make_plan(study, _store_url(store), runs / study.config.name), show_keys=keys)
+    with written(where.runs, study.config.name) as folder:
+        print_plan(out, make_plan(study, where.store, folder), show_keys=keys)
 
 
 @app.command()
-def status(store: StoreUrl = None, runs: Runs = Path("runs")) -> None:
-    """Show the studies of runs/, who works on the store now, and what failed last."""
+def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -> None:
+    """Show the studies of runs/, who works on the store now, and what failed last; with --address http://HEAD:8265 the
+    jobs of a cluster."""
     from w2s_ray.cli.status import print_status
 
-    print_status(out, _store_url(store), runs)
+    if address is not None:
+        from w2s_ray.cli.submit import print_jobs
+
+        print_jobs(address, out)
+        return
+
+    print_status(out, store_url(store), readable(runs or "runs"))
 
 
 @app.command()
@@ -198,7 +218,7 @@ def clean(
     that a run goes on from, stay."""
     from w2s_ray.cli.clean import clean_store
 
-    clean_store(out, _store_url(store), yes=yes)
+    clean_store(out, store_url(store), yes=yes)
 
 
 @app.command()
@@ -213,32 +233,32 @@ def why(
         ),
     ],
     store: StoreUrl = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
 ) -> None:
     """Say why a step was not reused: what differs between its identity and that of the nearest recorded one."""
     from w2s_ray.cli.why import explain
 
-    out.print(explain(key, _store_url(store), runs), soft_wrap=True)
+    out.print(explain(key, store_url(store), readable(runs or "runs")), soft_wrap=True)
 
 
 @app.command()
 def report(
     name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
 ) -> None:
     """Print the report of a finished run, from its results.json alone."""
     from w2s_ray.reports.file import read_results
     from w2s_ray.reports.markdown import render
     from w2s_ray.reports.pages import study_page
 
-    sys.stdout.write(harmless(render(study_page(read_results(name, runs)))))
+    sys.stdout.write(harmless(render(study_page(read_results(name, readable(runs or "runs"))))))
 
 
 @app.command()
 def compare(
     one: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
     other: Annotated[str, typer.Argument(help="Another one, or the same study's results from elsewhere.")],
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
     store: StoreUrl = None,
     other_store: Annotated[
         str | None,
@@ -248,8 +268,8 @@ def compare(
     """Say where the numbers of two runs differ, to the last digit, and which fields of their keys differ."""
     from w2s_ray.cli.compare import compare as compare_runs
 
-    url = _store_url(store)
-    raise typer.Exit(0 if compare_runs(out, one, other, runs, (url, other_store or url)) else 1)
+    url = store_url(store)
+    raise typer.Exit(0 if compare_runs(out, one, other, readable(runs or "runs"), (url, other_store or url)) else 1)
 
 
 @app.command()
@@ -345,9 +365,10 @@ def build(
     from w2s_ray.cli.live import View
     from w2s_ray.cli.world import build as build_ladder
 
-    url = _store_url(store)
+    where = place_of(store=store, address=address)
+    url = where.store
     with View(err, 0) as view:
-        same = build_ladder(out, url, names or [], folder, _executor(url, address, local, verbose), view)
+        same = build_ladder(out, url, names or [], folder, executor_of(where, url, local, verbose), view)
     raise typer.Exit(0 if same else 1)
 
 
@@ -360,61 +381,12 @@ def doctor(
     from w2s_ray.cli.doctor import checks
 
     failed = False
-    for check in checks(_store_url(store), with_ray=ray):
+    for check in checks(store_url(store), with_ray=ray):
         failed |= check.status == "fail"
         colour = {"ok": "green", "warn": "yellow", "fail": "red"}[check.status]
         remedy = f"\n     -> {check.remedy}" if check.remedy else ""
         out.print(Text.assemble((f"{check.status:4}", colour), f" {check.name}: {check.found}{remedy}"), soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
-
-
-def _store_url(store: str | None) -> str:
-    return store or str(Path.cwd() / "store")
-
-
-def _executor(
-    url: str, address: str | None, local: bool, verbose: bool, check: Callable[[], None] = lambda: None
-) -> Callable[[], Any]:
-    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this
-    machine alone cannot hold."""
-    if local:
-        from w2s_ray.engine.executor import InlineExecutor
-
-        return InlineExecutor
-
-    def start() -> Any:
-        if (address or os.environ.get("RAY_ADDRESS") or "local") == "local":
-            check()
-        from w2s_ray.runtime.executor import RayExecutor
-
-        return RayExecutor(url, address, verbose)
-
-    return start
-
-
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def _stopping(interrupt: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM, or a terminal that closes) stops cleanly, the second one at once."""
-    seen = False
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if seen:
-            os._exit(130)
-        seen = True
-        err.print("\nstopping: what runs is ended, what is finished is kept (again to end at once)")
-        interrupt()
-
-    heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores
-    old = {number: signal.signal(number, stop) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _digest(failures: list[dict[str, Any]]) -> None:

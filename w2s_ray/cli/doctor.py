@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from w2s_ray.core.errors import W2SError
+from w2s_ray.core.resources import GB
 from w2s_ray.engine.store import open_store
 
 MIN_DISK_GB, MIN_MEMORY_GB = 5.0, 4.0
-GB = 2.0**30
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def _hub() -> Finding:
 
 
 def _ray(url: str) -> Finding:
-    from w2s_ray.runtime import cluster
+    from w2s_ray.runtime.nodes import try_out
 
     try:
-        return Finding("ray", "ok", cluster.try_out(url))
+        return Finding("ray", "ok", try_out(url))
     except W2SError as error:
         return Finding("ray", "fail", "does not start or work", str(error))

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.backends.devices.memory import GB, Way, host_bytes, in_words, settle, ways
+from w2s_ray.backends.devices.memory import Way, host_bytes, in_words, settle, ways
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role
 from w2s_ray.core.errors import InputError, ResourceError
-from w2s_ray.core.resources import Resources
+from w2s_ray.core.resources import GB, Resources
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from w2s_ray.cli.live import View
+from w2s_ray.cli.event_lines import view_of
 from w2s_ray.config.load import Study
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor
@@ -39,14 +39,16 @@ def run_study(
     store: Store,
     executor: Callable[[], Executor],
     folder: Path,
+    shown: str,
     stopping: Stopping,
     out: Console,
     err: Console,
 ) -> list[dict[str, Any]]:
-    """Compute what the store does not have, write the run's folder, print the table; the failures."""
+    """Compute what the store does not have, write the run's folder (`shown` to people), print the table; the
+    failures."""
     started = time.perf_counter()
     with (
-        View(err, len(study.cells)) as view,
+        view_of(err, len(study.cells)) as view,
         Context(store, executor, sinks=[view], read_only=store.read_only()) as context,
         stopping(context.interrupt),
     ):
@@ -56,6 +58,6 @@ def run_study(
         results = build_results(study, context, runs, tables, time.perf_counter() - started)
         write_results(folder, study, results, collected)
     out.print(summary_table(results))
-    out.print(f"report: {folder / 'report.md'}   results: {folder / 'results.json'}", soft_wrap=True)
+    out.print(f"report: {shown}/report.md   results: {shown}/results.json", soft_wrap=True)
     failures: list[dict[str, Any]] = results["failures"]
     return failures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.live import View
+from w2s_ray.cli.event_lines import view_of
 from w2s_ray.config.load import corners, load_study, searched
+from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import Interrupted
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
+from w2s_ray.engine.folders import written
 from w2s_ray.engine.store import open_store
 from w2s_ray.reports.search_report import BEST_FILE, PAGE, Searched
 from w2s_ray.reports.wording import SELECTED
@@ -34,29 +37,29 @@ Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 def tune_study(
-    file: Path, sets: Sequence[str], url: str, runs: Path, trials: int | None, timeout: float | None, concurrency: int,
-    address: str | None, verbose: bool,
+    file: Path, sets: Sequence[str], place: Place, trials: int | None, timeout: float | None, concurrency: int,
+    verbose: bool,
     out: Console, err: Console, stopping: Stopping,
 ) -> None:  # fmt: skip
     """Search, and print what was found."""
-    study = load_study(file, sets)
+    study = load_study(file, sets, place.resources)
     searched(study)
     for there in (study, *corners(study)):
         check_names(there)
         check_memory(there)
     for warning in warnings_of_search(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    store = open_store(url)
+    store = open_store(place.store)
     store.probe()
     stopped = threading.Event()
-    folder = runs / study.config.name / "search"
-    check_writable(folder)
+    address, env = joinable(place.address), place.variables(os.environ)
 
     def launch(search: Search) -> None:
+        from w2s_ray.runtime.cluster import Target
         from w2s_ray.runtime.trials import run_search
 
         search.stopped = stopped
-        run_search(search, address, verbose)
+        run_search(search, Target(address, verbose, env, place.autoscale))
         if stopped.is_set():
             raise Interrupted("the search was stopped; the same command continues it")
 
@@ -64,12 +67,17 @@ def tune_study(
         stopped.set()
         context.interrupt()
 
-    with Context(store, InlineExecutor, sinks=[View(err, 0)]) as context, stopping(stop):
+    with (
+        written(place.runs, f"{study.config.name}/search") as folder,
+        Context(store, InlineExecutor, sinks=[view_of(err, 0)]) as context,
+        stopping(stop),
+    ):
+        check_writable(folder)
         planned = plan_search(study, context)
         wanted = trials or planned.spec.trials
         lines = _Lines(err, planned.spec, wanted)
         found = run_plan(planned, wanted, folder, launch, lines.told, timeout_s=timeout, concurrency=concurrency)
-    _print(out, found, folder)
+    _print(out, found, f"{place.runs}/{study.config.name}/search")
 
 
 class _Lines:
@@ -113,7 +121,7 @@ class _Lines:
         return " (best so far)"
 
 
-def _print(out: Console, found: Searched, folder: Path) -> None:
+def _print(out: Console, found: Searched, folder: str) -> None:
     if not found.complete:
         out.print(f"no trial has ended yet; the same command goes on to {found.wanted}")
         return
@@ -139,7 +147,7 @@ def _print(out: Console, found: Searched, folder: Path) -> None:
     out.print(f"Points were {SELECTED[found.select_on]}.", soft_wrap=True)
     if len(found.trials) < found.wanted:
         out.print(f"{len(found.trials)} of {found.wanted} trials are made; the same command goes on", soft_wrap=True)
-    out.print(f"best: {folder / BEST_FILE}   report: {folder / PAGE}", soft_wrap=True)
+    out.print(f"best: {folder}/{BEST_FILE}   report: {folder}/{PAGE}", soft_wrap=True)
 
 
 def _shown(value: Any) -> str:

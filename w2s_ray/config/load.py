@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,9 +138,11 @@ class Study:
     raw: dict[str, Any]  # as it was read, before defaults
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """Read, override, check and expand."""
+def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Study:
+    """Read, override, check and expand. `resources` of a place stand above the study's own."""
     raw = _apart(_extended(path))
+    if resources:
+        raw = _merged(raw, {"resources": resources})
     for override in overrides:
         name, sep, value = override.partition("=")
         if not sep:
@@ -302,14 +304,14 @@ def as_yaml(raw: dict[str, Any]) -> str:
 
 
 def _extended(path: Path) -> dict[str, Any]:
-    raw = _read(path)
+    raw = read_yaml(path)
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: extends is {parent!r}; it must be one file name")
     try:
-        below = _read(path.parent / parent)
+        below = read_yaml(path.parent / parent)
     except ConfigError as error:
         raise ConfigError(f"{path}: extends: {error}") from None
     if "extends" in below:
@@ -319,7 +321,8 @@ def _extended(path: Path) -> dict[str, Any]:
     return _merged(below, raw)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a file holds, or one line that says why there is none."""
     try:
         raw = _loaded(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

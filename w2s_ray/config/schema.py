@@ -4,7 +4,7 @@ seed."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
@@ -41,7 +41,10 @@ _hints = get_type_hints(Resources)
 _ResourceFields: type[BaseModel] = create_model(
     "_ResourceFields",
     __base__=Frozen,
-    **{name: (_hints[name], f.default) for name, f in Resources.__dataclass_fields__.items()},
+    **{
+        f.name: (_hints[f.name], f.default if f.default is not MISSING else Field(default_factory=f.default_factory))  # type: ignore[arg-type]
+        for f in fields(Resources)
+    },
 )  # type: ignore[call-overload]  # fields known at run time
 
 

@@ -3,12 +3,21 @@ numerics in the last digits."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from w2s_ray.core.errors import ResourceError
 
+GB = 2.0**30
 TOKENS_AT_ONCE = 4096  # without an estimate of what fits: enough to keep a CPU's cores or a small GPU busy
+
+
+class Named(dict[str, Any]):
+    """A mapping that does not change, so that resources can be compared and looked up."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a plain mapping has none
+        return hash(frozenset(self.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +28,10 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     memory_gb: float = 0.0
+    accelerator: str = ""  # the model of the GPUs as Ray names it, such as A100; empty: any
+    custom: Mapping[str, float] = field(default_factory=Named)  # a cluster's own resources, by name
+    # Of the nodes: label -> value, `!value`, `in(a,b)` or `!in(a,b)`.
+    labels: Mapping[str, str] = field(default_factory=Named)
     gpu_gb: float = 0.0  # of one GPU; 0: ask it. Given, a fit that it cannot hold is refused before anything starts
     # Processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there is
     # room for.
@@ -37,6 +50,13 @@ class Resources:
     hang_s: float = 600.0
 
     def __post_init__(self) -> None:
+        for name in ("custom", "labels"):
+            object.__setattr__(self, name, Named(getattr(self, name)))
+        for name, amount in self.custom.items():
+            if not amount > 0:
+                raise ResourceError(f"custom.{name} is {amount:g}; it must be above 0")
+        if self.accelerator and not self.gpus:
+            raise ResourceError(f"accelerator is {self.accelerator}, but gpus is 0; set gpus: 1, or leave it out")
         may_be_zero = ("gpus", "memory_gb", "gpu_gb", "retries", "checkpoint_every_steps")
         for name in (*may_be_zero, "cpus", "micro_tokens", "checkpoint_every_s", "checkpoints_kept", "hang_s"):
             value = getattr(self, name)
@@ -80,4 +100,4 @@ class Resources:
 
 def one_process(resources: Resources) -> Resources:
     """For what needs no others, such as a linear model on features that are there."""
-    return replace(resources, workers=1, zero="auto", offload="none", gpus=0.0, gpu_gb=0.0)
+    return replace(resources, workers=1, zero="auto", offload="none", gpus=0.0, gpu_gb=0.0, accelerator="")

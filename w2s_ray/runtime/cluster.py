@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Iterator
+import re
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray._private import ray_constants
+from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray.exceptions import RayError
 
-from w2s_ray.core.errors import ResourceError, StoreError
-from w2s_ray.engine.store import open_store
+from w2s_ray.config.place import joinable
+from w2s_ray.core.errors import ResourceError
 
 OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ray's objects
 
@@ -22,51 +28,102 @@ LOCALLY = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # of machines that announce their leave: a process more for each gang
     # Ray gives its workers way to everything else, so that beside another job a study took five times as long.
     "RAY_worker_niceness": "0",
+    # Despite its name: "0" makes Ray listen on the loopback interface alone, on Linux too.
+    ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
 }
 
-# What a worker of a remote cluster needs to know; its own machine knows the rest.
-FORWARDED = (
-    "HF_HUB_OFFLINE",
-    "HF_TOKEN",
-    "HF_HOME",
-    "W2S_CACHE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_DEFAULT_REGION",
-)
+# How the names of variables begin that the workers of a cluster get from the driver's machine.
+FORWARDED = ("HF_", "W2S_", "AWS_", "GOOGLE_", "AZURE_", "FSSPEC_")
+SECRET = re.compile("TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)  # in the name of a variable
+REACH_S = 5.0  # for a connection to a cluster's head
+SHORTEST_SECRET = 4  # letters: shorter ones would blacken ordinary words
 
 
-def join(address: str | None, verbose: bool) -> bool:
-    """Connect to a cluster, or start a local Ray when no address is given (`RAY_ADDRESS` counts as one). Returns
-    whether it is local.
+@dataclass(frozen=True)
+class Target:
+    """The Ray that is meant, and what its workers get."""
+
+    address: str | None = None  # none: RAY_ADDRESS, else a local Ray is started
+    verbose: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)  # variables of the workers, beside those of FORWARDED
+    autoscale: bool = False  # the cluster adds machines for what none can hold yet
+
+
+def join(target: Target) -> bool:
+    """Connect to a cluster, or start a local Ray. Returns whether it is local.
 
     A bare `ray.init()` may join a dead cluster left in Ray's temporary folder, hence "local".
     """
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address, verbose = joinable(target.address) or "local", target.verbose
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"
-    runtime_env: dict[str, Any] = (
-        {}
-        if local
-        else {
-            "py_modules": [str(Path(__file__).parents[1])],
-            "env_vars": {k: os.environ[k] for k in FORWARDED if k in os.environ},
-        }
-    )
+    given = {**({} if local else forwarded(os.environ)), **target.env}
+    runtime_env = for_workers({"env_vars": given} | ({} if local else {"py_modules": [package()]}), os.environ)
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    _check_reachable(address)
     try:
         with _settings(local):
             ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=runtime_env, **options)
-    except ConnectionError as error:
-        raise ResourceError(
-            f"no Ray cluster answers at {address!r}: {error}; check `ray status` there and that RAY_AUTH_TOKEN (or"
-            " ~/.ray/auth_token) is the same on both sides; or leave --address out for a local Ray"
-        ) from error
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise ResourceError(_refused(address, redacted(str(error), {**os.environ, **given}))) from None
     return local
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return  # "local" or "auto"
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise ResourceError(_refused(address, str(error))) from None
+
+
+def package() -> str:
+    """The folder of this package: workers of a cluster import the same code as their driver."""
+    return str(Path(__file__).parents[1])
+
+
+def forwarded(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the workers of another machine need to know of this one's environment."""
+    return {name: value for name, value in environ.items() if name.startswith(FORWARDED)}
+
+
+def for_workers(runtime_env: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Without what the job that this driver is the entrypoint of gives them already: Ray refuses what both set."""
+    job = json.loads(environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR) or "{}").get("runtime_env") or {}
+    variables = {k: v for k, v in runtime_env.get("env_vars", {}).items() if k not in job.get("env_vars", {})}
+    rest = {name: value for name, value in runtime_env.items() if name not in job and name != "env_vars"}
+    return rest | ({"env_vars": variables} if variables else {})
+
+
+def redacted(text: str, environ: Mapping[str, str]) -> str:
+    """Without the values of variables that may be secrets."""
+    secrets = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _refused(address: str, why: str) -> str:
+    """What Ray said, with the remedy."""
+    said = " ".join(why.split()) or "no reason given"
+    if "Version mismatch" in why:
+        return (
+            f"the Ray cluster at {address!r} has other versions than this machine: {said}; Ray and Python must be equal"
+            " to the last digit on all machines"
+        )
+    if re.search("authenticat|auth.?token", why, re.IGNORECASE):
+        return (
+            f"the Ray cluster at {address!r} refuses this machine's token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN"
+            " or RAY_AUTH_TOKEN_PATH to the cluster's token"
+        )
+    if address == "local":
+        return f"a local Ray does not start: {said}; `w2s doctor --ray` looks for the cause, --local goes without Ray"
+    return f"no Ray cluster answers at {address!r}: {said}; check `ray status` there, or leave --address out"
 
 
 @contextmanager
@@ -77,72 +134,17 @@ def _settings(local: bool) -> Iterator[None]:
     joins later is another matter.
     """
     new = {name: value for name, value in LOCALLY.items() if local and name not in os.environ}
+    clusters = ray_constants.ENABLE_RAY_CLUSTER  # read from the environment when Ray was imported
     os.environ.update(new)
+    ray_constants.ENABLE_RAY_CLUSTER = clusters and ENABLE_RAY_CLUSTERS_ENV_VAR not in new
     try:
         yield
     finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
         for name in new:
             del os.environ[name]
 
 
-def totals() -> dict[str, float]:
-    """Devices of all living nodes."""
-    have = ray.cluster_resources()
-    return {"CPU": have.get("CPU", 0.0), "GPU": have.get("GPU", 0.0), "memory": have.get("memory", 0.0)}
-
-
-def largest_node() -> dict[str, float]:
-    """The most that one living node has of each device."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in ("CPU", "GPU", "memory")}
-
-
-def check_store_is_shared(url: str) -> None:
-    """On several nodes, a store on a local path must be one that all of them mount: a file written here must be seen
-    there."""
-    store = open_store(url)
-    others = [
-        node["NodeID"]
-        for node in ray.nodes()
-        if node["Alive"]
-        and node["NodeID"] != ray.get_runtime_context().get_node_id()
-        and node["Resources"].get("CPU", 0)
-    ]
-    if not store.local or not others:
-        return
-    name = f"drivers/token-{uuid4().hex}"
-    store.write(name, b"")
-    try:
-        look = ray.remote(num_cpus=0)(os.path.exists)
-        seen = ray.get(
-            [
-                look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                    f"{store.root}/{name}"
-                )
-                for node in others
-            ],
-            timeout=60,
-        )
-    finally:
-        store.remove(name)
-    if not all(seen):
-        raise StoreError(
-            f"{seen.count(False)} of {len(others) + 1} nodes do not see the store {url}; give one that all nodes share:"
-            " --store s3://…, gs://… or a path on a shared disk"
-        )
-
-
-def try_out(url: str) -> str:
-    """Start or join Ray, run a task, say what there is."""
-    local = join(None, verbose=False)
-    try:
-        check_store_is_shared(url)
-        version = ray.get(ray.remote(num_cpus=1)(_version).remote(), timeout=120)
-        have = totals()
-    finally:
-        ray.shutdown()
-    return f"{'a local Ray' if local else 'the cluster'} {version} runs tasks; {have['CPU']:g} CPU, {have['GPU']:g} GPU"
-
-
-def _version() -> str:
-    return str(ray.__version__)
+def nodes() -> list[dict[str, Any]]:
+    """The living ones, with their devices and labels."""
+    return [node for node in ray.nodes() if node["Alive"]]

@@ -8,6 +8,7 @@ failure travels through Ray.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -25,8 +26,9 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
-from w2s_ray.runtime import cluster
+from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.admission import Admission
+from w2s_ray.runtime.demand import demand, lacking, options, room, totals
 from w2s_ray.runtime.gang import run_gang
 from w2s_ray.runtime.output import captured
 
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from w2s_ray.runtime.members import Members
 
 LEAVE_S = 60.0  # for what Ray Tune and Train still do when all calls have ended
+NODES_S = 0.5
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
-GB = 2.0**30
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +84,14 @@ def _together(jobs: list[_Job]) -> _Job:
 class RayExecutor:
     """Starts (or joins) Ray at its first call; `joined`: in a process of Ray's own, which is in its cluster already."""
 
-    def __init__(self, store: str, address: str | None = None, verbose: bool = False, *, joined: bool = False) -> None:
-        self._store, self._address, self._verbose, self._joined = store, address, verbose, joined
+    def __init__(self, store: str, target: cluster.Target | None = None, *, joined: bool = False) -> None:
+        self._store, self._target, self._joined = store, target or cluster.Target(), joined
+        self._nodes: tuple[float, list[dict[str, Any]]] = (-math.inf, [])
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._open: set[_Job] = set()  # those whose futures somebody waits for
         self._running: set[_Job] = set()
         self._gathered: list[_Job] = []  # calls that may be computed together wait a moment for each other
+        self._wanted: set[Resources] = set()  # all that was asked for: some choose among the nodes
         self._members: dict[Resources, Members] = {}
         self._experiments: list[Members] = []  # all that there were
         self._gangs: list[threading.Thread] = []
@@ -114,9 +118,9 @@ class RayExecutor:
             if self._joined:
                 self._local = False
             else:
-                self._local = cluster.join(self._address, self._verbose)
-                cluster.check_store_is_shared(self._store)
-            self._devices: Admission[_Job] = Admission(cluster.totals())
+                self._local = cluster.join(self._target)
+                nodes.check(self._store)
+            self._devices: Admission[_Job] = Admission(totals(cluster.nodes()))
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
             self._refuse_all(error)
             return
@@ -176,14 +180,20 @@ class RayExecutor:
     def _look(self) -> None:
         """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let
         in."""
-        totals = cluster.totals()
-        self._devices.resize(totals)
+        have = totals(self._living(), self._wanted)
+        self._devices.resize(have)
         for job in self._running:
             if job.demand and job.call.resources.fewest < job.call.resources.most:
-                grown = _elastic(job.call.resources, totals)
+                grown = _elastic(job.call.resources, have)
                 more = {name: amount - job.demand[name] for name, amount in grown.items() if amount > job.demand[name]}
                 if more and self._devices.take(more):
                     job.demand = grown
+
+    def _living(self) -> list[dict[str, Any]]:
+        """The cluster's nodes, asked for at most once in NODES_S: thousands of calls may come at once."""
+        if time.monotonic() - self._nodes[0] > NODES_S:
+            self._nodes = (time.monotonic(), cluster.nodes())
+        return self._nodes[1]
 
     def _deal(self) -> list[_Job]:
         """The gathered calls, those of one group in as many jobs of like size as there are places for them."""
@@ -193,8 +203,8 @@ class RayExecutor:
         self._gathered.clear()
         dealt = []
         for jobs in groups.values():
-            demand, totals = _demand(jobs[0].call.resources, 1), cluster.totals()
-            places = max(1, min((int(totals[name] / amount) for name, amount in demand.items() if amount), default=1))
+            resources = jobs[0].call.resources
+            places = max(1, room(resources, totals(self._living(), [resources])))
             hands = [jobs[n::places] for n in range(min(places, len(jobs)))]
             dealt += [_together(hand) for hand in hands]
         self._open |= set(dealt)
@@ -203,35 +213,27 @@ class RayExecutor:
 
     def _accept(self, job: _Job) -> None:
         resources = job.call.resources
-        one, least = _demand(resources, 1), _demand(resources, resources.fewest)
-        most, all_nodes = cluster.largest_node(), cluster.totals()
-        lacking = [
-            f"{_shown(amount, name)} (the largest node has {_shown(most.get(name, 0), name)})"
-            for name, amount in one.items()
-            if amount > most.get(name, 0.0)
-        ]
-        lacking += [
-            f"{resources.fewest} workers with {_shown(one[name], name)} each, {_shown(amount, name)} in all (the"
-            f" cluster has {_shown(all_nodes.get(name, 0), name)})"
-            for name, amount in least.items()
-            if amount > all_nodes.get(name, 0.0) and one[name] <= most.get(name, 0.0)
-        ]
-        if lacking and (self._local or resources.sharded):
+        living = self._living()
+        short = lacking(resources, living)
+        if short and (self._local or not self._target.autoscale):
             job.end(
                 ResourceError(
-                    f"{job.call.key} asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with"
-                    " --address"
+                    f"{job.call.key} asks for {' and '.join(short)}; lower `resources`, or give a larger cluster with"
+                    " --address (`autoscale: true` in a place file waits for machines that a cluster adds)"
                 )
             )
             self._open.discard(job)
-        elif lacking:
+        elif short:
             # An autoscaler adds nodes only for demands that Ray has seen.
             logger.warning(
-                "%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(lacking)
+                "%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(short)
             )
             self._start(job)
         else:
-            job.demand = _elastic(resources, all_nodes)
+            self._wanted.add(resources)
+            have = totals(living, self._wanted)
+            self._devices.resize(have)
+            job.demand = _elastic(resources, have)
             self._devices.add(job, job.demand)
 
     def _start(self, job: _Job) -> None:
@@ -250,17 +252,10 @@ class RayExecutor:
             self._join_members(job)
             return
         task = _run_on_gpu if resources.gpus else _run
-        options: dict[str, Any] = {
-            "num_cpus": resources.cpus,
-            "num_gpus": resources.gpus,
-            "max_retries": resources.retries,
-            "name": str(job.call.key),
-        }
+        how = options(resources) | {"name": str(job.call.key)}
         if self._joined:
-            options["scheduling_strategy"] = "DEFAULT"  # not in what this process itself was given
-        if resources.memory_gb:
-            options["memory"] = resources.memory_gb * GB
-        job.ref = task.options(**options).remote(job.call)
+            how["scheduling_strategy"] = "DEFAULT"  # not in what this process itself was given
+        job.ref = task.options(**how).remote(job.call)
         self._running.add(job)
         job.begun()
         job.ref.future().add_done_callback(lambda done: self._inbox.put(("done", job)))
@@ -312,15 +307,6 @@ class RayExecutor:
             job.end(Interrupted("the run was stopped"))
 
 
-def _demand(resources: Resources, workers: int) -> dict[str, float]:
-    """Of so many processes."""
-    return {
-        "CPU": resources.cpus * workers,
-        "GPU": resources.gpus * workers,
-        "memory": resources.memory_gb * GB * workers,
-    }
-
-
 def _lost(error: RayError, retries: int) -> WorkerLost:
     """What Ray says of a process that is no more, in a line."""
     if isinstance(error, LocalRayletDiedError):
@@ -330,16 +316,9 @@ def _lost(error: RayError, retries: int) -> WorkerLost:
     return WorkerLost.after(retries + 1, str(error))
 
 
-def _shown(amount: float, name: str) -> str:
-    return f"{amount / GB:.1f} GB of memory" if name == "memory" else f"{amount:g} {name}"
-
-
-def _elastic(resources: Resources, totals: dict[str, float]) -> dict[str, float]:
+def _elastic(resources: Resources, have: dict[str, float]) -> dict[str, float]:
     """Of as many processes as the cluster has room for, between the fewest and the most."""
-    room = min(
-        (int(totals[name] / amount) for name, amount in _demand(resources, 1).items() if amount), default=resources.most
-    )
-    return _demand(resources, min(resources.most, max(resources.fewest, room)))
+    return demand(resources, min(resources.most, max(resources.fewest, room(resources, have))))
 
 
 @ray.remote

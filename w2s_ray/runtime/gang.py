@@ -26,10 +26,10 @@ from w2s_ray.engine.execute import execute, is_done, new_attempt
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.step import Call, Launch
 from w2s_ray.engine.store import WorkPlace, cache_folder, open_store
+from w2s_ray.runtime.demand import of_process
 from w2s_ray.runtime.output import captured
 from w2s_ray.runtime.watch import GangWatch
 
-GB = 2.0**30
 RESIZE_S = 5.0  # at least so long between looks for room to grow
 
 
@@ -103,7 +103,6 @@ def _launch(call: Call, halvings: list[int]) -> None:
     resources = call.resources
     notes = Notes(call, new_attempt())
     launched_at = time.time()
-    per_worker = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB}
     trainer = TorchTrainer(
         work_in_gang,
         train_loop_config={"notes": notes, "launched_at": launched_at, "halvings": halvings},
@@ -115,7 +114,8 @@ def _launch(call: Call, halvings: list[int]) -> None:
             use_gpu=bool(resources.gpus),
             # growing costs what was done since the last checkpoint
             elastic_resize_monitor_interval_s=max(RESIZE_S, resources.checkpoint_every_s),  # type: ignore[call-arg]
-            resources_per_worker={name: amount for name, amount in per_worker.items() if amount},
+            resources_per_worker={name: amount for name, amount in of_process(resources).items() if amount},
+            label_selector=dict(resources.labels) or None,
         ),
         run_config=RunConfig(
             name=f"{call.key.digest[:12]}-{notes.launch}",  # a name that was used before resumes the old run

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner, register_trainable
+from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner, register_trainable
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
@@ -29,9 +29,9 @@ from w2s_ray.core.resources import Resources
 from w2s_ray.engine.execute import execute_dealt, new_attempt
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import cache_folder
+from w2s_ray.runtime.demand import of_process, request
 from w2s_ray.runtime.output import captured
 
-GB = 2.0**30
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -132,15 +132,13 @@ class Members:
         shutil.rmtree(folder / self.name, ignore_errors=True)
 
     def _tuner(self, folder: Path) -> Tuner:
-        resources = self.resources
-        bundle = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB}
-        request = PlacementGroupFactory([{device: amount for device, amount in bundle.items() if amount}])
+        asked = request(of_process(self.resources), self.resources.labels)
 
         def member(config: dict[str, Any]) -> None:  # one of its own, for Tune writes the request on it
             _run_member(config)
 
         with _registering:  # Tune knows trainables by their names alone
-            register_trainable(self.name, tune.with_resources(member, request), warn=False)
+            register_trainable(self.name, tune.with_resources(member, asked), warn=False)
         return Tuner(
             self.name,
             tune_config=TuneConfig(

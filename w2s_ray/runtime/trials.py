@@ -29,15 +29,15 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from w2s_ray.core.errors import ResourceError
-from w2s_ray.core.resources import Resources
+from w2s_ray.core.resources import GB, Resources
 from w2s_ray.engine.execute import new_attempt
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.store import cache_folder
-from w2s_ray.runtime import cluster
+from w2s_ray.runtime import cluster, nodes
+from w2s_ray.runtime.demand import lacking, of_process, request, room, totals
 from w2s_ray.runtime.members import SETTINGS
 from w2s_ray.runtime.output import captured
 
-GB = 2.0**30
 WORST = 1e30  # finite, for Ray's schedulers compute percentiles of it
 DRIVER_GB = (
     1.0  # a trial that launches gangs: a process without a device of its own, which Tune must be asked for by something
@@ -74,12 +74,12 @@ class Search:
         return self.demand.sharded
 
 
-def run_search(search: Search, address: str | None, verbose: bool) -> None:
+def run_search(search: Search, target: cluster.Target) -> None:
     """Until so many trials have ended, or the time is up. Ray is started at the first trial; blocks, in the thread that
     then owns Ray."""
-    local = cluster.join(address, verbose)
+    local = cluster.join(target)
     try:
-        cluster.check_store_is_shared(search.payload.store)
+        nodes.check(search.payload.store)
         concurrency = _concurrency(search, local)
         name = f"w2s-{search.name}"
         experiment = threading.Thread(target=_experiment, args=(search, concurrency), name=name, daemon=True)
@@ -100,20 +100,14 @@ def run_search(search: Search, address: str | None, verbose: bool) -> None:
 
 def _concurrency(search: Search, local: bool) -> int:
     """Trials at once: Tune does not see what the gangs of a trial hold, so it must be counted."""
-    have = cluster.totals()
-    wanted = [
-        (name, amount * role.fewest)
-        for role in search.roles
-        for name, amount in (("CPU", role.cpus), ("GPU", role.gpus), ("memory", role.memory_gb * GB))
-        if amount
-    ]
-    lacking = [f"{amount:g} {name} (there are {have[name]:g})" for name, amount in wanted if amount > have[name]]
-    if lacking and local:
+    living = cluster.nodes()
+    if local and (short := [each for role in search.roles for each in lacking(role, living)]):
         raise ResourceError(
-            f"a trial asks for {' and '.join(lacking)}; lower `resources`, or give a larger cluster with --address"
+            f"a trial asks for {' and '.join(short)}; lower `resources`, or give a larger cluster with --address"
         )
-    room = max(1, min(int(have[name] / amount) for name, amount in wanted))
-    return min(search.concurrency or room, room)
+    have = totals(living, search.roles)
+    fit = max(1, min(room(role, have) // role.fewest for role in search.roles))
+    return min(search.concurrency or fit, fit)
 
 
 def _experiment(search: Search, concurrency: int) -> None:
@@ -151,11 +145,9 @@ def _experiment(search: Search, concurrency: int) -> None:
 
 
 def _request(search: Search) -> PlacementGroupFactory:
-    demand = search.demand
-    bundle = {"CPU": demand.cpus, "GPU": demand.gpus, "memory": demand.memory_gb * GB}
     if search.nested:
-        bundle = {"CPU": 0, "memory": DRIVER_GB * GB}
-    return PlacementGroupFactory([{device: amount for device, amount in bundle.items() if amount or device == "CPU"}])
+        return request({"CPU": 0, "memory": DRIVER_GB * GB}, {})
+    return request(of_process(search.demand), search.demand.labels)
 
 
 def _metric(study: optuna.Study) -> tuple[Any, Any]:

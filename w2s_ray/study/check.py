@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from w2s_ray.backends.devices.memory import GB, num_gpus, settle
+from w2s_ray.backends.devices.memory import num_gpus, settle
 from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.adapt import MEMORY
 from w2s_ray.config.load import Study
@@ -17,7 +17,7 @@ from w2s_ray.config.schema import Cell, Role
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
 from w2s_ray.core.identity import identity
 from w2s_ray.core.kinds import Kind
-from w2s_ray.core.resources import Resources
+from w2s_ray.core.resources import GB, Resources
 from w2s_ray.data.formats import draws
 from w2s_ray.data.label_files import EXTERNAL
 from w2s_ray.data.prepare import format_of

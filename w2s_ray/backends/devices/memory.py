@@ -29,9 +29,8 @@ from typing import Any
 
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import ResourceError
-from w2s_ray.core.resources import TOKENS_AT_ONCE, Resources
+from w2s_ray.core.resources import GB, TOKENS_AT_ONCE, Resources
 
-GB = 2.0**30
 BUCKET = 50_000_000  # elements that are sent at once
 GATHERED = 200_000_000  # elements of whole weights that stage 3 holds at once
 MOST_TOKENS_GPU = 32_768  # more at once are no faster

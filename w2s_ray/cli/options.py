@@ -1,0 +1,103 @@
+"""Options that several commands share, and what they mean together: a place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from w2s_ray.config.place import Place, joinable, load_place
+
+if TYPE_CHECKING:
+    from w2s_ray.engine.executor import Executor
+
+File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the YAML, e.g. --set train.strong.lr=3e-4; may be given often.",
+    ),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="W2S_STORE",
+        help="Where results live: an absolute path, s3://…, gs://…  [default: ./store]",
+    ),
+]
+Runs = Annotated[
+    str | None,
+    typer.Option("--runs", metavar="DIR", help="Where runs/NAME/ is written: a folder or a URL.  [default: ./runs]"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="A",
+        help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.",
+    ),
+]
+Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
+PlaceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--place",
+        metavar="FILE",
+        help="Where it runs, as a YAML: address, store, runs, env, resources (docs/how-to/clusters.md). Options stand"
+        " above it.",
+    ),
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env", metavar="NAME=VALUE", help="A variable of the workers; NAME alone: this machine's value. Repeatable."
+    ),
+]
+
+
+def place_of(
+    file: Path | None = None,
+    store: str | None = None,
+    runs: str | None = None,
+    address: str | None = None,
+    env: list[str] | None = None,
+) -> Place:
+    """The place that the options name, with the defaults of this machine."""
+    place = load_place(file, env or (), store=store, runs=runs, address=address)
+    return place.model_copy(update={"store": place.store or str(Path.cwd() / "store"), "runs": place.runs or "runs"})
+
+
+def store_url(store: str | None) -> str:
+    """For a command that has no place."""
+    return store or str(Path.cwd() / "store")
+
+
+def executor_of(
+    place: Place, url: str, local: bool, verbose: bool, check: Callable[[], None] = lambda: None
+) -> Callable[[], Executor]:
+    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this
+    machine alone cannot hold."""
+    from w2s_ray.engine.executor import InlineExecutor
+
+    if local:
+        os.environ.update(place.variables(os.environ))
+        return InlineExecutor
+    address, env = joinable(place.address), place.variables(os.environ)
+
+    def start() -> Executor:
+        if address in (None, "local"):
+            check()
+        from w2s_ray.runtime.cluster import Target
+        from w2s_ray.runtime.executor import RayExecutor
+
+        return RayExecutor(url, Target(address, verbose, env, place.autoscale))
+
+    return start

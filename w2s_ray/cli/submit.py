@@ -1,0 +1,153 @@
+"""`w2s submit`, `logs`, `stop`: studies as jobs of a cluster."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from w2s_ray.cli.event_lines import VARIABLE, parse
+from w2s_ray.cli.live import View
+from w2s_ray.config.load import Study, load_study
+from w2s_ray.config.place import JOBS, Place
+from w2s_ray.core.errors import ConfigError, InputError
+from w2s_ray.engine.fingerprint import digest
+from w2s_ray.study.check import check_names
+from w2s_ray.study.pack import package_of
+
+if TYPE_CHECKING:
+    from w2s_ray.runtime.jobs import Jobs
+
+PLACE_FILE = ".w2s-place.yaml"
+
+
+def submit_study(
+    file: Path, sets: Sequence[str], place: Place, follow: bool, tune: bool, out: Console, err: Console
+) -> int:
+    """Send a study to a cluster, or attach to the job that it already is there; the exit code of its driver."""
+    from w2s_ray.runtime.jobs import Jobs
+
+    study = load_study(file, sets, place.resources)
+    check_names(study)
+    _check_shared(place)
+    runs = place.runs or f"{place.store.rstrip('/')}-runs"
+    package = package_of(file, study)
+    jobs = Jobs(_address(place.address), os.environ)
+    base = f"w2s-{study.config.name}-{_digest(study, place, tune)}"
+    own_code = Path("w2s_ray/__init__.py") in package.files
+    with tempfile.TemporaryDirectory(prefix="w2s-submit-") as temporary:
+        folder = Path(temporary)
+        package.copy(folder)
+        inside = {"store": place.store, "runs": runs, "autoscale": place.autoscale, "resources": place.resources}
+        (folder / PLACE_FILE).write_text(yaml.safe_dump(inside, allow_unicode=True), encoding="utf-8")
+        name = str(file.resolve().relative_to(package.root))
+        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--place", PLACE_FILE]
+        command += [part for text in sets for part in ("--set", text)]
+        variables = {**place.variables(os.environ), VARIABLE: "1", "PYTHONUNBUFFERED": "1"}
+        variables.setdefault("COLUMNS", str(out.width))
+        for each in package.elsewhere:
+            err.print(f"not sent, for it lies outside {package.root}: {each} (the cluster must have it there)")
+        err.print(f"{len(package.files)} files, {package.mb:.1f} MB, from {package.root}", soft_wrap=True)
+        driver = place.driver.model_dump()
+        job, new = jobs.submit(base, shlex.join(command), folder, variables, driver, own_code=own_code)
+    err.print(f"{'submitted' if new else 'it runs already'}: {job.id} at {jobs.address}", soft_wrap=True)
+    if not follow:
+        out.print(f"follow: w2s logs {job.id} --address {jobs.address}   stop: w2s stop {job.id} …", soft_wrap=True)
+        return 0
+    return follow_job(jobs, job.id, len(study.cells), out, err)
+
+
+def follow_job(jobs: Jobs, name: str, num_cells: int, out: Console, err: Console) -> int:
+    """Draw a job's events as a live view and print its other lines; the exit code of its driver."""
+    try:
+        with View(err, num_cells) as view:
+            job = jobs.follow(name, _drawn(view, out))
+    except KeyboardInterrupt:
+        err.print(f"\nno longer followed; the job goes on: w2s logs {name}, w2s stop {name}", soft_wrap=True)
+        return 130
+    if job.status == "SUCCEEDED":
+        return 0
+    err.print(
+        f"{job.id} {job.status.lower()}: {' '.join(job.message.partition(', last available logs')[0].split())}",
+        soft_wrap=True,
+    )
+    return job.exit_code or (130 if job.status == "STOPPED" else 1)
+
+
+def _drawn(view: View, out: Console) -> Callable[[str], None]:
+    def line(text: str) -> None:
+        event = parse(text)
+        if event is None:
+            out.print(text, soft_wrap=True)
+        else:
+            view(event)
+
+    return line
+
+
+def print_logs(name: str, address: str | None, follow: bool, out: Console, err: Console) -> int:
+    """What a job has written; events as the lines of a run without a terminal."""
+    from w2s_ray.runtime.jobs import Jobs
+
+    jobs = Jobs(_address(address), os.environ)
+    job = jobs.latest(name)
+    if follow and not job.over:
+        return follow_job(jobs, job.id, 0, out, err)
+    line = _drawn(View(out, 0), out)
+    for text in jobs.logs(job.id):
+        line(text)
+    return 0
+
+
+def stop_job(name: str, address: str | None, out: Console) -> int:
+    """Stop a study's job; what it has finished is kept."""
+    from w2s_ray.runtime.jobs import Jobs
+
+    jobs = Jobs(_address(address), os.environ)
+    job = jobs.stop(jobs.latest(name).id)
+    out.print(f"{job.id} {job.status.lower()}; the same `w2s submit` continues it", soft_wrap=True)
+    return 0 if job.over else 1
+
+
+def print_jobs(address: str, out: Console) -> None:
+    """The studies of a cluster, the latest last."""
+    from w2s_ray.runtime.jobs import Jobs
+
+    table = Table("job", "status", "started", "took", box=None, pad_edge=False)
+    for job in Jobs(_address(address), os.environ).all():
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started)) if job.started else ""
+        took = f"{(job.ended or time.time()) - job.started:.0f} s" if job.started else ""
+        table.add_row(job.id, job.status.lower(), began, took)
+    out.print(table if table.row_count else f"no study was submitted at {address}")
+
+
+def _check_shared(place: Place) -> None:
+    """Results must outlive their job."""
+    if not place.store:
+        raise ConfigError(
+            "store: a submitted study's results must outlive its job; give --store s3://…, gs://…, or a path that all"
+            " machines of the cluster share"
+        )
+    if "://" not in place.store and not Path(place.store).is_absolute():
+        raise ConfigError(f"store is {place.store!r}; a path on a cluster must be absolute and shared by its machines")
+
+
+def _digest(study: Study, place: Place, tune: bool) -> str:
+    what = {name: value for name, value in study.raw.items() if name != "resources"}
+    return digest({"study": what, "store": place.store, "tune": tune})[:12]
+
+
+def _address(address: str | None) -> str:
+    there = os.environ.get("RAY_ADDRESS", "")
+    found = address or os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
+    if not found:
+        raise InputError("no --address; give that of the cluster's jobs, such as http://HEAD:8265")
+    return found

@@ -1,0 +1,71 @@
+"""What the commands print on, and how they are stopped."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.segment import Segment
+
+
+# No markup: names, values and messages may hold brackets. What is coloured is a Text.
+class _Terminal(Console):
+    """Goes on in silence where nobody reads any more (`w2s run … | head`): the study is worth more than its picture."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:  # a terminal that hung up
+            self.quiet = True
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Texts of rows, names and messages are anybody's: their escape codes are shown, not obeyed."""
+        return super()._render_buffer(
+            Segment(harmless(s.text), s.style, s.control) if not s.control else s for s in buffer
+        )
+
+
+_CODES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def harmless(text: str) -> str:
+    """Without characters that a terminal acts on."""
+    return _CODES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+out, err = _Terminal(markup=False, highlight=False), _Terminal(stderr=True, markup=False, highlight=False)
+
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stopping(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM, or a terminal that closes) stops cleanly, the second one at once."""
+    seen = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            os._exit(130)
+        seen = True
+        err.print("\nstopping: what runs is ended, what is finished is kept (again to end at once)")
+        interrupt()
+
+    heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores
+    old = {number: signal.signal(number, stop) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

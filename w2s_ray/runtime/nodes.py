@@ -1,0 +1,181 @@
+"""What every machine of a cluster must have: the store, and the packages of the driver. Asked before anything runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from w2s_ray.core.errors import ResourceError, StoreError, W2SError
+from w2s_ray.core.resources import GB
+from w2s_ray.engine.store import cache_folder, open_store
+from w2s_ray.runtime import cluster
+from w2s_ray.runtime.demand import totals
+
+PACKAGES = ("torch", "transformers", "safetensors", "numpy", "pydantic", "pyarrow", "peft", "deepspeed")
+ASK_S = 60.0  # for all nodes to answer
+
+
+@dataclass(frozen=True)
+class Report:
+    """One node, as a process on it found it."""
+
+    address: str
+    problem: str  # with the store; empty: none
+    packages: dict[str, str]  # "" where one is missing
+    python: str
+    gpus: tuple[str, ...]
+    disk_gb: float  # free, where models and rows are cached
+    ahead_s: float  # its clock before the driver's
+
+    def differs(self, mine: dict[str, str]) -> list[str]:
+        """Packages that it has not, or in another version than the driver."""
+        return [f"{name} {self.packages[name] or 'missing'} (here {mine[name] or 'missing'})" for name in mine
+                if self.packages[name] != mine[name]]  # fmt: skip
+
+
+def check(url: str) -> None:
+    """Refuse a cluster of which a node does not share the store or lacks a package, before anything runs on it."""
+    nodes = [node for node in cluster.nodes() if not _here(node) and _works(node)]
+    if not nodes:
+        return
+    reports = ask(url, nodes)
+    wrong = [f"{report.address}: {report.problem}" for report in reports if report.problem]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise StoreError(
+            f"not every node shares the store {url}: {wrong[0]}{more}; give one that all nodes share: --store s3://…,"
+            " gs://… or a path on a shared disk"
+        )
+    mine = packages()
+    for report in reports:
+        missing = [name for name in mine if mine[name] and not report.packages[name]]
+        if missing:
+            raise ResourceError(
+                f"the node {report.address} has no {missing[0]} for Python {report.python}; install there what this"
+                f" machine has: pip install {' '.join(f'{name}=={mine[name]}' for name in missing)}"
+            )
+
+
+def ask(url: str, nodes: Sequence[dict[str, Any]]) -> list[Report]:
+    """What a process on each of these nodes finds."""
+    store = open_store(url)
+    name, secret = f"drivers/token-{uuid4().hex}", uuid4().hex
+    store.write(name, secret.encode())
+    try:
+        tasks = {
+            node["NodeManagerAddress"]: _report.options(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            ).remote(url, name, secret, node["NodeManagerAddress"], time.time())
+            for node in nodes
+        }
+        done, late = ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=ASK_S)
+    finally:
+        store.remove(name)
+    silent = [address for address, task in tasks.items() if task in late]
+    if silent:
+        raise ResourceError(
+            f"the node {silent[0]} starts no process within {ASK_S:.0f} s; look at its Ray logs, or take it out of the"
+            " cluster"
+        )
+    reports: list[Report] = ray.get(done)
+    return sorted(reports, key=lambda report: report.address)
+
+
+def _asked(node: dict[str, Any], url: str, name: str, secret: str) -> Any:
+    where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    process = _report.options(num_cpus=0, max_retries=0, scheduling_strategy=where)
+    return process.remote(url, name, secret, node["NodeManagerAddress"], time.time())
+
+
+def packages() -> dict[str, str]:
+    """Versions of what a step may import; empty for what is missing."""
+
+    def found(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return ""
+
+    return {name: found(name) for name in PACKAGES}
+
+
+@ray.remote
+def _report(url: str, name: str, secret: str, address: str, asked_at: float) -> Report:
+    ahead_s = time.time() - asked_at  # the start of a process more
+    return Report(
+        address,
+        _store_problem(url, name, secret),
+        packages(),
+        platform.python_version(),
+        _gpus(),
+        shutil.disk_usage(_existing(cache_folder())).free / GB,
+        ahead_s,
+    )
+
+
+def _store_problem(url: str, name: str, secret: str) -> str:
+    try:
+        store = open_store(url)
+        if store.local and not os.path.isdir(str(store.root)):
+            return "there is no such folder there"
+        if store.read(name) != secret.encode():
+            return "it does not find there what the driver wrote"
+        store.probe()
+    except W2SError as error:
+        return str(error)
+    return ""
+
+
+def _existing(folder: Any) -> Any:
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _gpus() -> tuple[str, ...]:
+    """By the driver's own tool, for torch would start CUDA."""
+    import subprocess
+
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=20, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(listed.stdout.strip().splitlines())
+
+
+def _here(node: dict[str, Any]) -> bool:
+    return bool(node["NodeID"] == ray.get_runtime_context().get_node_id())
+
+
+def _works(node: dict[str, Any]) -> bool:
+    """Whether steps may come to it: a head without devices runs none."""
+    return any(node["Resources"].get(name, 0) for name in ("CPU", "GPU"))
+
+
+def try_out(url: str) -> str:
+    """Start or join Ray, run a task, say what there is."""
+    local = cluster.join(cluster.Target())
+    try:
+        check(url)
+        version = ray.get(ray.remote(num_cpus=1)(_version).remote(), timeout=120)
+        have = totals(cluster.nodes())
+    finally:
+        ray.shutdown()
+    return f"{'a local Ray' if local else 'the cluster'} {version} runs tasks; {have['CPU']:g} CPU, {have['GPU']:g} GPU"
+
+
+def _version() -> str:
+    return str(ray.__version__)
