@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from rich.console import Console
 
+from w2s_ray.cli.say import say
 from w2s_ray.engine.clean import Leftover, find, remove
 from w2s_ray.engine.store import open_store
 
@@ -24,22 +25,22 @@ def clean_store(console: Console, store_url: str, *, yes: bool) -> None:
         _print_kind(console, why, leftovers)
     if found.living:
         who = ", ".join(f"process {holder.pid}" for holder in found.living)
-        console.print(
+        say(
+            console,
             f"{len(found.living)} drivers work on the store ({who}); what attempts left is looked for when none does",
-            soft_wrap=True,
         )
     if not found.leftovers:
-        console.print(f"nothing to remove in {store.url}", soft_wrap=True)
+        say(console, f"nothing to remove in {store.url}")
     elif yes:
         remove(store, found)
-        console.print(f"removed {len(found.leftovers)} from {store.url}", soft_wrap=True)
+        say(console, f"removed {len(found.leftovers)} from {store.url}")
     else:
-        console.print("nothing was removed; `w2s clean --yes` does that", soft_wrap=True)
+        say(console, "nothing was removed; `w2s clean --yes` does that")
 
 
 def _print_kind(console: Console, why: str, leftovers: list[Leftover]) -> None:
-    console.print(f"{why}: {len(leftovers)}, {sum(one.size for one in leftovers) / MB:.1f} MB", soft_wrap=True)
+    say(console, f"{why}: {len(leftovers)}, {sum(one.size for one in leftovers) / MB:.1f} MB")
     for one in leftovers[:SHOWN]:
-        console.print(f"  {one.name}", soft_wrap=True)
+        say(console, f"  {one.name}")
     if len(leftovers) > SHOWN:
-        console.print(f"  … and {len(leftovers) - SHOWN} more")
+        say(console, f"  … and {len(leftovers) - SHOWN} more")

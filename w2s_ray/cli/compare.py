@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from w2s_ray.cli.say import say
 from w2s_ray.engine.difference import SHOWN, difference, identity_of, shown, why_inputs
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Record
@@ -30,14 +31,14 @@ def compare(console: Console, one: str, other: str, runs: Path, stores: tuple[st
     moved = [pair for pair in pairs if _numbers(pair[1]) != _numbers(pair[2])]
     for label, alone in (("first", ours.keys() - theirs.keys()), ("second", theirs.keys() - ours.keys())):
         if alone:
-            console.print(f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone))}", soft_wrap=True)
+            say(console, f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone))}")
     same = len(pairs) - len(moved)
     numbers = "floor, student, ceiling and gap recovered"
-    console.print(f"{same} of {len(pairs)} cells have the same {numbers}, to the last digit", soft_wrap=True)
+    say(console, f"{same} of {len(pairs)} cells have the same {numbers}, to the last digit")
     if moved:
-        console.print(_table(moved), *_of_the_studies(first, second), sep="\n", soft_wrap=True)
-        for line in _why(moved, *map(open_store, stores)):
-            console.print(line, soft_wrap=True)
+        console.print(_table(moved), soft_wrap=True, markup=False)
+        for line in (*_of_the_studies(first, second), *_why(moved, *map(open_store, stores))):
+            say(console, line)
     return not moved and ours.keys() == theirs.keys()
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from w2s_ray.backends.devices.memory import Way, host_bytes, in_words, settle, ways
+from w2s_ray.cli.say import say
 from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role
@@ -84,16 +85,16 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
         soft_wrap=True,
     )
     if plan.no_rows:
-        console.print(f"the rows are not at hand, so the steps cannot be counted: {plan.no_rows}", soft_wrap=True)
+        say(console, f"the rows are not at hand, so the steps cannot be counted: {plan.no_rows}")
     else:
         table = Table("step", "to run", "in the store", box=None, pad_edge=False)
         for step in sorted({*plan.to_run, *plan.reused}):
             table.add_row(step, str(plan.to_run[step]), str(plan.reused[step]))
-        console.print(table)
+        say(console, table)
         if plan.cut_short:
-            console.print(
+            say(
+                console,
                 f"at least: {plan.cut_short} cells decide what comes next by results that are not there yet",
-                soft_wrap=True,
             )
     roles: dict[tuple[str, Recipe, Resources], list[Role]] = {}
     for role, model, recipe, resources in placements(plan.study):
@@ -102,7 +103,7 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
         _print_placement(console, " and ".join(of_roles), model, recipe, resources, plan.study.base)
     if show_keys:
         for key in plan.keys:
-            console.print(key, soft_wrap=True)
+            say(console, key)
 
 
 def _product(study: Study) -> str:
@@ -125,7 +126,7 @@ def _print_placement(
         return
     shape = shape_of_name(model, base)
     if shape is None:
-        console.print("  its shape is not known before it is downloaded, so neither is what it needs")
+        say(console, "  its shape is not known before it is downloaded, so neither is what it needs")
         return
     gpu = bool(resources.gpus)
     given_gb = resources.gpu_gb if gpu else resources.memory_gb or host_bytes() / GB / resources.fewest
@@ -141,14 +142,14 @@ def _print_placement(
         f"{options[0].room / GB:.1f} of {room:.1f} GB can be filled, as"
         f" {given or ('is assumed' if gpu else 'this machine has')}"
     )
-    console.print(
+    say(
+        console,
         f"  {count}; on each of {resources.fewest} processes {free}; rows of up to {LONGEST} tokens; GB a device by"
         " what lies there:",
-        soft_wrap=True,
     )
-    console.print(_ways_table(options, chosen))
+    say(console, _ways_table(options, chosen))
     if chosen is None:
-        console.print(f"  refused: {refusal}", soft_wrap=True)
+        say(console, f"  refused: {refusal}")
 
 
 def _ways_table(options: Sequence[Way], chosen: Way | None) -> Table:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from w2s_ray.cli.event_lines import view_of
+from w2s_ray.cli.say import say
 from w2s_ray.config.load import Study
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor
@@ -57,7 +58,7 @@ def run_study(
         tables = collected.value if collected is not None else {}
         results = build_results(study, context, runs, tables, time.perf_counter() - started)
         write_results(folder, study, results, collected)
-    out.print(summary_table(results))
-    out.print(f"report: {shown}/report.md   results: {shown}/results.json", soft_wrap=True)
+    say(out, summary_table(results))
+    say(out, f"report: {shown}/report.md   results: {shown}/results.json")
     failures: list[dict[str, Any]] = results["failures"]
     return failures

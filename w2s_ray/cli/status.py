@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from w2s_ray.cli.say import say
 from w2s_ray.core.errors import DamagedArtifact, IdentityError, InputError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import STALE_S, Holder, key_of
@@ -46,7 +47,7 @@ def _print_runs(console: Console, runs: Path) -> None:
         try:
             results = read_results(str(path.parent), runs)
         except InputError:
-            console.print(f"{path} cannot be read; `w2s run` of its study writes it again", soft_wrap=True)
+            say(console, f"{path} cannot be read; `w2s run` of its study writes it again")
             continue
         states = [cell.status for cell in results.cells]
         counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "failed")]
@@ -58,7 +59,7 @@ def _print_runs(console: Console, runs: Path) -> None:
             str(results.steps.reused),
             f"{results.seconds:.1f}",
         )
-    console.print(table if table.row_count else f"no finished study in {runs}/")
+    say(console, table if table.row_count else f"no finished study in {runs}/")
 
 
 def _print_leases(console: Console, store: Store) -> None:
@@ -69,10 +70,9 @@ def _print_leases(console: Console, store: Store) -> None:
         holder, key = Holder.loads(data), key_of(data) or Path(path).name
         beat = store.read(f"drivers/{holder.driver}")
         state = "dead: the next run takes over" if holder.gone() or beat is None else "working"
-        console.print(
+        say(
+            console,
             f"{state}: {key} (process {holder.pid}; silent for {STALE_S:.0f} s counts as dead)",
-            highlight=False,
-            soft_wrap=True,
         )
 
 
@@ -88,6 +88,4 @@ def _print_failures(console: Console, store: Store) -> None:
             found.append(failure)
     for failure in sorted(found, key=lambda f: f.made_at, reverse=True)[:FAILURES]:
         ago = time.time() - calendar.timegm(time.strptime(failure.made_at, "%Y-%m-%dT%H:%M:%SZ"))
-        console.print(
-            f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}", soft_wrap=True
-        )
+        say(console, f"failed {max(ago, 0) / 60:.0f} min ago: {Key.parse(failure.key)}: {failure.error}")

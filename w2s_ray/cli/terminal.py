@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.segment import Segment
 
 
-# No markup: names, values and messages may hold brackets. What is coloured is a Text.
+# No markup and no emoji codes: names, values and messages may hold brackets and colons. What is coloured is a Text.
 class _Terminal(Console):
     """Goes on in silence where nobody reads any more (`w2s run … | head`): the study is worth more than its picture."""
 
@@ -43,7 +43,8 @@ def harmless(text: str) -> str:
     return _CODES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-out, err = _Terminal(markup=False, highlight=False), _Terminal(stderr=True, markup=False, highlight=False)
+out = _Terminal(markup=False, emoji=False, highlight=False)
+err = _Terminal(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

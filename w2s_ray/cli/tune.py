@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from w2s_ray.cli.event_lines import view_of
+from w2s_ray.cli.say import say
 from w2s_ray.config.load import corners, load_study, searched
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
@@ -123,7 +124,7 @@ class _Lines:
 
 def _print(out: Console, found: Searched, folder: str) -> None:
     if not found.complete:
-        out.print(f"no trial has ended yet; the same command goes on to {found.wanted}")
+        say(out, f"no trial has ended yet; the same command goes on to {found.wanted}")
         return
     table = Table(
         box=None,
@@ -143,11 +144,11 @@ def _print(out: Console, found: Searched, folder: str) -> None:
             *(f"{value:.4g}" for value in trial.values),
             *(_shown(point.get(key)) for key in found.spec.space),
         )
-    out.print(table)
-    out.print(f"Points were {SELECTED[found.select_on]}.", soft_wrap=True)
+    say(out, table)
+    say(out, f"Points were {SELECTED[found.select_on]}.")
     if len(found.trials) < found.wanted:
-        out.print(f"{len(found.trials)} of {found.wanted} trials are made; the same command goes on", soft_wrap=True)
-    out.print(f"best: {folder}/{BEST_FILE}   report: {folder}/{PAGE}", soft_wrap=True)
+        say(out, f"{len(found.trials)} of {found.wanted} trials are made; the same command goes on")
+    say(out, f"best: {folder}/{BEST_FILE}   report: {folder}/{PAGE}")
 
 
 def _shown(value: Any) -> str:

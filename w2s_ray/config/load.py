@@ -47,9 +47,11 @@ _MUST: dict[str, str] = {
     "too_short": "must have {min_length} or more entries",
     "too_long": "must have {max_length} entries or fewer",
 }
+_LISTS = (list, tuple, set)
 HELD = {"heldout": "heldout", "weak_labels": "pool_heldout"}  # select_on -> the share of rows that it needs
 SHOWN = 60  # characters of a value in a message
 MOST_VALUES = 200_000  # of a YAML, its aliases written out: a few lines of nested ones mean more than memory holds
+MOST_COUNTED = 10**12  # cells; of more, the number is no help
 MOST_DEEP = 50  # lists and mappings in each other
 
 
@@ -93,7 +95,9 @@ def _loaded(text: str) -> Any:
                 f"it holds more than {MOST_VALUES:,} values with its aliases written out; a study needs far fewer: name"
                 " them without nested aliases"
             )
-        return loader.construct_document(node)
+        value = loader.construct_document(node)
+        _refuse_halves(value)
+        return value
     except RecursionError:
         raise ConfigError(_TOO_DEEP) from None
     except (ConfigError, yaml.YAMLError):
@@ -106,6 +110,25 @@ def _loaded(text: str) -> Any:
 
 
 _TOO_DEEP = f"it is nested more than {MOST_DEEP} lists and mappings deep; a study needs far fewer"
+
+
+_HALF = re.compile("[\ud800-\udfff]")  # of a pair of surrogates: no file can hold it, nor can a record
+
+
+def _refuse_halves(value: Any, key: str = "") -> None:
+    """Refuse texts and keys, at any depth, with half a character."""
+    if isinstance(value, str) and (half := _HALF.search(value)):
+        raise ConfigError(
+            f"{key or 'it'} is {_shown(value)}, with half a character ({half[0]!r}, a lone surrogate); write the whole"
+            " character, or leave it out"
+        )
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _refuse_halves(name, f"a key{f' of {key}' if key else ''}")
+            _refuse_halves(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, _LISTS):
+        for n, inner in enumerate(value):
+            _refuse_halves(inner, f"{key}.{n}".lstrip("."))
 
 
 def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
@@ -148,6 +171,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str
         if not sep:
             raise ConfigError(f"--set {_shown(override)} has no '='; write --set key.subkey=value")
         try:
+            _refuse_halves(name, "the key")
             _assign(raw, name, parse_value(value))
         except ConfigError as error:
             raise ConfigError(f"--set {_shown(override)}: {_one_line(error)}") from None
@@ -164,13 +188,8 @@ def parse_value(text: str) -> Any:
 
 def expand(raw: dict[str, Any], base: Path) -> Study:
     """All cells of a raw config, in the order grid point, method, seed."""
+    _check_size(raw)
     config = checked(StudyConfig, _conventional(raw))
-    count = math.prod(map(len, config.grid.values())) * len(config.methods) * len(config.seeds)
-    if count > MOST_CELLS:
-        raise ConfigError(
-            f"grid, methods and seeds make {count:,} cells; a study may have {MOST_CELLS:,}: shorten `grid` or `seeds`,"
-            " or make several studies, which share what is equal"
-        )
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))
@@ -180,6 +199,25 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
         cells += [Cell(there, method, seed, point) for method in there.methods for seed in there.seeds]
     _check_baseline(config.baseline, list(dict.fromkeys(str(cell.method.label) for cell in cells)))
     return Study(config, tuple(cells), base, raw)
+
+
+def _check_size(raw: dict[str, Any]) -> None:
+    """Counted before anything is built: a short file may mean more cells than memory holds."""
+    grid = raw["grid"] if isinstance(raw.get("grid"), dict) else {}
+    points = math.prod(_length(values) for key, values in grid.items() if key != "methods")
+    lists = grid.get("methods")  # each value of it is a study's whole list
+    methods = sum(map(_length, lists)) if isinstance(lists, _LISTS) else _length(raw.get("methods"))
+    count = points * methods * _length(raw.get("seeds"))
+    if count > MOST_CELLS:
+        cells = f"{count:,}" if count < MOST_COUNTED else f"more than {MOST_COUNTED:,}"
+        raise ConfigError(
+            f"grid, methods and seeds make {cells} cells; a study may have {MOST_CELLS:,}: shorten `grid`, `methods` or"
+            " `seeds`, or make several studies, which share what is equal"
+        )
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, _LISTS) else 1
 
 
 def _conventional(raw: dict[str, Any]) -> dict[str, Any]:
@@ -216,24 +254,46 @@ def _apart(raw: Any) -> Any:
     return [_apart(value) for value in raw] if isinstance(raw, (list, tuple)) else raw
 
 
+# Where a study names files and folders; `*` is any place in a list.
+_PLACES = {
+    ("task", "data"), ("task", "test_data"), ("task", "pool_data"), ("models", "weak"), ("models", "strong"),
+    ("methods", "*", "models", "*"), ("methods", "*", "ladder", "*"),
+}  # fmt: skip
+_BY_MODEL = ("train", "by_model")  # whose keys are models
+
+
 def anchored(raw: dict[str, Any], base: Path) -> dict[str, Any]:
     """The raw config with absolute paths of its files and folders, so that its YAML may be moved."""
-    full: dict[str, Any] = _apart(raw)
-    grid = full.get("grid", {})
-    for section, names in (("task", ("data", "test_data", "pool_data")), ("models", ("weak", "strong"))):
-        for name in names:
-            for mapping in (full.get(section, {}), *grid.get(section, ())):
-                if name in mapping:
-                    mapping[name] = _in_full(mapping[name], base)
-            if (key := f"{section}.{name}") in grid:
-                grid[key] = [_in_full(value, base) for value in grid[key]]
-    if "by_model" in full.get("train", {}):
-        full["train"]["by_model"] = {_in_full(name, base): fields for name, fields in full["train"]["by_model"].items()}
-    for method in full["methods"]:
-        for listed in ("models", "ladder"):
-            if isinstance(method, dict) and listed in method:
-                method[listed] = [_in_full(name, base) for name in method[listed]]
-    return full
+    full: dict[str, Any] = _placed({key: value for key, value in raw.items() if key != "grid"}, (), base)
+    if "grid" in raw:
+        full["grid"] = {
+            _key_in_full(key, base): [_placed(value, _parts(key), base) for value in values]
+            for key, values in raw["grid"].items()
+        }
+    return {key: full[key] for key in raw}
+
+
+def _placed(value: Any, at: tuple[str, ...], base: Path) -> Any:
+    """A copy of what stands at these keys, with its places in full."""
+    if isinstance(value, dict):
+        inside = {key: _placed(inner, (*at, str(key)), base) for key, inner in value.items()}
+        return {_in_full(key, base): inner for key, inner in inside.items()} if at == _BY_MODEL else inside
+    if isinstance(value, _LISTS):
+        return [_placed(inner, (*at, "*"), base) for inner in value]
+    return _in_full(value, base) if at in _PLACES else value
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple("*" if part.isdigit() else part for part in key.split("."))
+
+
+def _key_in_full(key: str, base: Path) -> str:
+    """A dotted key with the model of `train.by_model` in full, unless its path has dots itself."""
+    parts = key.split(".")
+    if _parts(key)[:2] != _BY_MODEL or len(parts) == 2:
+        return key
+    place = str(_in_full(parts[2], base))
+    return key if "." in place else ".".join([*parts[:2], place, *parts[3:]])
 
 
 def _in_full(name: Any, base: Path) -> Any:

@@ -307,11 +307,11 @@ class Context:
         self._in_flight = {key: node for key, node in self._in_flight.items() if node.running is not None}
         for key in self._in_flight:
             try:
-                data = self.store.read(progress_name(key))
+                progress = parse_progress(self.store.read(progress_name(key)) or b"")
             except Exception:
                 logger.debug("the progress of %s cannot be read", key, exc_info=True)
                 continue
-            if data is not None and (progress := parse_progress(data)):
+            if progress:
                 self._sinks.tell(ProgressEvent(key, progress))
         self._looking = bool(self._in_flight)
         if self._looking:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from w2s_ray.core.errors import IdentityError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.store import Store
@@ -49,6 +50,9 @@ def flat(value: Any, prefix: str = "") -> Fields:
 
 def shown(value: Any) -> str:
     """A value in a sentence; a key in its short form."""
-    if isinstance(value, str) and "/" in value and len(value) > 70:
-        return str(Key.parse(value))
-    return "(absent)" if value is None else repr(value)
+    if value is None:
+        return "(absent)"
+    try:
+        return str(Key.parse(value)) if isinstance(value, str) else repr(value)
+    except IdentityError:  # any other text, such as a prompt
+        return repr(value)

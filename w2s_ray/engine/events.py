@@ -80,4 +80,11 @@ def parse_progress(data: bytes) -> dict[str, float]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {str(name): float(value) for name, value in found.items() if isinstance(value, (int, float))}
+    return {str(name): number for name, value in found.items() if (number := _number(value)) is not None}
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, (int, float)) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None

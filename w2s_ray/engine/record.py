@@ -97,9 +97,15 @@ def inside(name: str) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/")) and not re.search(r"[\\\x00]", name)
 
 
+def whole(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _sealed(fields: dict[str, Any]) -> bytes:
     """As JSON, of which the first key is the checksum of all bytes after it."""
-    rest = json.dumps(fields, indent=1, sort_keys=True, allow_nan=False).encode().removeprefix(b"{\n")
+    text = json.dumps(fields, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    rest = whole(text).encode().removeprefix(b"{\n")
     return b'{\n "checksum": "%s",\n' % hashlib.sha256(rest).hexdigest().encode() + rest
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CSV_FILE, PARQUET_FILE, BEST_FILE, PAGE = "trials.csv", "trials.parquet", "best.yaml", "search.md"
 PICTURES = ("history.svg", "importance.svg", "slice.svg")
+FRONT = "trial-*.yaml"  # the front's other points
 LEAST_FOR_IMPORTANCE = 10  # complete trials; with fewer, chance decides
 
 
@@ -100,7 +101,7 @@ class Searched:
 def write_search(folder: Path, found: Searched, recipes: Mapping[int, dict[str, Any]]) -> None:
     """Fill the folder. Recipes are whole studies at the front's points, by trial."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("trial-*.yaml"):
+    for old in folder.glob(FRONT):
         old.unlink()
     for number, recipe in recipes.items():
         name = BEST_FILE if number == found.front[0].number else f"trial-{number}.yaml"
@@ -115,6 +116,12 @@ def write_search(folder: Path, found: Searched, recipes: Mapping[int, dict[str, 
         (folder / picture).unlink(missing_ok=True)
         draw(folder / picture, found)
     (folder / PAGE).write_text(page(found, folder), encoding="utf-8")
+
+
+def search_files(folder: Path) -> list[Path]:
+    """Those of a folder that `write_search` has filled; others may lie there too."""
+    named = (folder / name for name in (CSV_FILE, PARQUET_FILE, BEST_FILE, PAGE, *PICTURES))
+    return [path for path in (*named, *sorted(folder.glob(FRONT))) if path.is_file()]
 
 
 def _recipe(found: Searched, number: int, recipe: dict[str, Any]) -> str:

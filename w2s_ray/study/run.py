@@ -20,6 +20,7 @@ from w2s_ray.core.errors import InputError, Interrupted, Planned, ResourceError,
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.events import CellEvent
 from w2s_ray.engine.handle import Handle
+from w2s_ray.engine.record import whole
 from w2s_ray.eval.diagnose import Diagnosed, submit_diagnose
 from w2s_ray.eval.gold import Gold
 from w2s_ray.eval.score import COLLECT, SCORE, cell_names
@@ -100,6 +101,7 @@ def _run_cell(cell: Cell, setting: Setting) -> CellRun:
         run.error, run.traceback, run.score = str(error), str(error), None  # written for people: it is complete
     except Exception as error:  # noqa: BLE001  (a method's own mistake ends its cell, not the study)
         run.error, run.traceback, run.score = f"{type(error).__name__}: {error}", traceback.format_exc(), None
+    run.error, run.traceback, run.log = map(whole, (run.error, run.traceback, run.log))
     run.facts["seconds"] = round(time.perf_counter() - started, 3)
     setting.context.tell(CellEvent(names, "failed" if run.error else "done"))
     return run

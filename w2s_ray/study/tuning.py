@@ -28,7 +28,7 @@ from w2s_ray.engine.execute import new_attempt, put_content
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import Step
 from w2s_ray.engine.store import Store, WorkPlace
-from w2s_ray.reports.search_report import Searched, write_search
+from w2s_ray.reports.search_report import Searched, search_files, write_search
 from w2s_ray.study.setting import Setting
 from w2s_ray.study.trial import Trials, cells_of, study_at
 
@@ -160,7 +160,9 @@ def _refuse_all_failed(found: Searched) -> None:
 
 
 def _copy(folder: Path, journal: Path, out: Path) -> None:
-    shutil.copytree(folder, out, dirs_exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in search_files(folder):
+        shutil.copyfile(path, out / path.name)
     shutil.copyfile(journal, out / JOURNAL)
 
 

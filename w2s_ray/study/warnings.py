@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 from w2s_ray.config.load import Study
 from w2s_ray.core.plugins import closest
@@ -35,17 +36,33 @@ def warnings_of_search(study: Study) -> Iterator[str]:
 def _of_recipes(study: Study) -> Iterator[str]:
     """Fields that the grid or the search varies, but that `by_model` sets for the model in that role, so that they do
     not vary."""
-    varied = [*study.config.grid, *(study.config.tune.space if study.config.tune else ())]
-    for key in varied:
-        part, _, rest = key.partition(".")
-        role, _, field = rest.partition(".")
-        if part != "train" or role not in ("weak", "strong"):
-            continue
+    space = study.config.tune.space if study.config.tune else {}
+    varied = study.config.grid | {key: drawn.choice or () for key, drawn in space.items()}
+    for role, field in dict.fromkeys(f for key, values in varied.items() for f in _fields(key, values)):
         models = dict.fromkeys(getattr(cell.config.models, role) for cell in study.cells)
         for model in models:
             said = study.config.train.by_model.get(model)
             if said is not None and field.partition(".")[0] in said.model_fields_set:
-                yield f"{key} varies, but train.by_model sets {field} of {model}, which stands; drop one of them"
+                yield (
+                    f"train.{role}.{field} varies, but train.by_model sets {field} of {model}, which stands; drop one"
+                    " of them"
+                )
+
+
+def _fields(key: str, values: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Role and field of what a dotted key sets: itself a field, or with mappings as values a role's recipe or both."""
+    part, _, rest = key.partition(".")
+    role, _, field = rest.partition(".")
+    if part != "train" or role not in ("", "weak", "strong"):
+        return
+    if field:
+        yield role, field
+        return
+    for value in values:
+        recipes = {role: value} if role else value
+        for name, recipe in recipes.items() if isinstance(recipes, dict) else ():
+            if name in ("weak", "strong") and isinstance(recipe, dict):
+                yield from ((name, str(inner)) for inner in recipe)
 
 
 def _of_models(study: Study) -> Iterator[str]:

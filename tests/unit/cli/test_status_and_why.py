@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
+from w2s_ray.cli.plan import Plan, print_plan
+from w2s_ray.cli.say import say
 from w2s_ray.cli.status import FAILURES, print_status
+from w2s_ray.cli.terminal import err, out
 from w2s_ray.cli.why import explain
+from w2s_ray.config.load import expand
 from w2s_ray.engine.execute import put_content
 from w2s_ray.engine.fingerprint import Key, make_key
 from w2s_ray.engine.lease import Holder, Leases
@@ -89,6 +94,38 @@ def test_the_latest_failures_come_first_and_no_more_than_a_screen_of_them(store_
     assert lines == [f"failed {n} min ago: train/m{n}-{0:012x}: it is bad {n}" for n in range(FAILURES)]
 
 
+MARKED = "no [text, label] in [/INST] :100: [bold]x"  # to rich: markup, a tag that nothing opened, an emoji
+
+
+def test_an_error_is_shown_letter_by_letter(store_url: str, runs: Path) -> None:
+    open_store(store_url).fail(KEY, Failure(KEY.full, "a1", "d", MARKED, "T", made_at=ago(60)))
+    (line,) = [line for line in status(store_url, runs) if line.startswith("failed")]
+    assert line == f"failed 1 min ago: {KEY}: {MARKED}"
+
+
+def test_what_a_plan_says_is_shown_letter_by_letter() -> None:
+    raw = {"task": {"data": "world:topic"}, "models": {"weak": "world/nano", "strong": "world/micro"}}
+    plan = Plan(expand({"name": "x", "methods": ["naive"], **raw}, Path()), no_rows=MARKED)
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    print_plan(console, plan, show_keys=False)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[1] == f"the rows are not at hand, so the steps cannot be counted: {MARKED}"
+
+
+@pytest.mark.parametrize("console", [out, err])
+def test_the_commands_print_any_text_letter_by_letter(console: Console) -> None:
+    assert console.render_str(MARKED).plain == MARKED
+
+
+def test_a_table_is_shown_letter_by_letter_too() -> None:
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    table = Table("[/INST]", box=None)
+    table.add_row("[text, label]")
+    say(console, table)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.strip() for line in lines] == ["[/INST]", "[text, label]"]
+
+
 def test_a_failure_that_was_made_good_or_cannot_be_read_is_not_shown(store_url: str, runs: Path) -> None:
     store = open_store(store_url)
     for key in (KEY, OTHER):
@@ -154,6 +191,13 @@ def test_of_another_input_it_is_said_what_made_it_another_one(store_url: str, ru
     assert lines[2:] == [
         f"  inputs.data: {rows[0]} there, {rows[1]} here", "    inputs.data: its params.seed is 0 there, 1 here"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [f"{'long ' * 20}and/or: {{text}}", f"hub:org/name@{'a' * 60}", "x/y-" + "0" * 63])
+def test_a_text_that_is_no_key_is_told_as_it_is(store_url: str, runs: Path, text: str) -> None:
+    recorded(store_url, {"prompt": text})
+    key = planned(runs, {"prompt": "{text}"})
+    assert explain(key.full, store_url, runs).splitlines()[2:] == [f"  params.prompt: {text!r} there, '{{text}}' here"]
 
 
 @pytest.mark.parametrize("form", ["full", "path", "part"])

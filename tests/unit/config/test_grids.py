@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,36 @@ def test_a_study_may_have_so_many_cells_and_not_one_more(monkeypatch: pytest.Mon
     monkeypatch.setattr(load, "MOST_CELLS", 20)
     grid = {"task.seed": [0, 1]}
     assert len(study(seeds=list(range(10)), grid=grid).cells) == 20
-    with pytest.raises(ConfigError, match="make 22 cells; a study may have 20: shorten `grid` or `seeds`"):
+    with pytest.raises(ConfigError, match="make 22 cells; a study may have 20: shorten `grid`, `methods` or `seeds`"):
         study(seeds=list(range(11)), grid=grid)
+
+
+def named(count: int) -> list[dict[str, str]]:
+    return [{"type": "naive", "name": f"m{n}"} for n in range(count)]
+
+
+def test_each_point_of_a_grid_over_methods_counts_as_many_as_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "MOST_CELLS", 20)
+    grid: dict[str, list[Any]] = {"methods": [named(7), named(3)], "task.seed": [0, 1]}
+    assert len(study(grid=grid, methods=named(9)).cells) == 20
+    with pytest.raises(ConfigError, match="make 22 cells; a study may have 20"):
+        study(grid=grid | {"methods": [named(7), named(4)]})
+
+
+@pytest.mark.parametrize(
+    ("more", "cells"),
+    [
+        ({"methods": ["naive"] * 190_000}, "190,000"),
+        ({"grid": {"methods": [named(1000)] * 100}}, "100,000"),
+        ({"grid": {"train.strong.lr": list(range(1, 20_001))}, "seeds": [0, 1]}, "40,000"),
+        ({"grid": {f"train.a{n}": [1, 2, 3] for n in range(20_000)}}, "more than 1,000,000,000,000"),
+    ],
+)
+def test_a_study_of_too_many_cells_is_refused_before_any_is_made(more: dict[str, Any], cells: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ConfigError, match=f"make {cells} cells; a study may have 20,000: shorten ") as caught:
+        study(**more)
+    assert time.perf_counter() - started < 1 and len(str(caught.value)) < 300
 
 
 def test_a_point_leaves_the_raw_config_as_it_was() -> None:

@@ -135,6 +135,9 @@ def test_a_grid_holds_every_point_once() -> None:
     ]
 
 
+NAIVE = "naive"
+
+
 def test_places_are_told_in_full(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
@@ -156,6 +159,36 @@ def test_places_are_told_in_full(tmp_path: Path) -> None:
         "grid": {"models.strong": [f"{tmp_path}/model", "world/mini"], "task.seed": [1]},
     }
     assert anchored(raw, tmp_path) == told
+
+
+def test_places_in_a_grid_are_told_in_full_wherever_it_sets_them(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    full = f"{tmp_path}/m"
+    grid: dict[str, Any] = {
+        "methods": [[NAIVE], [{"type": "model_mix", "models": ["m", "world/nano"], "name": "m"}]],
+        "methods.0.ladder": [["m"], ["world/nano", "m"]],
+        "methods.0.models.1": ["m"],
+        "methods.0.name": ["m"],
+        "train": [{"by_model": {"m": {"lr": 1}}}],
+        "train.by_model": [{"m": {"lr": 1}}, {"world/nano": {"prompt": "m {text}"}}],
+        "train.strong": [{"prompt": "m {text}"}],
+        "train.by_model.m.lr": [1, 2],
+    }
+    raw = {"name": "m", "methods": [NAIVE], "models": {"weak": "m", "strong": "m"}, "grid": grid}
+    told = anchored(raw, tmp_path)["grid"]
+    changed = {
+        "methods": [[NAIVE], [{"type": "model_mix", "models": [full, "world/nano"], "name": "m"}]],
+        "methods.0.ladder": [[full], ["world/nano", full]],
+        "methods.0.models.1": [full],
+        "train": [{"by_model": {full: {"lr": 1}}}],
+        "train.by_model": [{full: {"lr": 1}}, {"world/nano": {"prompt": "m {text}"}}],
+    }
+    assert {key: values for key, values in told.items() if key in grid} == (
+        {key: values for key, values in grid.items() if key in told} | changed
+    )
+    assert told[f"train.by_model.{full}.lr"] == [1, 2] or "." in full
+    assert raw["grid"] is grid and grid["methods.0.ladder"] == [["m"], ["world/nano", "m"]], "the raw config stays"
 
 
 def test_an_anchor_in_a_yaml_does_not_tie_keys_together(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ def test_every_plug_in_is_described_by_whole_sentences(group: str) -> None:
     for name, plugin in available(group).items():
         assert summary(plugin).endswith((".", ")")), f"{name}: {summary(plugin)}"
         assert "\n" not in summary(plugin)
+        assert len(summary(plugin).split()) >= 4, f"{name}: {summary(plugin)} tells nobody what it is"
+        assert "doi" not in summary(plugin), f"{name}: where it comes from is told below"
 
 
 def entries(monkeypatch: pytest.MonkeyPatch, *named: tuple[str, str]) -> None:

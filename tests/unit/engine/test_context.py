@@ -9,10 +9,12 @@ import pytest
 from toys import ADD, ADD_INLINE, TIMES
 
 from w2s_ray.core.errors import Interrupted, Planned, StepFailed
+from w2s_ray.engine import context as context_module
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.handle import RiderSpec
+from w2s_ray.engine.progress import progress_name
 from w2s_ray.engine.store import open_store
 
 
@@ -237,6 +239,23 @@ def test_a_riders_failed_input_fails_the_rider_alone(store_url: str, notes: Path
             ctx.ride(owner, RiderSpec(TIMES, {"times": 3}, {"data": ctx.submit(ADD, {"number": 4})})).artifact().path
             / "number.txt"
         ).read_text() == "6"
+
+
+def test_no_trouble_of_reading_progress_ends_a_run(
+    store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def broken(data: bytes) -> dict[str, float]:
+        asked.append(data)
+        raise OverflowError("int too large to convert to float")
+
+    monkeypatch.setattr(context_module, "parse_progress", broken)
+    monkeypatch.setattr(context_module, "every_s", lambda store: 0.01)
+    with Context(open_store(store_url), InlineExecutor, sinks=[lambda event: None]) as ctx:
+        handle = ctx.submit(ADD, {"number": 1, "slow": 0.3})
+        ctx.store.write(progress_name(handle.key), b"{}")
+        assert handle.value == {"total": 1} and asked
 
 
 def test_a_rider_may_need_what_its_owner_makes(store_url: str, notes: Path) -> None:

@@ -62,6 +62,10 @@ def test_what_is_no_number_is_left_out_of_progress_and_the_rest_is_told(
     assert found == facts
 
 
+def test_a_number_that_is_too_large_for_any_is_none() -> None:
+    assert parse_progress(b'{"step": 1' + b"0" * 400 + b', "loss": 0.5}') == {"loss": 0.5}
+
+
 class Clock:
     """Time that is set."""
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from w2s_ray.core.resources import Resources
@@ -48,6 +48,15 @@ def test_a_record_that_was_written_comes_back_as_it_was(
 def test_a_failure_that_was_written_comes_back_as_it_was(error: str, traceback: str, log: str) -> None:
     made = Failure(KEY.full, "a1", "driver", error, traceback, log)
     assert Failure.loads(made.dumps()) == made
+
+
+@given(st.text(max_size=20), st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3))
+@example("\ud800 {text}", {"\udfff": "\udcff"})
+def test_half_a_character_is_replaced_and_the_rest_can_be_read(text: str, value: dict[str, str]) -> None:
+    """A log may hold any bytes of a process, as Python decodes them."""
+    failure = Failure.loads(Failure(KEY.full, "a1", "driver", text, text, text).dumps())
+    assert failure.error == failure.traceback == failure.log == text.encode("utf-8", "replace").decode()
+    assert Record.loads(record(value=value, params=value).dumps()).key == KEY.full
 
 
 def test_equal_records_are_equal_bytes_whatever_the_order_of_their_fields() -> None:

@@ -141,6 +141,10 @@ def test_more_than_this_machine_has_is_refused_with_what_it_has(study: Any) -> N
          "train.strong.lr varies, but train.by_model sets lr of world/micro, which stands; drop one of them"),
         ({"grid": {"train.weak.lora.rank": [1, 2]}, "train": {"by_model": {NANO: {"lora": {"rank": 3}}}}},
          "train.weak.lora.rank varies, but train.by_model sets lora.rank of world/nano"),
+        ({"grid": {"train.strong": [{"lr": 1}, {"lr": 2, "epochs": 9}]}, "train": {"by_model": {MICRO: {"lr": 3}}}},
+         "train.strong.lr varies, but train.by_model sets lr of world/micro, which stands; drop one of them"),
+        ({"grid": {"train": [{"weak": {"lr": 1}}, {"strong": {"lr": 2}}]}, "train": {"by_model": {NANO: {"lr": 3}}}},
+         "train.weak.lr varies, but train.by_model sets lr of world/nano, which stands; drop one of them"),
         ({"train": {"by_model": {"world/mini": {"lr": 3}}}}, "train.by_model: no cell trains 'world/mini' (did you"),
     ],
 )  # fmt: skip
@@ -156,6 +160,8 @@ def test_what_is_probably_not_meant_is_one_sentence(study: Any, more: dict[str, 
         {"models": {"weak": UNHEARD, "strong": NANO}},
         {"grid": {"train.strong.lr": [1, 2]}, "train": {"by_model": {MICRO: {"epochs": 3}, NANO: {"lr": 3}}}},
         {"grid": {"train.strong": [{"lr": 1}, {"lr": 2}]}},
+        {"grid": {"train.strong": [{"lr": 1}, {"lr": 2}]}, "train": {"by_model": {MICRO: {"epochs": 3}}}},
+        {"grid": {"train.by_model": [{MICRO: {"lr": 1}}, {MICRO: {"lr": 2}}]}},
     ],
 )
 def test_what_may_well_be_meant_is_not_doubted(study: Any, more: dict[str, Any]) -> None:
@@ -171,3 +177,6 @@ def test_a_search_is_doubted_for_what_it_looks_at_and_not_for_its_seeds(study: A
     assert kept.startswith("tuned: ") and kept.endswith("keeps that mark")
     (fixed,) = warnings_of_search(study(tune=space, train={"by_model": {MICRO: {"lr": 1}}}))
     assert fixed.startswith("train.strong.lr varies, but train.by_model sets lr of world/micro")
+    whole = {"space": {"train.strong": {"choice": [{"lr": 1}, {"lr": 2}]}}}
+    (same,) = warnings_of_search(study(tune=whole, train={"by_model": {MICRO: {"lr": 1}}}))
+    assert same == fixed

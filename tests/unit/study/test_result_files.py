@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from studies import FIT, config
 
 from w2s_ray.config.load import Study, expand, load_study
-from w2s_ray.core.errors import InputError
+from w2s_ray.core.errors import InputError, StepFailed
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.store import open_store
 from w2s_ray.reports.schema import parse
+from w2s_ray.study import run as run_module
 from w2s_ray.study.results import (
     _by_line,
     build_results,
@@ -95,6 +96,20 @@ def test_steps_are_counted_in_all_and_by_name(ran: Ran) -> None:
     with Context(open_store(ran.context.store.url), InlineExecutor) as again:
         collect(ran.study, again, ran.runs[:2])
         assert count_steps(again) == {"executed": 0, "reused": 1, "failed": 0, "by_step": {"collect": {"reused": 1}}}
+
+
+def test_a_reason_with_half_a_character_can_be_written(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise StepFailed("train", "train/x", "bad \udcff", "at \udcff", "log \ud800")
+
+    monkeypatch.setattr(run_module, "_score", fails)
+    runs = run_cells(ran.study, ran.context)
+    write_results(tmp_path, ran.study, ran.results(runs, {}), None)
+    read = parse(json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
+    assert {cell.reason for cell in read.cells} == {"step train/x failed: bad ?"}
+    assert [(one["traceback"], one["log"]) for one in failures(runs)] == [("at ?", "log ?")]
 
 
 def test_cells_that_failed_alike_are_one_entry(ran: Ran) -> None:

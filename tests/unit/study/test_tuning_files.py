@@ -183,6 +183,20 @@ def test_some_trials_may_fail_and_not_all(rows: Path, store_url: str, tmp_path: 
         assert [row["error"] for row in csv.DictReader(file)] == [*(f"trial {n} is lost" for n in range(3)), ""]
 
 
+def test_what_else_lies_in_the_folder_is_no_part_of_the_result(rows: Path, tmp_path: Path) -> None:
+    """The store itself may lie there."""
+    folder = tmp_path / "runs/x/search"
+    (folder / "notes").mkdir(parents=True)
+    (folder / "secret.txt").write_text("mine")
+    url = str(folder / "store")
+    tune(rows, url, folder, raw_search(), 2, telling(lambda point: point[LR]))
+    store = open_store(url)
+    (key,) = store.finished("search")
+    kept = {path.name for path in store.open(key).path.iterdir()}
+    assert {"best.yaml", "trials.csv", "trials.parquet", "search.md", "journal.log", "history.svg"} <= kept
+    assert not kept & {"store", "notes", "secret.txt"}
+
+
 def test_points_that_a_user_names_are_tried_first_and_a_grid_ends(rows: Path, store_url: str, tmp_path: Path) -> None:
     first = [{LR: 0.05, EPOCHS: 3}, {LR: 0.001}]
     found = tune(rows, store_url, tmp_path / "found", raw_search(first=first), 3, telling(lambda point: point[LR]))

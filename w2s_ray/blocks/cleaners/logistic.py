@@ -18,7 +18,7 @@ from w2s_ray.core.labels import Floats
 
 
 class Logistic(Cleaner):
-    """Logistic regression of the soft labels."""
+    """Logistic regression of the soft labels on the features."""
 
     type: Literal["logistic"] = "logistic"
     l2: float = Field(

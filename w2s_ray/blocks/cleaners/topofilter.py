@@ -27,7 +27,7 @@ from w2s_ray.core.labels import Floats, LabelSet
 
 
 class TopoFilter(Cleaner):
-    """Largest component of each class among nearest rows."""
+    """Mean label of the nearest rows, of those in the largest component of their class."""
 
     type: Literal["topofilter"] = "topofilter"
     k_cc: int = Field(

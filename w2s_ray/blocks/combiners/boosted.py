@@ -35,8 +35,10 @@ class Fixed(Combiner):
 
 
 class Additive(Combiner):
-    """Members' estimates of a residual, summed to log-odds: softmax(2 rate sum_m (K q_m - 1)), as gradient boosting's
-    are (Friedman 2001, doi 10.1214/aos/1013203451)."""
+    """Members' estimates of a residual, summed to log-odds as gradient boosting's are.
+
+    softmax(2 rate sum_m (K q_m - 1)): Friedman 2001, doi 10.1214/aos/1013203451.
+    """
 
     type: Literal["additive"] = "additive"
     rate: float = Field(1.0, gt=0)

@@ -49,7 +49,7 @@ _THRESHOLD_OF: dict[str, Threshold] = {"paper": "half", "openai": "weak", "eleut
 
 
 class Logconf(Frozen):
-    """Auxiliary confidence loss."""
+    """Cross-entropy with a mixture of the teacher's labels and the student's own hardened ones."""
 
     type: Literal["logconf"] = "logconf"
     aux: float = Field(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Xent(Frozen):
-    """CE(student, teacher)."""
+    """Cross-entropy of the student with the teacher's soft labels."""
 
     type: Literal["xent"] = "xent"
 
