@@ -13,7 +13,8 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.admission import Admission
 from w2s_ray.runtime.demand import demand, lacking, options, room, totals
 from w2s_ray.runtime.gang import run_gang
+from w2s_ray.runtime.head import LOOK_S, HeadWatch
 from w2s_ray.runtime.output import captured
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class _Job:
             else list(errors) or [None] * len(self.calls)
         )
         for future, error in zip(self.futures, each, strict=True):
-            if not future.done():
+            with suppress(InvalidStateError):  # somebody was faster
                 future.set_result(None) if error is None else future.set_exception(error)
 
 
@@ -97,6 +99,7 @@ class RayExecutor:
         self._gangs: list[threading.Thread] = []
         self._local = True
         self._stopped = False
+        self._head: HeadWatch | None = None
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
 
@@ -104,12 +107,21 @@ class RayExecutor:
 
     def launch(self, call: Call, started: Started) -> Future[None]:
         job = _Job([call], [started], [Future()])
-        self._inbox.put(("launch", job))
+        if self._head is not None and self._head.error is not None:
+            job.end(self._head.error)
+        else:
+            self._inbox.put(("launch", job))
         return job.futures[0]
 
     def close(self, now: bool = False) -> None:
         self._inbox.put(("stop" if now else "drain", None))
-        self._thread.join()
+        while self._thread.is_alive() and not (self._head is not None and self._head.error is not None):
+            self._thread.join(timeout=LOOK_S)
+
+    def _head_is_lost(self, error: ResourceError) -> None:
+        """The thread that owns Ray waits for an answer that will not come."""
+        for job in list(self._open):
+            job.end(error)
 
     # --- the thread that owns Ray ---
 
@@ -120,6 +132,7 @@ class RayExecutor:
             else:
                 self._local = cluster.join(self._target)
                 nodes.check(self._store)
+                self._head = None if self._local else HeadWatch(self._head_is_lost)
             self._devices: Admission[_Job] = Admission(totals(cluster.nodes()))
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
             self._refuse_all(error)
@@ -143,6 +156,8 @@ class RayExecutor:
         """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and
         Train must be through. After a stop they are in the middle of something that takes its time; then Ray is left to
         the end of this process."""
+        if self._head is not None:
+            self._head.close()
         threads = [*(experiment.thread for experiment in self._experiments), *self._gangs]
         until = time.monotonic() + (0.0 if self._stopped else LEAVE_S)
         for thread in threads:

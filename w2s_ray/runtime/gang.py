@@ -17,7 +17,7 @@ from typing import Any
 
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from w2s_ray.core import errors
@@ -27,6 +27,7 @@ from w2s_ray.engine.record import Failure
 from w2s_ray.engine.step import Call, Launch
 from w2s_ray.engine.store import WorkPlace, cache_folder, open_store
 from w2s_ray.runtime.demand import of_process
+from w2s_ray.runtime.meeting import Meeting
 from w2s_ray.runtime.output import captured
 from w2s_ray.runtime.watch import GangWatch
 
@@ -106,8 +107,10 @@ def _launch(call: Call, halvings: list[int]) -> None:
     trainer = TorchTrainer(
         work_in_gang,
         train_loop_config={"notes": notes, "launched_at": launched_at, "halvings": halvings},
-        torch_config=TorchConfig(
-            backend="nccl" if resources.gpus else "gloo", timeout_s=max(1, round(2 * resources.hang_s))
+        torch_config=Meeting(
+            backend="nccl" if resources.gpus else "gloo",
+            timeout_s=max(1, round(2 * resources.hang_s)),
+            retries=resources.retries,
         ),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,  # type: ignore[arg-type]  # Ray's annotation is of the older class

@@ -35,6 +35,7 @@ from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.demand import lacking, of_process, request, room, totals
+from w2s_ray.runtime.head import HeadWatch
 from w2s_ray.runtime.members import SETTINGS
 from w2s_ray.runtime.output import captured
 
@@ -78,9 +79,10 @@ def run_search(search: Search, target: cluster.Target) -> None:
     """Until so many trials have ended, or the time is up. Ray is started at the first trial; blocks, in the thread that
     then owns Ray."""
     local = cluster.join(target)
+    head = None if local else HeadWatch(lambda error: None)
     try:
         nodes.check(search.payload.store)
-        concurrency = _concurrency(search, local)
+        concurrency = _concurrency(search, waits=target.autoscale and not local)
         name = f"w2s-{search.name}"
         experiment = threading.Thread(target=_experiment, args=(search, concurrency), name=name, daemon=True)
         errors: list[BaseException] = []
@@ -88,20 +90,24 @@ def run_search(search: Search, target: cluster.Target) -> None:
         experiment.start()
         while experiment.is_alive():
             experiment.join(timeout=0.5)
+            if head is not None and head.error is not None:
+                raise head.error
             if search.stopped.is_set():
                 return  # what is asked of Ray after its end would take the process with it, which ends it anyway
         if errors:
             raise errors[0]
     finally:
-        if not search.stopped.is_set():
+        if head is not None:
+            head.close()
+        if not search.stopped.is_set() and (head is None or head.error is None):
             ray.shutdown()
             _searches.pop(search.name, None)
 
 
-def _concurrency(search: Search, local: bool) -> int:
+def _concurrency(search: Search, *, waits: bool) -> int:
     """Trials at once: Tune does not see what the gangs of a trial hold, so it must be counted."""
     living = cluster.nodes()
-    if local and (short := [each for role in search.roles for each in lacking(role, living)]):
+    if not waits and (short := [each for role in search.roles for each in lacking(role, living)]):
         raise ResourceError(
             f"a trial asks for {' and '.join(short)}; lower `resources`, or give a larger cluster with --address"
         )

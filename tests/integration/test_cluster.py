@@ -1,0 +1,220 @@
+"""Studies on a cluster of several "machines" on this one: `cluster/local/nodes.sh`, as a user starts it. Network,
+processes and Ray's folders are each node's own; the disk is shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+HEAD, JOBS = "10.77.0.10:6379", "http://10.77.0.10:8265"
+LACKS = next((tool for tool in ("ip", "unshare", "nsenter", "setsid") if shutil.which(tool) is None), None)
+
+STUDY: dict[str, Any] = {
+    "name": "far",
+    "task": {"data": "world:topic", "labelled": 100, "pool": 100, "test": 100},
+    "models": {"weak": "world/nano", "strong": "world/micro"},
+    "methods": ["naive", {"type": "bagging", "members": 8}],
+    "train": {"weak": {"lr": 1e-3, "epochs": 2}, "strong": {"lr": 1e-3, "epochs": 2}},
+    "seeds": [0],
+}
+SHARDED = {"resources": {"strong": {"workers": 2, "zero": 2}}}
+LONG = {"methods": ["naive"], "seeds": [0, 1, 2, 3], "train": {"weak": {"epochs": 40}, "strong": {"epochs": 60}}}
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The script, and `w2s` on this machine or on a node."""
+
+    state: Path
+    folder: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        own = {"W2S_NODES": str(self.state), "W2S_BIN": str(BIN), "RAY_AUTH_MODE": "token", "COLUMNS": "200"}
+        return {**os.environ, **own, "RAY_AUTH_TOKEN_PATH": str(self.state / "token"), "PYTHONPATH": str(ROOT)}
+
+    def __call__(self, *words: str, timeout: float = 120, check: bool = True) -> str:
+        command = ["bash", str(ROOT / "cluster/local/nodes.sh"), *words]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=timeout)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def w2s(
+        self, *words: str, on: int | None = None, timeout: float = 400, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        there = [] if on is None else ["bash", str(ROOT / "cluster/local/nodes.sh"), "on", str(on)]
+        return subprocess.run(
+            [*there, str(BIN / "python"), "-m", "w2s_ray", *words], env=self.environ | more, cwd=self.folder,
+            capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+
+    def study(self, *changes: Mapping[str, Any]) -> str:
+        raw = STUDY
+        for change in changes:
+            raw = {**raw, **change}
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(raw))
+        return "study.yaml"
+
+    def submit(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.w2s("submit", "study.yaml", "--address", JOBS, "--store", str(self.folder / "far"), *words, **more)
+
+    def at_home(self, *words: str) -> dict[str, Any]:
+        """The same study on this machine alone."""
+        done = self.w2s("run", "study.yaml", "--store", str(self.folder / "home"), *words, RAY_AUTH_MODE="disabled")
+        assert done.returncode == 0, done.stderr
+        return numbers(self.folder / "runs/far/results.json")
+
+    def far(self) -> dict[str, Any]:
+        return numbers(self.folder / "far-runs/far/results.json")
+
+    def attempts(self) -> dict[str, str]:
+        """What is finished, and which attempt made it."""
+        found = (self.folder / "far").glob("*/*/record.json")
+        return {path.parent.name: json.loads(path.read_text())["attempt"] for path in found}
+
+
+def numbers(results: Path) -> dict[str, Any]:
+    return {
+        f"{cell['method']} {cell['seed']}": [cell.get(arm) for arm in ("floor", "student", "ceiling", "pgr")]
+        for cell in json.loads(results.read_text())["cells"]
+    }
+
+
+def until(what: str, done: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, f"{what} within {seconds:.0f} s"
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if LACKS or os.geteuid() != 0:
+        pytest.skip(f"needs {LACKS or 'root'} for network namespaces")
+    folder = tmp_path_factory.mktemp("nodes") / "state"
+    nodes = Nodes(folder, folder.parent)
+    nodes("up", "2")
+    yield folder
+    nodes("down")
+
+
+@pytest.fixture
+def nodes(state: Path, tmp_path: Path) -> Nodes:
+    return Nodes(state, tmp_path)
+
+
+def test_a_submitted_study_is_the_laptops_and_shows_no_secret(nodes: Nodes) -> None:
+    """An ensemble of 8, and a strong fit sharded over both nodes."""
+    nodes.study(SHARDED)
+    home = nodes.at_home()
+    first = nodes.submit("--env", "HF_TOKEN", HF_TOKEN="hf_s3cret")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "gap recovered" in first.stdout
+    assert "submitted: w2s-far-" in first.stderr
+    assert "cell done: naive" in first.stderr, "the live view, from elsewhere"
+    assert nodes.far() == home
+    before = nodes.attempts()
+    again = nodes.submit("--env", "HF_TOKEN", HF_TOKEN="hf_s3cret")
+    assert again.returncode == 0, again.stderr
+    assert nodes.attempts() == before, "nothing is made twice"
+    logs = nodes.w2s("logs", "far", "--address", JOBS)
+    listed = nodes.w2s("status", "--address", JOBS)
+    assert "succeeded" in listed.stdout
+    for ended in (first, again, logs, listed):
+        assert "s3cret" not in ended.stdout + ended.stderr
+    reported = nodes.w2s("report", "far", "--runs", str(nodes.folder / "far-runs"))
+    assert reported.stdout.startswith("# far")
+
+
+def test_nodes_and_the_driver_die_and_nothing_finished_is_made_again(nodes: Nodes) -> None:
+    nodes.study(LONG)
+    home = nodes.at_home("--local")
+    assert nodes.submit("--no-wait").returncode == 0
+    until("something is finished", lambda: len(nodes.attempts()) > 3)
+    finished = nodes.attempts()
+    attached = nodes.submit("--no-wait")
+    assert "it runs already" in attached.stderr, "two submissions are one job"
+    nodes("kill", "1")
+    third = nodes("add").strip()
+    nodes("cut", "2")
+    time.sleep(20)
+    nodes("heal", "2")
+    subprocess.run(["pkill", "-KILL", "-f", "-m w2s_ray run study.yaml"], check=True)
+    until("the job is over", lambda: "running" not in nodes.w2s("status", "--address", JOBS).stdout)
+    finished |= nodes.attempts()
+    ended = nodes.submit()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert nodes.far() == home
+    assert {name: attempt for name, attempt in nodes.attempts().items() if name in finished} == finished
+    nodes("kill", third)
+    nodes("start", "1")
+
+
+def test_a_head_that_dies_is_said_in_a_line_and_costs_time_alone(nodes: Nodes) -> None:
+    """The driver is on another machine."""
+    nodes.study(LONG)
+    home = nodes.at_home("--local")
+    command = ["run", "study.yaml", "--store", str(nodes.folder / "far"), "--runs", str(nodes.folder / "far-runs")]
+    there = ["bash", str(ROOT / "cluster/local/nodes.sh"), "on", "1", str(BIN / "python"), "-m", "w2s_ray", *command]
+    pipe = subprocess.PIPE
+    driver = subprocess.Popen(
+        [*there, "--address", HEAD], env=nodes.environ, cwd=nodes.folder, stdout=pipe, stderr=pipe, text=True
+    )
+    until("something is finished", lambda: len(nodes.attempts()) > 3)
+    nodes("kill", "0")
+    killed = time.monotonic()
+    _, said = driver.communicate(timeout=120)
+    assert time.monotonic() - killed < 75
+    assert driver.returncode in (1, 2)
+    assert "has not answered for 40 s; start it again" in said
+    assert "Traceback" not in said
+    finished = nodes.attempts()
+    nodes("kill", "1")
+    nodes("kill", "2")
+    for node in ("0", "1", "2"):
+        nodes("start", node)
+    ended = nodes.w2s(*command, "--address", HEAD, on=1)
+    assert ended.returncode == 0, ended.stderr
+    assert nodes.far() == home
+    assert {name: attempt for name, attempt in nodes.attempts().items() if name in finished} == finished
+
+
+def test_what_cannot_work_is_refused_in_a_line_before_work_starts(nodes: Nodes) -> None:
+    nodes.study({"methods": ["naive"]})
+    nodes("on", "2", "bash", "-c", f"mkdir -p {nodes.folder}/hidden && mount -t tmpfs none {nodes.folder}/hidden")
+    refusals = {
+        f"--address {JOBS}: the cluster refuses this machine's token": nodes.submit(
+            RAY_AUTH_TOKEN_PATH="", RAY_AUTH_TOKEN="x" * 32
+        ),
+        "has no value, and NO_SUCH is not set here": nodes.submit("--env", "NO_SUCH"),
+        "asks for nodes with small (there are none)": nodes.submit("--set", "resources.weak.custom.small=1"),
+        "10.77.0.12: it does not find there what the driver wrote": nodes.w2s(
+            "submit", "study.yaml", "--address", JOBS, "--store", f"{nodes.folder}/hidden"
+        ),
+        "the Ray address http://10.77.0.10:8265 is that of a cluster's jobs": nodes.w2s(
+            "run", "study.yaml", "--address", JOBS
+        ),
+        "Failed to connect to Ray at address: http://10.77.0.99:8265": nodes.w2s("logs", "x", "--address", "http://10.77.0.99:8265"),
+        "no job 'nothing' at": nodes.w2s("stop", "nothing", "--address", JOBS),
+    }  # fmt: skip
+    for said, ended in refusals.items():
+        text = ended.stdout + ended.stderr
+        assert ended.returncode in (1, 2), (said, text)
+        assert said in " ".join(text.split()), (said, text)
+        assert "Traceback" not in text, (said, text)
+    assert not list((nodes.folder / "far").glob("train/*/record.json"))
