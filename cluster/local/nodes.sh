@@ -118,7 +118,7 @@ heal) known "${2:-}" && ip link set "w2s-v$2" up ;;
 on)
     known "${2:-}"
     first=$(pgrep --parent "$(cat "$state/$2/pid")" | head -n 1)
-    exec nsenter --target "${first:?node $2 is down}" --net --mount --pid -- "${@:3}"
+    exec nsenter --target "${first:?node $2 is down}" --net --mount --pid --wdns="$PWD" -- "${@:3}"
     ;;
 list)
     for n in $(nodes); do

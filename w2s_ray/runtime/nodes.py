@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import ray
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from w2s_ray.core.errors import ResourceError, StoreError, W2SError
@@ -67,30 +68,32 @@ def check(url: str) -> None:
 
 
 def ask(url: str, nodes: Sequence[dict[str, Any]]) -> list[Report]:
-    """What a process on each of these nodes finds."""
+    """What a process on each of these nodes finds; nodes that die meanwhile are left out."""
     store = open_store(url)
     name, secret = f"drivers/token-{uuid4().hex}", uuid4().hex
     store.write(name, secret.encode())
+    until = time.monotonic() + ASK_S
     try:
-        tasks = {
-            node["NodeManagerAddress"]: _report.options(
-                num_cpus=0,
-                max_retries=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            ).remote(url, name, secret, node["NodeManagerAddress"], time.time())
-            for node in nodes
-        }
-        done, late = ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=ASK_S)
+        tasks = [(node, _asked(node, url, name, secret)) for node in nodes]
+        reports = [_answer(node, task, until) for node, task in tasks]
     finally:
         store.remove(name)
-    silent = [address for address, task in tasks.items() if task in late]
-    if silent:
+    return sorted(filter(None, reports), key=lambda report: report.address)
+
+
+def _answer(node: dict[str, Any], task: Any, until: float) -> Report | None:
+    """Of one node; None if it is no more."""
+    try:
+        report: Report = ray.get(task, timeout=max(1.0, until - time.monotonic()))
+    except RayError as error:
+        if node["NodeID"] not in {living["NodeID"] for living in cluster.nodes()}:
+            return None
+        said = "no answer" if isinstance(error, GetTimeoutError) else " ".join(str(error).split())
         raise ResourceError(
-            f"the node {silent[0]} starts no process within {ASK_S:.0f} s; look at its Ray logs, or take it out of the"
-            " cluster"
-        )
-    reports: list[Report] = ray.get(done)
-    return sorted(reports, key=lambda report: report.address)
+            f"the node {node['NodeManagerAddress']} runs no process within {ASK_S:.0f} s ({said[:200]}); look at its"
+            " Ray logs, or take it out of the cluster"
+        ) from None
+    return report
 
 
 def _asked(node: dict[str, Any], url: str, name: str, secret: str) -> Any:
