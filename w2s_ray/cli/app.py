@@ -24,9 +24,11 @@ from w2s_ray.cli.options import (
     Verbose,
     executor_of,
     place_of,
+    ray_log,
     store_url,
 )
-from w2s_ray.cli.terminal import err, harmless, out, stopping
+from w2s_ray.cli.terminal import err, harmless, libraries_apart, out, stopping
+from w2s_ray.config.place import JOBS
 from w2s_ray.core.errors import InputError, Interrupted, ResourceError, W2SError
 from w2s_ray.engine.folders import readable, written
 
@@ -64,12 +66,15 @@ def run(
     study = load_study(file, sets or (), where.resources)
     opened = open_store(where.store)
     executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
-    with written(where.runs, study.config.name) as folder:
+    with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
         check_study(study, folder, err)
         failures = run_study(study, opened, executor, folder, f"{where.runs}/{study.config.name}", stopping, out, err)
     if failures:
         _digest(failures)
+        if ray_log().exists():
+            err.print(f"what Ray itself wrote: {ray_log()}", soft_wrap=True)
         raise typer.Exit(2 if all(failure["users"] for failure in failures) else 1)
+    ray_log().unlink(missing_ok=True)
 
 
 @app.command()
@@ -109,18 +114,12 @@ def tune(
     """
     from w2s_ray.cli.tune import tune_study
 
-    tune_study(
-        file,
-        sets or (),
-        place_of(place, store, runs, address, env),
-        trials,
-        timeout,
-        concurrency,
-        verbose,
-        out,
-        err,
-        stopping,
-    )
+    with libraries_apart(None if verbose else ray_log()):
+        tune_study(
+            file, sets or (), place_of(place, store, runs, address, env), trials, timeout, concurrency, verbose, out,
+            err, stopping,
+        )  # fmt: skip
+    ray_log().unlink(missing_ok=True)
 
 
 @app.command()
@@ -376,12 +375,21 @@ def build(
 def doctor(
     store: StoreUrl = None,
     ray: Annotated[bool, typer.Option("--ray", help="Also start a local Ray and run a task in it.")] = False,
+    place: PlaceFile = None,
+    address: Address = None,
 ) -> None:
-    """Check versions, devices, the store, disk and memory, and name each problem's remedy."""
-    from w2s_ray.cli.doctor import checks
+    """Check versions, devices, the store, disk and memory, and name each problem's remedy. With --address the same of
+    every node of a cluster, and whether their processes can meet."""
+    from w2s_ray.cli.doctor import checks, cluster_checks
 
+    where = place_of(place, store, address=address)
+    if (where.address or "").startswith(JOBS):
+        from w2s_ray.cli.submit import doctor_there
+
+        raise typer.Exit(doctor_there(where, out, err))
+    findings = cluster_checks(where.store, where) if where.address else checks(where.store, with_ray=ray)
     failed = False
-    for check in checks(store_url(store), with_ray=ray):
+    for check in findings:
         failed |= check.status == "fail"
         colour = {"ok": "green", "warn": "yellow", "fail": "red"}[check.status]
         remedy = f"\n     -> {check.remedy}" if check.remedy else ""

@@ -11,11 +11,13 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
+from w2s_ray.config.place import Place, joinable
 from w2s_ray.core.errors import W2SError
 from w2s_ray.core.resources import GB
 from w2s_ray.engine.store import open_store
 
 MIN_DISK_GB, MIN_MEMORY_GB = 5.0, 4.0
+MAX_SKEW_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,33 @@ def checks(store_url: str, *, with_ray: bool) -> Iterator[Finding]:
     yield _hub()
     if with_ray:
         yield _ray(store_url)
+
+
+def cluster_checks(url: str, place: Place) -> Iterator[Finding]:
+    """Of every node of a cluster, from one of its machines."""
+    from w2s_ray.runtime.cluster import Target
+    from w2s_ray.runtime.nodes import examine
+
+    target = Target(joinable(place.address), env=place.variables(os.environ))
+    try:
+        found = examine(url, target)
+    except W2SError as error:
+        yield Finding("cluster", "fail", "cannot be examined", str(error))
+        return
+    for report, skew_s in found.nodes:
+        devices = ", ".join(report.gpus) or "no GPU"
+        said = f"Python {report.python}, {devices}, {report.disk_gb:.0f} GB free for caches"
+        lacks = report.differs(found.mine)
+        full = report.disk_gb < MIN_DISK_GB
+        wrong = report.problem or (f"other packages than here: {', '.join(lacks)}" if lacks else "")
+        late = f"its clock differs by {skew_s:+.1f} s: set the machines' clocks" if abs(skew_s) > MAX_SKEW_S else ""
+        room = "free space there" if full else ""
+        remedy = "; ".join(filter(None, (wrong, late, room)))
+        yield Finding(f"node {report.address}", "fail" if wrong else "warn" if remedy else "ok", said, remedy)
+    if found.apart:
+        yield Finding("meeting", "fail", found.apart, "open the ports between the nodes, or set GLOO_SOCKET_IFNAME")
+    elif found.meeting:
+        yield Finding("meeting", "ok", found.meeting)
 
 
 def _python() -> Finding:

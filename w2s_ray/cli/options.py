@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from w2s_ray.config.place import Place, joinable, load_place
+from w2s_ray.engine.store import cache_folder
 
 if TYPE_CHECKING:
     from w2s_ray.engine.executor import Executor
@@ -101,3 +102,8 @@ def executor_of(
         return RayExecutor(url, Target(address, verbose, env, place.autoscale))
 
     return start
+
+
+def ray_log() -> Path:
+    """The file for what Ray writes to this process's standard error."""
+    return cache_folder() / "logs" / f"ray-{os.getpid()}.log"

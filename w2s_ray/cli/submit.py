@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from w2s_ray.cli.event_lines import VARIABLE, parse
 from w2s_ray.cli.live import View
@@ -127,6 +128,21 @@ def print_jobs(address: str, out: Console) -> None:
         took = f"{(job.ended or time.time()) - job.started:.0f} s" if job.started else ""
         table.add_row(job.id, job.status.lower(), began, took)
     out.print(table if table.row_count else f"no study was submitted at {address}")
+
+
+def doctor_there(place: Place, out: Console, err: Console) -> int:
+    """Examine a cluster from within: a job of it asks the nodes."""
+    from w2s_ray.runtime.jobs import Jobs
+
+    _check_shared(place)
+    jobs = Jobs(_address(place.address), os.environ)
+    command = shlex.join(["python", "-m", "w2s_ray", "doctor", "--address", "auto", "--store", place.store])
+    with tempfile.TemporaryDirectory(prefix="w2s-doctor-") as folder:
+        variables = {**place.variables(os.environ), "COLUMNS": str(out.width)}
+        name = f"w2s-doctor-{time.time_ns() // 10**6}"
+        job, _ = jobs.submit(name, command, Path(folder), variables, place.driver.model_dump(), own_code=False)
+    ended = jobs.follow(job.id, lambda line: out.print(Text(line), soft_wrap=True))
+    return ended.exit_code or (0 if ended.status == "SUCCEEDED" else 1)
 
 
 def _check_shared(place: Place) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -70,3 +72,37 @@ def stopping(interrupt: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def libraries_apart(file: Path | None) -> Iterator[None]:
+    """What libraries write to the standard error goes to a file (Ray's C++ lines tell a user nothing); ours goes on to
+    the terminal. None: all goes there."""
+    if file is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    terminal, python = os.dup(2), sys.stderr
+    if _is_real(python):
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=python.encoding, errors="backslashreplace")
+    target = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    os.dup2(target, 2)
+    os.close(target)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        sys.stderr = python
+        if file.stat().st_size == 0:
+            file.unlink()
+
+
+def _is_real(stream: Any) -> bool:
+    """Whether it writes to the standard error of this process."""
+    try:
+        return bool(stream.fileno() == 2)
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -36,7 +36,13 @@ class Report:
     python: str
     gpus: tuple[str, ...]
     disk_gb: float  # free, where models and rows are cached
-    ahead_s: float  # its clock before the driver's
+    began: float  # by its own clock
+    ended: float
+
+    def skew_s(self, asked: float, answered: float) -> float:
+        """How much its clock is certainly ahead of the driver's (behind, if negative), which asked and had its answer
+        at these times."""
+        return max(0.0, self.ended - answered) or min(0.0, self.began - asked)
 
     def differs(self, mine: dict[str, str]) -> list[str]:
         """Packages that it has not, or in another version than the driver."""
@@ -99,7 +105,7 @@ def _answer(node: dict[str, Any], task: Any, until: float) -> Report | None:
 def _asked(node: dict[str, Any], url: str, name: str, secret: str) -> Any:
     where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     process = _report.options(num_cpus=0, max_retries=0, scheduling_strategy=where)
-    return process.remote(url, name, secret, node["NodeManagerAddress"], time.time())
+    return process.remote(url, name, secret, node["NodeManagerAddress"])
 
 
 def packages() -> dict[str, str]:
@@ -115,8 +121,8 @@ def packages() -> dict[str, str]:
 
 
 @ray.remote
-def _report(url: str, name: str, secret: str, address: str, asked_at: float) -> Report:
-    ahead_s = time.time() - asked_at  # the start of a process more
+def _report(url: str, name: str, secret: str, address: str) -> Report:
+    began = time.time()
     return Report(
         address,
         _store_problem(url, name, secret),
@@ -124,7 +130,8 @@ def _report(url: str, name: str, secret: str, address: str, asked_at: float) -> 
         platform.python_version(),
         _gpus(),
         shutil.disk_usage(_existing(cache_folder())).free / GB,
-        ahead_s,
+        began,
+        time.time(),
     )
 
 
@@ -182,3 +189,77 @@ def try_out(url: str) -> str:
 
 def _version() -> str:
     return str(ray.__version__)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A cluster, as its nodes found it."""
+
+    mine: dict[str, str]  # packages of the driver
+    nodes: tuple[tuple[Report, float], ...]  # each with how much its clock is ahead
+    meeting: str  # how processes of all nodes met; empty: there is one node
+    apart: str  # why they did not meet; empty: they did
+
+
+def examine(url: str, target: cluster.Target) -> Examined:
+    """Ask every node that steps may come to, and have a process of each meet those of the others."""
+    cluster.join(target)
+    try:
+        nodes = [node for node in cluster.nodes() if _works(node)]
+        asked = time.time()
+        reports = ask(url, nodes)
+        answered = time.time()
+        found = tuple((report, report.skew_s(asked, answered)) for report in reports)
+        meeting, apart = _met(nodes) if len(nodes) > 1 else ("", "")
+        return Examined(packages(), found, meeting, apart)
+    finally:
+        ray.shutdown()
+
+
+def _met(nodes: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """A sum over gloo, as a sharded fit on CPUs needs it; and over NCCL where every node has a GPU."""
+    met = []
+    for backend in ("gloo", "nccl") if all(node["Resources"].get("GPU") for node in nodes) else ("gloo",):
+        first, *others = (_on(node, _sum_with, backend) for node in nodes)
+        where = ray.get(_on(nodes[0], _address, backend).remote(), timeout=ASK_S)
+        started = time.monotonic()
+        tasks = [task.remote(backend, where, rank, len(nodes)) for rank, task in enumerate((first, *others))]
+        try:
+            ray.get(tasks, timeout=ASK_S)
+        except RayError as error:
+            last = (str(error).strip().splitlines() or ["no answer"])[-1]
+            return "", f"{backend}: {last[:200]}"
+        met.append(f"{backend} between {len(nodes)} nodes, {time.monotonic() - started:.1f} s")
+    return "; ".join(met), ""
+
+
+def _on(node: dict[str, Any], function: Any, backend: str) -> Any:
+    where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(function).options(
+        num_cpus=0, num_gpus=1 if backend == "nccl" else 0, max_retries=0, scheduling_strategy=where
+    )
+
+
+def _address() -> str:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return f"tcp://{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
+
+
+def _sum_with(backend: str, where: str, rank: int, count: int) -> None:
+    from datetime import timedelta
+
+    import torch
+
+    from w2s_ray.runtime.meeting import use_network_of_node
+
+    use_network_of_node()
+    limit = timedelta(seconds=ASK_S / 2)
+    torch.distributed.init_process_group(backend, init_method=where, rank=rank, world_size=count, timeout=limit)
+    one = torch.ones(1, device="cuda" if backend == "nccl" else "cpu")
+    torch.distributed.all_reduce(one)
+    torch.distributed.destroy_process_group()
+    if one.item() != count:
+        raise RuntimeError(f"the sum of {count} ones is {one.item():g}")
