@@ -26,11 +26,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "clean_labels": {"what": "filter", "by": {"type": "topofilter", "k_cc": 8, "k_zeta": 8}},
     "early_stop": {"check": {"every": 3}},
 }
-ORACLES = {
-    "early_stop",
-    "gold_filter",
-}  # as they are here: what they make changes with the gold that no other method sees
+# As they are here: what they make changes with the gold that no other method sees.
+ORACLES = {"early_stop", "gold_filter"}
 METHODS = sorted(available("w2s_ray.methods"))
+# One of each shape of graph is killed in every run of the tests, the others in the slow ones.
+KILLED_OFTEN = ("naive", "bootstrap", "boosting", "clean_labels", "early_stop", "probe", "model_mix")
 LOSSES = sorted(available("w2s_ray.losses"))
 
 
@@ -59,6 +59,11 @@ def test_two_runs_agree_and_a_third_runs_nothing(raw: dict[str, Any], tmp_path: 
     assert (third.labels, third.students, third.scores) == (first.labels, first.students, first.scores)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [pytest.param(name, marks=[] if name in KILLED_OFTEN else [pytest.mark.slow]) for name in METHODS],
+    indirect=True,
+)
 def test_killed_at_every_step_boundary_it_ends_the_same(
     raw: dict[str, Any], tmp_path: Path, killer: multiprocessing.context.ForkServerContext
 ) -> None:

@@ -112,7 +112,7 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "too long a grid": (
         {"grid": {"train.strong.epochs": list(range(1, 30_000))}},
-        ("grid", "29,999 values", "shorten"),
+        ("grid", "89,997 cells", "shorten"),
     ),
     "name that is no folder": ({"name": "a/b"}, ("name", "'a/b'", "folder")),
     "shares": ({"task.shares": [0.5, 0.5, 0.5]}, ("shares", "[0.5, 0.5, 0.5]", "sum to 1")),

@@ -74,7 +74,13 @@ class Nodes:
         return self.w2s("submit", "study.yaml", "--address", JOBS, "--store", str(self.folder / "far"), *words, **more)
 
     def at_home(self, *words: str) -> dict[str, Any]:
-        """The same study on this machine alone."""
+        """The same study on this machine alone, once."""
+        study = (self.folder / "study.yaml").read_text()
+        if study not in _at_home:
+            _at_home[study] = self._at_home(*words)
+        return _at_home[study]
+
+    def _at_home(self, *words: str) -> dict[str, Any]:
         done = self.w2s("run", "study.yaml", "--store", str(self.folder / "home"), *words, RAY_AUTH_MODE="disabled")
         assert done.returncode == 0, done.stderr
         return numbers(self.folder / "runs/far/results.json")
@@ -89,6 +95,9 @@ class Nodes:
         """What is finished, and which attempt made it."""
         found = (self.folder / "far").glob("*/*/record.json")
         return {path.parent.name: json.loads(path.read_text())["attempt"] for path in found}
+
+
+_at_home: dict[str, dict[str, Any]] = {}
 
 
 def numbers(results: Path) -> dict[str, Any]:

@@ -348,6 +348,7 @@ class Gang(InlineExecutor):
         assert ended.returncode == 0, ended.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_gangs_fit_are_collected_by_all_of_its_processes(tmp_path: Path) -> None:
     with opened(tmp_path, executor=Gang) as cell:
         learner = replace(cell.task.weak.with_recipe(epochs=1), resources=Resources(workers=2, zero=1))
