@@ -11,7 +11,7 @@ from toys import ADD, LONG, TIMES
 from w2s_ray.core.errors import ConfigError, Interrupted, ResourceError, StepFailed
 from w2s_ray.core.resources import Resources
 from w2s_ray.engine.context import Context
-from w2s_ray.engine.events import Event, ProgressEvent, StepEvent
+from w2s_ray.engine.events import Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.execute import execute_many
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.handle import Handle, RiderSpec
@@ -64,6 +64,9 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
     assert told, "how far a step is"
     assert [progress["step"] for progress in told] == sorted(progress["step"] for progress in told)
     assert all(set(progress) == {"step", "steps", "loss"} for progress in told)
+    waits = [event.why for event in heard if isinstance(event, WaitEvent)]
+    if ctx._executor is not None:  # where several may run, they wait for devices that others hold
+        assert any("steps wait: add/n" in why and "CPU" in why and "held by " in why for why in waits), waits
     steps = [event.what for event in heard if isinstance(event, StepEvent) and event.key == long.key]
     assert steps[-2:] == ["running", "done"]
     assert not list(Path(ctx.store.root, long.key.path).glob("work/*")), "nothing of it stays"

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from w2s_ray.cli.live import View
 from w2s_ray.core.errors import IdentityError
-from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent
+from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.fingerprint import Key
 
 MARK = "@w2s "  # begins such a line
 VARIABLE = "W2S_EVENT_LINES"  # set: the run writes events as lines
-_KINDS = {"step": StepEvent, "progress": ProgressEvent, "cell": CellEvent}
+_KINDS = {"step": StepEvent, "progress": ProgressEvent, "cell": CellEvent, "wait": WaitEvent}
 
 
 class Writer:
@@ -47,7 +47,7 @@ def view_of(console: Console, num_cells: int) -> View | Writer:
 
 def asdict_of(event: Event) -> dict[str, object]:
     """The fields of an event, its key as an object."""
-    return {**asdict(event), **({} if isinstance(event, CellEvent) else {"key": event.key})}
+    return {**asdict(event), **({"key": event.key} if isinstance(event, (StepEvent, ProgressEvent)) else {})}
 
 
 def parse(line: str) -> Event | None:

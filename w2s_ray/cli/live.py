@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent
+from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.fingerprint import Key
 
 SHOWN = 8  # running steps on the screen
@@ -54,6 +54,7 @@ class View:
         self._waiting: dict[Key, str] = {}
         self._counts: Counter[str] = Counter()
         self._ended = 0
+        self._why, self._said_why = "", time.monotonic()  # what waits for devices; when a line told of it
         self._num_cells = num_cells
         self._started = time.monotonic()
         self._bar = Progress(
@@ -82,6 +83,8 @@ class View:
             self._step(event)
         elif isinstance(event, ProgressEvent):
             self._progress(event)
+        elif isinstance(event, WaitEvent):
+            self._wait(event)
         else:
             self._cell(event)
 
@@ -116,6 +119,15 @@ class View:
         if say:
             self._say(f"running {event.key}: {running.shown(now)}")
 
+    def _wait(self, event: WaitEvent) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._why = event.why
+            say = not self._live and bool(event.why) and now - self._said_why >= SAY_S
+            self._said_why = now if say else self._said_why
+        if say:
+            self._say(event.why)
+
     def _cell(self, event: CellEvent) -> None:
         if event.status == "running":
             return
@@ -138,12 +150,12 @@ class View:
         with self._lock:
             running = sorted(self._running.items(), key=lambda item: item[1].since)
             waiting = Counter(self._waiting.values()).most_common(1)
-            num_waiting, counts, ended = len(self._waiting), dict(self._counts), self._ended
+            num_waiting, counts, ended, why = len(self._waiting), dict(self._counts), self._ended, self._why
         lines = [Text(f"  running {key}  {step.shown(now)}") for key, step in running[:SHOWN]]
         if len(running) > SHOWN:
             lines.append(Text(f"  … and {len(running) - SHOWN} more"))
         if num_waiting:
-            lines.append(Text(f"  waiting {num_waiting}: {waiting[0][0]}", style="dim"))
+            lines.append(Text(f"  waiting {num_waiting}: {why or waiting[0][0]}", style="dim"))
         lines.append(
             Text(
                 f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed"

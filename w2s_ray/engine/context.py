@@ -30,7 +30,7 @@ from w2s_ray.core.errors import (
     W2SError,
 )
 from w2s_ray.core.resources import Resources
-from w2s_ray.engine.events import Event, ProgressEvent, Sink, Sinks, StepEvent, What, parse_progress
+from w2s_ray.engine.events import Event, ProgressEvent, Sink, Sinks, StepEvent, WaitEvent, What, parse_progress
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
 from w2s_ray.engine.handle import POLL_MIN_S, REPAIRS, Handle, HandleInputs, Node, RiderSpec, Submission, keys_of, needs
@@ -280,6 +280,7 @@ class Context:
         self._tell("queued", node.key, "waits for a free device")
         if self._executor is None and not node.step.inline:
             self._executor = self._make_executor()
+            self._executor.on_wait(lambda why: self._sinks.tell(WaitEvent(why)))
         executor = self._inline if node.step.inline or self._executor is None else self._executor
         future = executor.launch(call, lambda: self._begun(node))
         future.add_done_callback(lambda done: self._ended(node, done))

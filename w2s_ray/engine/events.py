@@ -46,7 +46,14 @@ class CellEvent:
     status: Literal["running", "done", "failed"]
 
 
-Event = StepEvent | ProgressEvent | CellEvent
+@dataclass(frozen=True)
+class WaitEvent:
+    """What the steps that wait for devices wait for, and who has it; empty where none waits."""
+
+    why: str
+
+
+Event = StepEvent | ProgressEvent | CellEvent | WaitEvent
 Sink = Callable[[Event], None]
 
 

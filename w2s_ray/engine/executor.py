@@ -24,6 +24,9 @@ class Executor(Protocol):
         """Start a call, now or when its resources are free, and call `started` then. The future ends with ResourceError
         where they never can be."""
 
+    def on_wait(self, tell: Callable[[str], None]) -> None:
+        """From now on tell what the calls that wait for devices wait for, when it changes."""
+
     def close(self, now: bool = False) -> None:
         """Wait for running calls, or end them (`now`)."""
 
@@ -46,6 +49,9 @@ class InlineExecutor:
             execute(call)
 
         return self._pool.submit(run)
+
+    def on_wait(self, tell: Callable[[str], None]) -> None:
+        """One call at a time: there is nothing to tell."""
 
     def _gather(self, call: Call, started: Started) -> Future[None]:
         """Collect calls of one group for a moment, to compute them together."""

@@ -50,6 +50,17 @@ class Admission(Generic[T]):
             admitted.append(item)
         return admitted
 
+    def shortage(self) -> tuple[T, dict[str, tuple[float, float]]] | None:
+        """The first that waits, and of each device that it lacks how much it needs and how much is free."""
+        if not self._waiting:
+            return None
+        item, demand = self._waiting[0]
+        free = {name: max(0.0, self._free.get(name, 0.0)) for name in demand}
+        return item, {name: (amount, free[name]) for name, amount in demand.items() if free[name] + EPSILON < amount}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def take(self, demand: Demand) -> bool:
         """More for what runs already, if it is free."""
         if any(self._free.get(name, 0.0) + EPSILON < amount for name, amount in demand.items()):

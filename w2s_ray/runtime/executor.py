@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.admission import Admission
-from w2s_ray.runtime.demand import demand, lacking, options, room, totals
+from w2s_ray.runtime.demand import demand, lacking, options, room, shown, totals
 from w2s_ray.runtime.gang import run_gang
 from w2s_ray.runtime.head import LOOK_S, HeadWatch
 from w2s_ray.runtime.output import captured
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LEAVE_S = 60.0  # for what Ray Tune and Train still do when all calls have ended
 NODES_S = 0.5
+SAY_S = 2.0  # between words on what waits
+HOLDERS = 3  # that are named
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
 
 logger = logging.getLogger(__name__)
@@ -100,6 +102,8 @@ class RayExecutor:
         self._local = True
         self._stopped = False
         self._head: HeadWatch | None = None
+        self._tell: Callable[[str], None] = lambda why: None
+        self._said = (0.0, "")  # when, and what, was last told of the calls that wait
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
 
@@ -112,6 +116,9 @@ class RayExecutor:
         else:
             self._inbox.put(("launch", job))
         return job.futures[0]
+
+    def on_wait(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
 
     def close(self, now: bool = False) -> None:
         self._inbox.put(("stop" if now else "drain", None))
@@ -191,6 +198,27 @@ class RayExecutor:
             draining |= what == "drain"
             for admitted in self._devices.admit():
                 self._start(admitted)
+            self._say_what_waits()
+
+    def _say_what_waits(self) -> None:
+        """When it has changed, and not for what waits a moment."""
+        if time.monotonic() - self._said[0] < SAY_S:
+            return
+        why = self._what_waits()
+        if why != self._said[1]:
+            self._tell(why)
+        self._said = (time.monotonic(), why)
+
+    def _what_waits(self) -> str:
+        shortage = self._devices.shortage()
+        if shortage is None:
+            return ""
+        first, lacks = shortage
+        needs = [f"{shown(need, name)} ({shown(free, name)} free)" for name, (need, free) in lacks.items()]
+        holders = [str(job.call.key) for job in self._running if any(job.demand.get(name) for name in lacks)]
+        more = [f"{len(holders) - HOLDERS} more"] if len(holders) > HOLDERS else []
+        held = f"; held by {', '.join([*holders[:HOLDERS], *more])}" if holders else ""
+        return f"{len(self._devices)} steps wait: {first.call.key} needs {' and '.join(needs)}{held}"
 
     def _look(self) -> None:
         """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let

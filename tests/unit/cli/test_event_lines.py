@@ -9,7 +9,7 @@ from rich.console import Console
 
 from w2s_ray.cli.event_lines import MARK, VARIABLE, Writer, parse, view_of
 from w2s_ray.cli.live import View
-from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent
+from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.fingerprint import Key
 
 KEY = Key("train", "world-nano", "ab" * 32)
@@ -17,6 +17,7 @@ NUMBERS = st.dictionaries(st.sampled_from(["step", "loss"]), st.floats(allow_nan
 EVENTS = st.one_of(
     st.builds(StepEvent, st.sampled_from(["hit", "running", "failed"]), st.just(KEY), st.text()),
     st.builds(ProgressEvent, st.just(KEY), NUMBERS),
+    st.builds(WaitEvent, st.text()),
     st.builds(CellEvent, st.dictionaries(st.text(), st.one_of(st.text(), st.integers())), st.sampled_from(["done"])),
 )
 

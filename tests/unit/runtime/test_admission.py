@@ -61,3 +61,17 @@ def test_a_cluster_that_grows_and_shrinks() -> None:
     devices.release({"CPU": 1.0})
     assert devices.admit() == ["2"]
     assert devices.withdraw() == []
+
+
+def test_what_the_first_lacks_is_told() -> None:
+    devices: Admission[str] = Admission({"CPU": 4.0, "GPU": 1.0})
+    assert devices.shortage() is None
+    devices.add("runs", {"CPU": 3.0, "GPU": 1.0})
+    devices.add("waits", {"CPU": 1.0, "GPU": 1.0})
+    devices.add("behind", {"CPU": 2.0})
+    assert devices.admit() == ["runs"]
+    assert devices.shortage() == ("waits", {"GPU": (1.0, 0.0)})
+    assert len(devices) == 2
+    devices.release({"CPU": 3.0, "GPU": 1.0})
+    assert devices.admit() == ["waits", "behind"]
+    assert devices.shortage() is None
