@@ -385,6 +385,19 @@ def test_ctrl_c_stops_and_the_same_command_continues(face: Face, where: tuple[st
     assert face.results()["steps"]["reused"] > 0, "the second run continues"
 
 
+def test_a_run_is_seen_and_stopped_from_elsewhere_by_its_store(face: Face) -> None:
+    process = _start_until_running(face, face.study(LONG), "--local")
+    seen = face.w2s("status").out
+    ended = face.w2s("stop", "small", "--store", str(face.store))
+    _, err = process.communicate(timeout=60)
+    assert re.search(r"small: driver \w{8}, process \d+: \d+ made, \d+ reused, 0 failed; running train/", seen), seen
+    assert (ended.code, ended.out) == (0, "1 of 1 drivers of small have stopped\n"), ended.err
+    assert process.returncode == 130, err
+    assert "to continue, run the same command again" in err
+    assert "no driver of 'small' works on" in face.w2s("stop", "small", "--store", str(face.store)).refusal
+    assert not list((face.store / "stops").glob("*")), "what asked it is gone"
+
+
 def test_a_second_ctrl_c_ends_at_once(face: Face) -> None:
     process = _start_until_running(face, face.study(LONG), "--local")
     process.send_signal(signal.SIGINT)

@@ -164,10 +164,13 @@ def logs(
 
 
 @app.command()
-def stop(job: JobName, address: Address = None) -> None:
-    """Stop a submitted study. What is finished is kept; submitted again, it goes on."""
-    from w2s_ray.cli.submit import stop_job
+def stop(job: JobName, address: Address = None, store: StoreUrl = None) -> None:
+    """Stop a study, by the cluster that it was submitted to (--address), or from anywhere by the store that it works on
+    (--store). What is finished is kept; the same command continues it."""
+    from w2s_ray.cli.submit import stop_by_store, stop_job
 
+    if address is None and store is not None:
+        raise typer.Exit(stop_by_store(job, store, out))
     raise typer.Exit(stop_job(job, address, out))
 
 

@@ -50,7 +50,7 @@ def run_study(
     started = time.perf_counter()
     with (
         view_of(err, len(study.cells)) as view,
-        Context(store, executor, sinks=[view], read_only=store.read_only()) as context,
+        Context(store, executor, sinks=[view], read_only=store.read_only(), name=study.config.name) as context,
         stopping(context.interrupt),
     ):
         runs = run_cells(study, context)

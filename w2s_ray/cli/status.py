@@ -13,7 +13,7 @@ from rich.table import Table
 from w2s_ray.cli.say import say
 from w2s_ray.core.errors import DamagedArtifact, IdentityError, InputError
 from w2s_ray.engine.fingerprint import Key
-from w2s_ray.engine.lease import STALE_S, Holder, key_of
+from w2s_ray.engine.lease import STALE_S, Holder, drivers, key_of
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.store import Store, open_store
 from w2s_ray.reports.file import read_results
@@ -25,6 +25,7 @@ def print_status(console: Console, store_url: str, runs: Path) -> None:
     """Three short tables."""
     _print_runs(console, runs)
     store = open_store(store_url)
+    _print_drivers(console, store)
     _print_leases(console, store)
     _print_failures(console, store)
 
@@ -60,6 +61,16 @@ def _print_runs(console: Console, runs: Path) -> None:
             f"{results.seconds:.1f}",
         )
     say(console, table if table.row_count else f"no finished study in {runs}/")
+
+
+def _print_drivers(console: Console, store: Store) -> None:
+    for holder, about in drivers(store):
+        if holder.gone():
+            continue
+        counts = ", ".join(f"{about.get(what, 0)} {what}" for what in ("made", "reused", "failed"))
+        running = ", ".join(map(str, about.get("running") or ())) or "nothing now"
+        name = about.get("name") or "a run without a name"
+        say(console, f"{name}: driver {holder.driver[:8]}, process {holder.pid}: {counts}; running {running}")
 
 
 def _print_leases(console: Console, store: Store) -> None:

@@ -21,12 +21,15 @@ from w2s_ray.config.load import Study, load_study
 from w2s_ray.config.place import JOBS, Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
+from w2s_ray.engine.lease import drivers, stop_name
+from w2s_ray.engine.store import open_store
 from w2s_ray.study.check import check_names
 from w2s_ray.study.pack import package_of
 
 if TYPE_CHECKING:
     from w2s_ray.runtime.jobs import Jobs
 
+STOP_S = 60.0  # for a driver to end what runs
 PLACE_FILE = ".w2s-place.yaml"
 
 
@@ -116,6 +119,23 @@ def stop_job(name: str, address: str | None, out: Console) -> int:
     job = jobs.stop(jobs.latest(name).id)
     out.print(f"{job.id} {job.status.lower()}; the same `w2s submit` continues it", soft_wrap=True)
     return 0 if job.over else 1
+
+
+def stop_by_store(name: str, url: str, out: Console) -> int:
+    """Ask the drivers of a study, wherever they are, to stop; they look every few seconds."""
+    store = open_store(url)
+    living = [(holder, about) for holder, about in drivers(store) if not holder.gone()]
+    asked = [holder for holder, about in living if about.get("name") == name or holder.driver.startswith(name)]
+    if not asked:
+        there = ", ".join(f"{about.get('name')} ({holder.driver[:8]})" for holder, about in living) or "none"
+        raise InputError(f"no driver of {name!r} works on {url}; there: {there}")
+    for holder in asked:
+        store.write(stop_name(holder.driver), b"")
+    until = time.monotonic() + STOP_S
+    while time.monotonic() < until and (left := {h.driver for h, _ in drivers(store)} & {h.driver for h in asked}):
+        time.sleep(0.5)
+    out.print(f"{len(asked) - len(left)} of {len(asked)} drivers of {name} have stopped", soft_wrap=True)
+    return 1 if left else 0
 
 
 def print_jobs(address: str, out: Console) -> None:

@@ -70,10 +70,11 @@ def tune_study(
 
     with (
         written(place.runs, f"{study.config.name}/search") as folder,
-        Context(store, InlineExecutor, sinks=[view_of(err, 0)]) as context,
+        Context(store, InlineExecutor, sinks=[view_of(err, 0)], name=study.config.name) as context,
         stopping(stop),
     ):
         check_writable(folder)
+        context.leases.on_stop = stop
         planned = plan_search(study, context)
         wanted = trials or planned.spec.trials
         lines = _Lines(err, planned.spec, wanted)

@@ -43,6 +43,7 @@ from w2s_ray.engine.store import Artifact, Store
 
 logger = logging.getLogger(__name__)
 
+TOLD = 8  # running steps in a heartbeat
 POLL_MAX_S = 5.0  # longest interval between polls of a key that another driver makes
 
 
@@ -58,9 +59,12 @@ class Context:
         leases: Leases | None = None,
         dry: bool = False,
         read_only: StoreError | None = None,
+        name: str = "",
     ) -> None:
         self.store = store
+        self.name = name  # of what is run, for those who look at the store
         self.leases = leases or Leases(store)
+        self.leases.about, self.leases.on_stop = self._about, self.interrupt
         self.dry = dry  # `w2s plan`: only inline steps are launched
         self.read_only = read_only  # why nothing can be written; finished results can still be read
         self._make_executor = executor
@@ -388,6 +392,14 @@ class Context:
             (self.reused.add if how == "hit" else self.executed.append)(node.key)
             node.future.set_result(record)
         self._tell(how, node.key, "")
+
+    def _about(self) -> dict[str, Any]:
+        """Any thread: what others are told of this driver."""
+        with self._lock:
+            made, reused, failed = len(self.executed), len(self.reused), len(self.failed)
+            running = [str(node.key) for node in self._nodes.values() if node.running is not None]
+        counts = {"made": made, "reused": reused, "failed": failed}
+        return {"name": self.name, **counts, "running": running[:TOLD]}
 
     def open(self, key: Key) -> Artifact:
         """Any thread: a finished step's files."""

@@ -14,7 +14,9 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from w2s_ray.engine.fingerprint import Key
@@ -67,6 +69,23 @@ class Holder:
         return holder
 
 
+def stop_name(driver: str) -> str:
+    """The file by which anybody who may write to the store asks a driver to stop."""
+    return f"stops/{driver}"
+
+
+def drivers(store: Store) -> list[tuple[Holder, dict[str, Any]]]:
+    """Those whose heartbeat is there, with what they tell of themselves."""
+    found = []
+    for path in sorted(store.fs.glob(f"{store.root}/drivers/[0-9a-f]*")):
+        data = store.read(f"drivers/{path.rpartition('/')[2]}")
+        holder = Holder.loads(data) if data is not None else None
+        if holder is not None and holder.pid:
+            about = json.loads(data or b"{}").get("about")
+            found.append((holder, about if isinstance(about, dict) else {}))
+    return found
+
+
 def key_of(lease: bytes) -> Key | None:
     """The key that a lease is for; None if it cannot be read."""
     try:
@@ -83,6 +102,8 @@ class Leases:
     holder: Holder = field(default_factory=Holder.me)
     heartbeat_s: float = HEARTBEAT_S
     stale_s: float = STALE_S
+    about: Callable[[], Mapping[str, Any]] = dict  # what the heartbeat tells of this driver, for `w2s status`
+    on_stop: Callable[[], None] = lambda: None  # somebody asks this driver to stop, through the store
     _held: dict[Key, int] = field(default_factory=dict)
     # By driver: its counter, and when a change of it was last seen here.
     _seen: dict[str, tuple[bytes | None, float]] = field(default_factory=dict)
@@ -131,6 +152,7 @@ class Leases:
         if self._beating is not None:
             self._beating.join()
             self.store.remove(f"drivers/{self.holder.driver}")
+            self.store.remove(stop_name(self.holder.driver))
 
     def _name(self, key: Key, generation: int) -> str:
         return f"leases/{key.digest}.{generation}"
@@ -144,7 +166,7 @@ class Leases:
         return now - self._seen[holder.driver][1] > self.stale_s
 
     def _beat(self, count: int) -> None:
-        self.store.write(f"drivers/{self.holder.driver}", self.holder.dumps(count=count))
+        self.store.write(f"drivers/{self.holder.driver}", self.holder.dumps(count=count, about=dict(self.about())))
 
     def _keep_beating(self) -> None:
         count = 0
@@ -152,6 +174,9 @@ class Leases:
             count += 1
             try:
                 self._beat(count)
+                if self.store.read(stop_name(self.holder.driver)) is not None:
+                    self.on_stop()
+                    self.store.remove(stop_name(self.holder.driver))  # asked again, it is told again
             except Exception:  # noqa: BLE001  (each cloud's client has errors of its own; the heartbeat must go on)
                 continue  # the store is unreachable for a moment: other drivers wait `stale_s`
 

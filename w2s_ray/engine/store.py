@@ -4,7 +4,7 @@
     <root>/<step>/<slug>-<hash12>/record.json     made last, by exclusive create: the only proof of completion
     <root>/<step>/<slug>-<hash12>/failure.json    why the last attempt ended without a record
     <root>/<step>/<slug>-<hash12>/work/…          what an unfinished step keeps for its next attempt
-    <root>/leases/…, <root>/drivers/…             see lease.py
+    <root>/leases/…, <root>/drivers/…, <root>/stops/…   see lease.py
 
 Nothing is ever renamed into place, so one protocol serves a disk, an object store and memory. The promise: exactly-once
 results, at-least-once compute.

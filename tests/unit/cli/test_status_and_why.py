@@ -78,7 +78,7 @@ def test_a_lease_of_who_works_is_told_from_one_of_who_is_dead(store_url: str, ru
     store.write(f"leases/{OTHER.digest}.0", DEAD.dumps(key=OTHER.full))
     store.write(f"drivers/{DEAD.driver}", DEAD.dumps(count=3))
     store.write("leases/unreadable.0", b"")
-    lines = [line for line in status(store_url, runs) if "process" in line]
+    lines = [line for line in status(store_url, runs) if "(process" in line]
     living.close()
     assert [line.partition(" (process")[0] for line in lines] == [
         f"working: {KEY}", f"dead: the next run takes over: {OTHER}", "dead: the next run takes over: unreadable.0"
