@@ -249,17 +249,8 @@ def _address() -> str:
 
 
 def _sum_with(backend: str, where: str, rank: int, count: int) -> None:
-    from datetime import timedelta
-
-    import torch
-
+    from w2s_ray.backends.sharded.meet import sum_of_ones
     from w2s_ray.runtime.meeting import use_network_of_node
 
     use_network_of_node()
-    limit = timedelta(seconds=ASK_S / 2)
-    torch.distributed.init_process_group(backend, init_method=where, rank=rank, world_size=count, timeout=limit)
-    one = torch.ones(1, device="cuda" if backend == "nccl" else "cpu")
-    torch.distributed.all_reduce(one)
-    torch.distributed.destroy_process_group()
-    if one.item() != count:
-        raise RuntimeError(f"the sum of {count} ones is {one.item():g}")
+    sum_of_ones(backend, where, rank, count, ASK_S / 2)
