@@ -16,10 +16,12 @@ from w2s_ray.cli.options import (
     Address,
     Env,
     File,
+    JobsAddress,
     Local,
     PlaceFile,
     Runs,
     Sets,
+    SharedStore,
     StoreUrl,
     Verbose,
     executor_of,
@@ -127,9 +129,9 @@ def submit(
     file: File,
     sets: Sets = None,
     place: PlaceFile = None,
-    store: StoreUrl = None,
+    store: SharedStore = None,
     runs: Runs = None,
-    address: Address = None,
+    address: JobsAddress = None,
     env: Env = None,
     follow: Annotated[
         bool, typer.Option("--follow/--no-wait", help="Show its progress until it ends, or return at once.")
@@ -154,7 +156,7 @@ JobName = Annotated[str, typer.Argument(help="A job's id, or a study's name for 
 @app.command()
 def logs(
     job: JobName,
-    address: Address = None,
+    address: JobsAddress = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
 ) -> None:
     """Print what a submitted study has written."""
@@ -164,7 +166,7 @@ def logs(
 
 
 @app.command()
-def stop(job: JobName, address: Address = None, store: StoreUrl = None) -> None:
+def stop(job: JobName, address: JobsAddress = None, store: StoreUrl = None) -> None:
     """Stop a study, by the cluster that it was submitted to (--address), or from anywhere by the store that it works on
     (--store). What is finished is kept; the same command continues it."""
     from w2s_ray.cli.submit import stop_by_store, stop_job
@@ -389,7 +391,7 @@ def doctor(
     if (where.address or "").startswith(JOBS):
         from w2s_ray.cli.submit import doctor_there
 
-        raise typer.Exit(doctor_there(where, out, err))
+        raise typer.Exit(doctor_there(where, out))
     findings = cluster_checks(where.store, where) if where.address else checks(where.store, with_ray=ray)
     failed = False
     for check in findings:

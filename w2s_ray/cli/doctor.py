@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.core.errors import W2SError
 from w2s_ray.core.resources import GB
 from w2s_ray.engine.store import open_store
+
+if TYPE_CHECKING:
+    from w2s_ray.runtime.nodes import Report
 
 MIN_DISK_GB, MIN_MEMORY_GB = 5.0, 4.0
 MAX_SKEW_S = 5.0
@@ -54,19 +57,22 @@ def cluster_checks(url: str, place: Place) -> Iterator[Finding]:
         yield Finding("cluster", "fail", "cannot be examined", str(error))
         return
     for report, skew_s in found.nodes:
-        devices = ", ".join(report.gpus) or "no GPU"
-        said = f"Python {report.python}, {devices}, {report.disk_gb:.0f} GB free for caches"
-        lacks = report.differs(found.mine)
-        full = report.disk_gb < MIN_DISK_GB
-        wrong = report.problem or (f"other packages than here: {', '.join(lacks)}" if lacks else "")
-        late = f"its clock differs by {skew_s:+.1f} s: set the machines' clocks" if abs(skew_s) > MAX_SKEW_S else ""
-        room = "free space there" if full else ""
-        remedy = "; ".join(filter(None, (wrong, late, room)))
-        yield Finding(f"node {report.address}", "fail" if wrong else "warn" if remedy else "ok", said, remedy)
+        yield _node(report, skew_s, found.mine)
     if found.apart:
         yield Finding("meeting", "fail", found.apart, "open the ports between the nodes, or set GLOO_SOCKET_IFNAME")
     elif found.meeting:
         yield Finding("meeting", "ok", found.meeting)
+
+
+def _node(report: Report, skew_s: float, mine: dict[str, str]) -> Finding:
+    devices = ", ".join(report.gpus) or "no GPU"
+    said = f"Python {report.python}, {devices}, {report.disk_gb:.0f} GB free for caches"
+    lacks = report.differs(mine)
+    wrong = report.problem or (f"other packages than here: {', '.join(lacks)}" if lacks else "")
+    late = f"its clock differs by {skew_s:+.1f} s: set the machines' clocks" if abs(skew_s) > MAX_SKEW_S else ""
+    full = "free space there" if report.disk_gb < MIN_DISK_GB else ""
+    remedy = "; ".join(filter(None, (wrong, late, full)))
+    return Finding(f"node {report.address}", "fail" if wrong else "warn" if remedy else "ok", said, remedy)
 
 
 def _python() -> Finding:

@@ -45,6 +45,21 @@ Address = Annotated[
         help="A Ray cluster to run on (also RAY_ADDRESS); without one a local Ray is started when it is needed.",
     ),
 ]
+JobsAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="URL", help="The cluster's jobs: http://HEAD:8265 (also RAY_API_SERVER_ADDRESS)."
+    ),
+]
+SharedStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="W2S_STORE",
+        help="Where results live: s3://…, gs://…, or an absolute path that all machines of the cluster share.",
+    ),
+]
 Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
 PlaceFile = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -37,36 +36,42 @@ def submit_study(
     file: Path, sets: Sequence[str], place: Place, follow: bool, tune: bool, out: Console, err: Console
 ) -> int:
     """Send a study to a cluster, or attach to the job that it already is there; the exit code of its driver."""
-    from w2s_ray.runtime.jobs import Jobs
+    from w2s_ray.runtime.jobs import Jobs, Sent
 
     study = load_study(file, sets, place.resources)
     check_names(study)
     _check_shared(place)
-    runs = place.runs or f"{place.store.rstrip('/')}-runs"
     package = package_of(file, study)
+    for each in package.elsewhere:
+        err.print(f"not sent, for it lies outside {package.root}: {each} (the cluster must have it there)")
     jobs = Jobs(_address(place.address), os.environ)
-    base = f"w2s-{study.config.name}-{_digest(study, place, tune)}"
-    own_code = Path("w2s_ray/__init__.py") in package.files
-    with tempfile.TemporaryDirectory(prefix="w2s-submit-") as temporary:
-        folder = Path(temporary)
-        package.copy(folder)
-        inside = {"store": place.store, "runs": runs, "autoscale": place.autoscale, "resources": place.resources}
-        (folder / PLACE_FILE).write_text(yaml.safe_dump(inside, allow_unicode=True), encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="w2s-submit-") as folder:
+        package.copy(Path(folder))
         name = str(file.resolve().relative_to(package.root))
-        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--place", PLACE_FILE]
+        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--place", _write_place(place, folder)]
         command += [part for text in sets for part in ("--set", text)]
-        variables = {**place.variables(os.environ), VARIABLE: "1", "PYTHONUNBUFFERED": "1"}
-        variables.setdefault("COLUMNS", str(out.width))
-        for each in package.elsewhere:
-            err.print(f"not sent, for it lies outside {package.root}: {each} (the cluster must have it there)")
+        own_code = Path("w2s_ray/__init__.py") in package.files
         err.print(f"{len(package.files)} files, {package.mb:.1f} MB, from {package.root}", soft_wrap=True)
-        driver = place.driver.model_dump()
-        job, new = jobs.submit(base, shlex.join(command), folder, variables, driver, own_code=own_code)
+        sent = Sent(command, Path(folder), _variables(place, out), place.driver.model_dump(), own_code)
+        job, new = jobs.submit(f"w2s-{study.config.name}-{_digest(study, place, tune)}", sent)
     err.print(f"{'submitted' if new else 'it runs already'}: {job.id} at {jobs.address}", soft_wrap=True)
-    if not follow:
-        out.print(f"follow: w2s logs {job.id} --address {jobs.address}   stop: w2s stop {job.id} …", soft_wrap=True)
-        return 0
-    return follow_job(jobs, job.id, len(study.cells), out, err)
+    if follow:
+        return follow_job(jobs, job.id, len(study.cells), out, err)
+    out.print(f"follow: w2s logs {job.id} --address {jobs.address}   stop: w2s stop {job.id} …", soft_wrap=True)
+    return 0
+
+
+def _write_place(place: Place, folder: str) -> str:
+    """The place as the driver needs it; variables go with the job, and no secret into a file."""
+    runs = place.runs or f"{place.store.rstrip('/')}-runs"
+    inside = {"store": place.store, "runs": runs, "autoscale": place.autoscale, "resources": place.resources}
+    Path(folder, PLACE_FILE).write_text(yaml.safe_dump(inside, allow_unicode=True), encoding="utf-8")
+    return PLACE_FILE
+
+
+def _variables(place: Place, out: Console) -> dict[str, str]:
+    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1", VARIABLE: "1"}
+    return own | place.variables(os.environ)
 
 
 def follow_job(jobs: Jobs, name: str, num_cells: int, out: Console, err: Console) -> int:
@@ -150,17 +155,17 @@ def print_jobs(address: str, out: Console) -> None:
     out.print(table if table.row_count else f"no study was submitted at {address}")
 
 
-def doctor_there(place: Place, out: Console, err: Console) -> int:
+def doctor_there(place: Place, out: Console) -> int:
     """Examine a cluster from within: a job of it asks the nodes."""
-    from w2s_ray.runtime.jobs import Jobs
+    from w2s_ray.runtime.jobs import Jobs, Sent
 
     _check_shared(place)
     jobs = Jobs(_address(place.address), os.environ)
-    command = shlex.join(["python", "-m", "w2s_ray", "doctor", "--address", "auto", "--store", place.store])
+    command = ["python", "-m", "w2s_ray", "doctor", "--address", "auto", "--store", place.store]
+    variables = {**place.variables(os.environ), "COLUMNS": str(out.width)}
     with tempfile.TemporaryDirectory(prefix="w2s-doctor-") as folder:
-        variables = {**place.variables(os.environ), "COLUMNS": str(out.width)}
-        name = f"w2s-doctor-{time.time_ns() // 10**6}"
-        job, _ = jobs.submit(name, command, Path(folder), variables, place.driver.model_dump(), own_code=False)
+        sent = Sent(command, Path(folder), variables, place.driver.model_dump())
+        job, _ = jobs.submit(f"w2s-doctor-{time.time_ns() // 10**6}", sent)
     ended = jobs.follow(job.id, lambda line: out.print(Text(line), soft_wrap=True))
     return ended.exit_code or (0 if ended.status == "SUCCEEDED" else 1)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ray.dashboard.modules.job.sdk import JobSubmissionClient
 from ray.exceptions import RayError
 
 from w2s_ray.core.errors import InputError, ResourceError
+from w2s_ray.core.resources import GB
 from w2s_ray.runtime.cluster import package, redacted
 
 CHATTY = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
@@ -24,6 +26,7 @@ PREFIX = "w2s"
 AGAIN_S = 2.0  # between attempts to follow a job whose connection broke
 AWAY_S = 120.0  # how long the cluster's head may be away
 STOP_S = 60.0
+ATTEMPTS = 5  # at a name that somebody else may take
 RAYS_OWN = re.compile(r"\S+\s+\S+\s+INFO job_manager\.py|Running entrypoint for job ")  # the first lines of a job's log
 
 
@@ -41,6 +44,28 @@ class Job:
     @property
     def over(self) -> bool:
         return self.status in ENDED
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What goes to a cluster."""
+
+    command: Sequence[str]
+    folder: Path
+    variables: Mapping[str, str]
+    driver: Mapping[str, Any]  # what the process of the command asks for
+    own_code: bool = False  # whether the folder holds this package
+
+    def asked(self) -> dict[str, Any]:
+        """As Ray's client takes it."""
+        env: dict[str, Any] = {"working_dir": str(self.folder), "env_vars": dict(self.variables)}
+        return {
+            "entrypoint": shlex.join(self.command),
+            "runtime_env": env if self.own_code else env | {"py_modules": [package()]},
+            "entrypoint_num_cpus": self.driver["cpus"] or None,
+            "entrypoint_memory": int(self.driver["memory_gb"] * GB) or None,
+            "entrypoint_resources": dict(self.driver["custom"]) or None,
+        }
 
 
 class Jobs:
@@ -90,34 +115,23 @@ class Jobs:
             raise InputError(f"no job {name!r} at {self.address}; the latest there: {there}")
         return fits[-1]
 
-    def submit(self, base: str, entrypoint: str, folder: Path, variables: dict[str, str], driver: Mapping[str, Any],
-               *, own_code: bool) -> tuple[Job, bool]:  # fmt: skip
-        """The running job of this study, or a new one; whether it is new. `own_code`: the folder holds this package."""
-        for number in range(1, 10_000):
-            mine = {job.id: job for job in self.all() if re.fullmatch(rf"{re.escape(base)}-\d+", job.id)}
-            running = next((job for job in mine.values() if not job.over), None)
+    def submit(self, base: str, sent: Sent) -> tuple[Job, bool]:
+        """The running job of this study, or a new one; whether it is new."""
+        for _ in range(ATTEMPTS):
+            mine = [job for job in self.all() if re.fullmatch(rf"{re.escape(base)}-\d+", job.id)]
+            running = next((job for job in mine if not job.over), None)
             if running is not None:
                 return running, False
-            name = f"{base}-{len(mine) + number}"
-            if name in mine:
-                continue
-            env: dict[str, Any] = {"working_dir": str(folder), "env_vars": variables}
-            if not own_code:
-                env["py_modules"] = [package()]
+            name = f"{base}-{1 + max((int(job.id.rpartition('-')[2]) for job in mine), default=0)}"
             try:
                 with self._asked():
-                    self._client.submit_job(
-                        entrypoint=entrypoint, submission_id=name, runtime_env=env,
-                        entrypoint_num_cpus=driver["cpus"] or None,
-                        entrypoint_memory=int(driver["memory_gb"] * 2**30) or None,
-                        entrypoint_resources=dict(driver["custom"]) or None,
-                    )  # fmt: skip
+                    self._client.submit_job(submission_id=name, **sent.asked())
             except ResourceError as error:
-                if "already exists" in str(error):  # somebody was faster: look again
-                    continue
-                raise
+                if "already exists" not in str(error):
+                    raise
+                continue  # somebody was faster: look again
             return self.info(name), True
-        raise ResourceError(f"{base} was submitted too often; stop and delete its old jobs with `ray job delete`")
+        raise ResourceError(f"{base} is submitted by many at once; the same command attaches to the job that runs")
 
     def info(self, name: str) -> Job:
         with self._asked():
