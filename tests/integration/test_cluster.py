@@ -153,6 +153,18 @@ def test_a_submitted_study_is_the_laptops_and_shows_no_secret(nodes: Nodes) -> N
     assert reported.stdout.startswith("# far")
 
 
+def test_a_submitted_search_is_the_laptops(nodes: Nodes) -> None:
+    space = {"space": {"train.strong.lr": {"log": [1e-4, 1e-2]}}, "trials": 4, "select_on": "heldout"}
+    task = {**STUDY["task"], "heldout": 0.5}
+    nodes.study({"methods": ["naive"], "task": task, "tune": space})
+    home = nodes.w2s("tune", "study.yaml", "--store", str(nodes.folder / "home"), RAY_AUTH_MODE="disabled")
+    assert home.returncode == 0, home.stderr
+    there = nodes.submit("--tune")
+    assert there.returncode == 0, there.stdout + there.stderr
+    best = [nodes.folder / runs / "far/search/best.yaml" for runs in ("runs", "far-runs")]
+    assert best[0].read_text() == best[1].read_text()
+
+
 def test_nodes_and_the_driver_die_and_nothing_finished_is_made_again(nodes: Nodes) -> None:
     nodes.study(LONG)
     home = nodes.at_home("--local")
@@ -227,7 +239,9 @@ def test_what_cannot_work_is_refused_in_a_line_before_work_starts(nodes: Nodes) 
         "the Ray address http://10.77.0.10:8265 is that of a cluster's jobs": nodes.w2s(
             "run", "study.yaml", "--address", JOBS
         ),
-        "Failed to connect to Ray at address: http://10.77.0.99:8265": nodes.w2s("logs", "x", "--address", "http://10.77.0.99:8265"),
+        "Failed to connect to Ray at address: http://10.77.0.99:8265": nodes.w2s(
+            "logs", "x", "--address", "http://10.77.0.99:8265"
+        ),
         "no job 'nothing' at": nodes.w2s("stop", "nothing", "--address", JOBS),
     }  # fmt: skip
     for said, ended in refusals.items():

@@ -71,6 +71,7 @@ def _print_drivers(console: Console, store: Store) -> None:
         running = ", ".join(map(str, about.get("running") or ())) or "nothing now"
         name = about.get("name") or "a run without a name"
         say(console, f"{name}: driver {holder.driver[:8]}, process {holder.pid}: {counts}; running {running}")
+        # Of another machine's driver this cannot tell whether it is dead: its lease says after how long it counts so.
 
 
 def _print_leases(console: Console, store: Store) -> None:

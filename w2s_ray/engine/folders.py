@@ -13,6 +13,8 @@ from typing import Any
 from w2s_ray.core.errors import InputError
 
 READ = ("results.json", "plan.json")  # what commands read of a run
+# They have no folders, and making one would make a bucket of a misspelt name.
+BUCKETS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs"))
 LAST = "results.json"  # written last: who finds it finds the rest
 
 
@@ -71,7 +73,8 @@ def _put(fs: Any, folder: Path, root: str, runs: str) -> None:
     """All files of a folder, results.json last."""
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.name == LAST, path))
     try:
-        fs.makedirs(root, exist_ok=True)
+        if BUCKETS.isdisjoint([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+            fs.makedirs(root, exist_ok=True)
         fs.pipe_file(f"{root}/.probe", b"written by w2s")
         for path in files:
             fs.put_file(str(path), f"{root}/{path.relative_to(folder).as_posix()}")

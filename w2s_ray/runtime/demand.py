@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +73,11 @@ def may_hold(node: Node, resources: Resources) -> bool:
 
 def matches(value: str | None, wanted: str) -> bool:
     """One term of Ray's label selectors: `a`, `!a`, `in(a,b)`, `!in(a,b)`."""
-    negated, _, listed, single = re.fullmatch(r"(!?)(in\((.*)\)|.*)", wanted.strip()).group(1, 2, 3, 2)  # type: ignore[union-attr]
-    allowed = [one.strip() for one in listed.split(",")] if listed is not None else [single]
-    return (value in allowed) != bool(negated)
+    term = wanted.strip()
+    among = term.removeprefix("!")
+    listed = among.startswith("in(") and among.endswith(")")
+    allowed = [one.strip() for one in among[3:-1].split(",")] if listed else [among]
+    return (value in allowed) != term.startswith("!")
 
 
 def totals(nodes: Iterable[Node], wanted: Iterable[Resources] = ()) -> dict[str, float]:

@@ -143,8 +143,8 @@ def _store_problem(url: str, name: str, secret: str) -> str:
         if store.read(name) != secret.encode():
             return "it does not find there what the driver wrote"
         store.probe()
-    except W2SError as error:
-        return str(error)
+    except Exception as error:  # noqa: BLE001  (each cloud's client has errors of its own, such as no right to read)
+        return f"{type(error).__name__}: {error}" if not isinstance(error, W2SError) else str(error)
     return ""
 
 

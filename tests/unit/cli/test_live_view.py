@@ -1,4 +1,4 @@
-"""What the live view says of many steps at once, of those that wait and of those that go wrong."""
+"""The live view: what a user who watches sees of steps, of fits under way, of cells, of what waits or goes wrong."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import io
 import threading
 
 import pytest
+from clock import Clock
 from rich.console import Console
 
 from w2s_ray.cli import live
 from w2s_ray.cli.live import SHOWN, View
-from w2s_ray.engine.events import CellEvent, ProgressEvent, StepEvent, What
+from w2s_ray.engine.events import CellEvent, ProgressEvent, StepEvent, WaitEvent, What
 from w2s_ray.engine.fingerprint import Key
 
+KEY = Key("train", "world-nano-full-s0", "0" * 64)
 NAMES = {"method": "naive", "task": "world:topic", "weak": "world/nano", "strong": "world/small", "seed": 3}
-
-
-class Clock:
-    """Time that is set."""
-
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -41,12 +34,17 @@ def view(terminal: bool, cells: int = 2) -> tuple[View, io.StringIO]:
     return View(Console(file=out, force_terminal=terminal, width=110, color_system=None), cells), out
 
 
-def shown(seen: View) -> list[str]:
-    """The lines of one frame below the bar."""
+def frame(seen: View) -> str:
+    """One frame of the screen."""
     console = Console(file=io.StringIO(), width=110, color_system=None)
     with console.capture() as capture:
         console.print(seen._render())
-    return [line.strip() for line in capture.get().splitlines()[1:]]
+    return capture.get()
+
+
+def shown(seen: View) -> list[str]:
+    """The lines of a frame below the bar."""
+    return [line.strip() for line in frame(seen).splitlines()[1:]]
 
 
 def said(out: io.StringIO) -> list[str]:
@@ -120,3 +118,72 @@ def test_many_threads_at_once_lose_no_event() -> None:
     lines = said(out)
     assert len([line for line in lines if line.startswith("running ")]) == 400
     assert sorted(int(line.rpartition("(")[2].partition("/")[0]) for line in lines if "cell" in line)[-1] == 400
+
+
+def test_a_fit_under_way_shows_its_step_loss_and_time_left(clock: Clock) -> None:
+    seen, _ = view(terminal=True)
+    seen(StepEvent("running", KEY))
+    clock.now += 40
+    assert f"running {KEY}  40 s\n" in "".join(line.rstrip() + "\n" for line in frame(seen).splitlines())
+    seen(ProgressEvent(KEY, {"step": 100, "steps": 300, "epoch": 0, "loss": 0.41234, "lr": 1e-4}))
+    assert f"running {KEY}  40 s, step 100 of 300, loss 0.412, about 80 s left" in frame(seen)
+    clock.now += 40
+    seen(ProgressEvent(KEY, {"step": 300, "steps": 300, "loss": 0.3}))
+    assert "step 300 of 300, loss 0.3" in frame(seen)
+    assert "left" not in frame(seen)
+    seen(StepEvent("done", KEY))
+    assert str(KEY) not in frame(seen)
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"step": 0, "steps": 0}, {"step": 5, "steps": 3}, {"loss": float("inf")}, {"x": 1}]
+)
+def test_progress_that_makes_no_sense_breaks_nothing(clock: Clock, told: dict[str, float]) -> None:
+    seen, _ = view(terminal=True)
+    seen(ProgressEvent(KEY, told))
+    assert str(KEY) not in frame(seen), "of a step that does not run here"
+    seen(StepEvent("running", KEY))
+    seen(ProgressEvent(KEY, told))
+    assert str(KEY) in frame(seen)
+
+
+def test_without_a_terminal_a_line_now_and_then(clock: Clock) -> None:
+    seen, out = view(terminal=False)
+    seen(StepEvent("running", KEY))
+    for _ in range(130):
+        clock.now += 1
+        seen(ProgressEvent(KEY, {"step": clock.now - 100, "steps": 200, "loss": 0.5}))
+    seen(StepEvent("done", KEY))
+    seen(CellEvent(NAMES, "running"))
+    seen(CellEvent(NAMES, "done"))
+    lines = [line.split("s  ", 1)[1] for line in out.getvalue().splitlines()]
+    assert lines == [
+        f"running {KEY}",
+        f"running {KEY}: 60 s, step 60 of 200, loss 0.5, about 2 min left",
+        f"running {KEY}: 120 s, step 120 of 200, loss 0.5, about 80 s left",
+        f"done {KEY} (130.0 s)",
+        "cell done: naive, world:topic, world/nano -> world/small, seed 3 (1/2)",
+    ]
+
+
+def test_cells_move_the_bar_and_the_estimate(clock: Clock) -> None:
+    seen, _ = view(terminal=True)
+    clock.now += 30
+    seen(CellEvent(NAMES, "done"))
+    assert "1/2" in frame(seen)
+    assert "about 30 s left" in frame(seen)
+
+
+def test_what_waits_for_devices_is_said_with_who_holds_them(clock: Clock) -> None:
+    why = "3 steps wait: train/x needs 1 GPU (0 GPU free); held by train/y"
+    seen, _ = view(terminal=True)
+    seen(StepEvent("queued", KEY, "waits for a free device"))
+    seen(WaitEvent(why))
+    assert f"waiting 1: {why}" in frame(seen)
+    seen(WaitEvent(""))
+    assert "waiting 1: waits for a free device" in frame(seen)
+    plain, out = view(terminal=False)
+    for _ in range(150):
+        clock.now += 1
+        plain(WaitEvent(why))
+    assert said(out) == [why, why], "a line a minute"

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from clock import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,15 +65,6 @@ def test_what_is_no_number_is_left_out_of_progress_and_the_rest_is_told(
 
 def test_a_number_that_is_too_large_for_any_is_none() -> None:
     assert parse_progress(b'{"step": 1' + b"0" * 400 + b', "loss": 0.5}') == {"loss": 0.5}
-
-
-class Clock:
-    """Time that is set."""
-
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -40,6 +40,18 @@ def test_what_an_error_left_is_kept_too(tmp_path: Path) -> None:
     assert (readable(url) / "s" / "plan.json").is_file()
 
 
+def test_a_bucket_that_is_not_there_is_refused_and_not_made(s3_server: str) -> None:
+    with written(f"{s3_server}/runs", "s") as folder:
+        (folder / "results.json").write_text("{}")
+    assert (readable(f"{s3_server}/runs") / "s" / "results.json").is_file()
+    with (
+        pytest.raises(InputError, match="--runs: s3://misspelt/runs cannot be written"),
+        written("s3://misspelt/runs", "s"),
+    ):
+        raise AssertionError("the work began")
+    assert not fsspec.filesystem("s3").exists("misspelt")
+
+
 @pytest.mark.parametrize("url", ["nowhere://x/y", "s3://"])
 def test_a_url_that_cannot_be_written_is_refused_before_the_work(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
