@@ -56,6 +56,18 @@ boot() { # the node's processes; the first of them is process 1 of its namespace
     disown
 }
 
+cables() { ip netns list | sed -n 's/^w2s-\([0-9][0-9]*\)\b.*/\1/p'; }
+
+clear_away() { # networks outlive the processes that made them
+    local n
+    for n in $(cables); do
+        ip netns pids "w2s-$n" | xargs -r kill -KILL 2>/dev/null || true
+        ip link del "w2s-v$n" 2>/dev/null || true # its namespace goes a little later
+        ip netns del "w2s-$n"
+    done
+    ip link del "$bridge" 2>/dev/null || true
+}
+
 started() { grep -q 'Ray runtime started' "$state/$1/log" 2>/dev/null; }
 
 wait_for() { # node N is part of the cluster
@@ -71,6 +83,10 @@ up)
     [[ -d $state ]] && die "$state is there: a cluster is up; nodes.sh down ends it"
     [[ $(id -u) == 0 ]] || die "namespaces need root: use sudo"
     command -v ray >/dev/null || die "no ray on the path; activate the virtual environment, or set W2S_BIN"
+    for n in $(cables); do
+        [[ -z $(ip netns pids "w2s-$n") ]] || die "a cluster is up, started with another W2S_NODES; nodes.sh down ends it"
+    done
+    clear_away
     mkdir -p "$state"
     (umask 077 && head -c 24 /dev/urandom | base64 >"$state/token")
     ip link add "$bridge" type bridge
@@ -128,11 +144,8 @@ list)
 down)
     for n in $(nodes); do
         pkill -KILL --parent "$(cat "$state/$n/pid" 2>/dev/null || echo 0)" 2>/dev/null || true
-        ip netns pids "w2s-$n" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
-        ip link del "w2s-v$n" 2>/dev/null || true # its namespace goes a little later
-        ip netns del "w2s-$n" 2>/dev/null || true
     done
-    ip link del "$bridge" 2>/dev/null || true
+    clear_away
     rm -rf "$state"
     ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;

@@ -120,9 +120,11 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip(f"needs {LACKS or 'root'} for network namespaces")
     folder = tmp_path_factory.mktemp("nodes") / "state"
     nodes = Nodes(folder, folder.parent)
-    nodes("up", "2")
-    yield folder
-    nodes("down")
+    try:
+        nodes("up", "2")
+        yield folder
+    finally:
+        nodes("down")
 
 
 @pytest.fixture

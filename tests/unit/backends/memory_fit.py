@@ -1,8 +1,8 @@
 """How much memory a fit takes, for torchrun or plain Python: `memory_fit.py SMALL LARGE FOLDER SETTINGS-AS-JSON`. Each
 process prints a JSON line.
 
-A fit of the small model comes first, so that libraries are loaded; counted is what the large one adds in memory of its
-own (mapped files are shared).
+A fit of the small model comes first, so that libraries are loaded; counted is what the large one adds: to memory of its
+own while it is loaded, and with the mapped weights while it trains.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ from w2s_ray.config.recipe import Recipe  # noqa: E402
 from w2s_ray.core.resources import Resources  # noqa: E402
 
 
-def own_bytes() -> int:
+def resident(*kinds: str) -> int:
     with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) * 1024
+        return sum(int(line.split()[1]) for line in file if line.startswith(kinds)) * 1024
 
 
 class Peak:
     """The most that was there while it watched, above what was there before."""
 
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+
     def __enter__(self) -> Peak:
-        self.before = self.most = own_bytes()
+        self.before = self.most = resident(*self.kinds)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -50,7 +53,7 @@ class Peak:
 
     def _look(self) -> None:
         while not self._done.is_set():
-            self.most = max(self.most, own_bytes())
+            self.most = max(self.most, resident(*self.kinds))
             time.sleep(0.003)
 
     def __exit__(self, *_: Any) -> None:
@@ -73,11 +76,11 @@ def main(small: str, large: str, folder: Path, settings: dict[str, Any]) -> None
         if resources.zero == 3:
             join_gang(torch.device("cpu"))
             config = zero_config(recipe, 3, "none")
-            with Peak() as load, loading(config):
+            with Peak("RssAnon") as load, loading(config):
                 classifier = build_classifier(model, recipe, 2, ask_causal=False)
             found["load"] = load.bytes
             del classifier
-        with Peak() as peak:
+        with Peak("RssAnon", "RssFile") as peak:
             run(Job(data, [labels], model, recipe, resources, place, folder / "cache"))
         found |= {"peak": peak.bytes, "rank": dist.get_rank() if dist.is_initialized() else 0}
     sys.stdout.write(json.dumps(found) + "\n")  # in one piece: the processes share the stream

@@ -219,6 +219,7 @@ def test_the_estimate_is_what_processes_take(adapt: Any, workers: int, zero: Any
     ]
     command = torchrun(workers) if workers > 1 else [sys.executable]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "DS_ACCELERATOR": "cpu"}
+    environment["MALLOC_MMAP_THRESHOLD_"] = "131072"  # what is freed goes back at once: not what malloc keeps is measured
     ended = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=500)
     assert ended.returncode == 0, ended.stderr[-3000:]
     found = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
@@ -227,7 +228,9 @@ def test_the_estimate_is_what_processes_take(adapt: Any, workers: int, zero: Any
     (way,) = ways(shape, Recipe(**recipe), Resources(**resources), workers, 1e15, 13, gpu=False)
     peaks = [process["peak"] for process in found]
     print(adapt, zero, offload, [round(peak / 2**20) for peak in peaks], round(way.total / 2**20), found)
-    assert 0.75 * max(peaks) < way.total < 1.4 * max(peaks)
+    # Never much too little; more where an allocator keeps what was freed (malloc by itself keeps up to .3 GB here) and
+    # where stage 3 holds weights twice as they arrive.
+    assert 0.9 * max(peaks) < way.total < 1.65 * max(peaks)
     if zero == 3:
         whole = 4 * shape.parameters
         assert (
