@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def ctx(request: pytest.FixtureRequest, store_url: str, notes: Path) -> Iterator
 def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> None:
     """One test, so that one Ray start serves all of it."""
     long = ctx.submit(LONG, {})
+    for n in (100, 101):
+        ctx.submit(ADD, {"number": n, "slow": 3})
     ones = [ctx.submit(ADD, {"number": n}) for n in range(12)]
     total = ctx.submit(ADD, {"number": 0}, {"all": tuple(ones)})
     owner = ctx.submit(ADD, {"number": 5}, {"x": total}, riders=[RiderSpec(TIMES, {"times": 3}, {"data": ones[0]})])
@@ -58,7 +61,7 @@ def test_a_graph_with_riders_failures_and_damage(ctx: Context, notes: Path) -> N
     ctx.store._verified.clear()
     assert (ones[3].artifact().path / "number.txt").read_text() == "3"
     # Twelve, two, a bad one, a repaired one; the late rider comes with its owner or after it.
-    assert len(list(notes.glob("start.*"))) in (16, 17)
+    assert len(list(notes.glob("start.*"))) in (18, 19)
     long.record()
     told = [event.progress for event in heard if isinstance(event, ProgressEvent) and event.key == long.key]
     assert told, "how far a step is"
@@ -163,6 +166,7 @@ def test_ray_retries_a_killed_worker_and_refuses_what_cannot_fit(store_url: str,
 @pytest.mark.ray
 def test_when_ray_is_lost_nobody_waits_for_ever(store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from w2s_ray.runtime import cluster
+    from w2s_ray.runtime.executor import NODES_S
 
     def lost() -> list[dict[str, object]]:
         raise ConnectionError("the head is gone")
@@ -170,6 +174,7 @@ def test_when_ray_is_lost_nobody_waits_for_ever(store_url: str, notes: Path, mon
     with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
         ctx.submit(ADD, {"number": 1}).record()
         slow = ctx.submit(ADD, {"number": 2, "slow": 60})
+        time.sleep(NODES_S)  # so long what the nodes have is remembered
         monkeypatch.setattr(cluster, "nodes", lost)
         for handle in (ctx.submit(ADD, {"number": 3}), ctx.submit(ADD, {"number": 4}), slow):
             with pytest.raises(StepFailed, match="the head is gone"):
@@ -212,3 +217,53 @@ def test_progress_that_cannot_be_written_or_read_fails_no_step(
         assert context.submit(ADD, {"number": 3}, {"none": ()}).value == {"total": 3}
         assert long.value == {}
     assert len(seen) > 2, "it was tried again"
+
+
+@pytest.mark.ray
+def test_ray_may_be_lost_while_the_last_step_runs(store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing more will be launched, and the executor is being closed."""
+    from w2s_ray.runtime import cluster, executor
+
+    def lost() -> list[dict[str, object]]:
+        raise ConnectionError("the head is gone")
+
+    monkeypatch.setattr(executor, "REFRESH_S", 0.5)
+    with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
+        slow = ctx.submit(ADD, {"number": 1, "slow": 60})
+        while not list(notes.glob("start.*")):
+            time.sleep(0.1)
+        monkeypatch.setattr(cluster, "nodes", lost)
+    with pytest.raises(StepFailed, match="the head is gone"):
+        slow.record()
+
+
+@pytest.mark.ray
+def test_steps_on_gpus_share_a_process_until_it_is_not_clean(
+    store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is told of GPUs that are not there: who gets which process is its own affair and ours."""
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 2, "GPU": 2}')
+    gpu = Resources(gpus=1)
+
+    def pids(*handles: Handle) -> list[str]:
+        for handle in handles:
+            handle.record()
+        return [path.read_text() for handle in handles for path in notes.glob(f"start.{handle.key.digest[:12]}.*")]
+
+    with Context(open_store(store_url), lambda: _ray(store_url), name="s") as ctx:
+        both = pids(*(ctx.submit(ADD, {"number": n, "slow": 1}, resources=gpu) for n in range(2)))
+        assert len(set(both)) == 2
+        again = pids(*(ctx.submit(ADD, {"number": n, "slow": 1}, resources=gpu) for n in (2, 3)))
+        assert set(again) == set(both), "the same processes"
+        pids(ctx.submit(ADD, {"number": 4}, resources=Resources(gpus=2)))  # has what the idle ones held
+        bad = ctx.submit(ADD, {"number": 5, "bad": True}, resources=gpu)
+        with pytest.raises(StepFailed):
+            bad.record()
+        killed = ctx.submit(ADD, {"number": 6, "kill": True}, resources=gpu)
+        assert killed.value == {"total": 6}
+        after = pids(ctx.submit(ADD, {"number": 7}, resources=gpu))
+        assert not set(after) & set(again)
+        ledger = ctx.ledgers()[-1]
+    assert [loss.cause for loss in ledger.losses] == ["error", "process"]
+    assert ledger.busy["GPU"] >= 4
+    assert ledger.there["GPU"] > ledger.busy["GPU"]

@@ -16,6 +16,7 @@ W2SError
  ├─ PeerLost (ConnectionError)       another process of this computation is gone; all begin again
  ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
  └─ Interrupted (RuntimeError)      the run was asked to stop
+     ├─ BudgetSpent                 by its own `budget`
      └─ Planned                     `w2s plan`: the step would run
 
 All of them survive pickling: workers raise them, drivers read them.
@@ -130,6 +131,10 @@ class PeerLost(W2SError, ConnectionError):
 
 class Interrupted(W2SError, RuntimeError):
     """The run was asked to stop before this step was done."""
+
+
+class BudgetSpent(Interrupted):
+    """The devices of this run have worked as long as they may."""
 
 
 class Planned(Interrupted):

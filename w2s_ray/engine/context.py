@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from w2s_ray.core.errors import (
     GONE,
+    BudgetSpent,
     DamagedArtifact,
     InputError,
     Interrupted,
@@ -30,6 +32,7 @@ from w2s_ray.core.errors import (
     W2SError,
 )
 from w2s_ray.core.resources import Resources
+from w2s_ray.engine.account import HOUR_S, Ledger, keep, ledgers
 from w2s_ray.engine.events import Event, ProgressEvent, Sink, Sinks, StepEvent, WaitEvent, What, parse_progress
 from w2s_ray.engine.executor import Executor, InlineExecutor
 from w2s_ray.engine.fingerprint import Key, Params
@@ -45,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 TOLD = 8  # running steps in a heartbeat
 POLL_MAX_S = 5.0  # longest interval between polls of a key that another driver makes
+ACCOUNT_S = 2.0  # between looks at what the devices did
+LEDGER_S = 30.0  # between writings of it, where nothing was lost
 
 
 class Context:
@@ -60,8 +65,10 @@ class Context:
         dry: bool = False,
         read_only: StoreError | None = None,
         name: str = "",
+        budget_h: float = 0.0,
     ) -> None:
         self.store = store
+        self.budget_h = budget_h  # device-hours after which the run stops; 0: none
         self.name = name  # of what is run, for those who look at the store
         self.leases = leases or Leases(store)
         self.leases.about, self.leases.on_stop = self._about, self.interrupt
@@ -77,6 +84,8 @@ class Context:
         self._nodes: dict[Key, Node] = {}
         self._lock = threading.RLock()
         self._stopped = threading.Event()
+        self._why_stopped = Interrupted("the run was stopped; the same command continues it")
+        self._written = (0, 0.0)  # the ledger: losses in it, and when
         self.executed: list[Key] = []
         self.reused: set[Key] = set()
         self.failed: dict[Key, BaseException] = {}
@@ -143,7 +152,7 @@ class Context:
                 self._tell("leased", key, f"another driver (process {holder.pid}) is making it")
             told = True
             if self._stopped.wait(poll_s):
-                raise Interrupted("the run was stopped; the same command continues it")
+                raise self._why_stopped
             poll_s = min(POLL_MAX_S, poll_s * 1.5)
         try:
             yield
@@ -285,6 +294,7 @@ class Context:
         if self._executor is None and not node.step.inline:
             self._executor = self._make_executor()
             self._executor.on_wait(lambda why: self._sinks.tell(WaitEvent(why)))
+            self._scheduler.later(ACCOUNT_S, self._look_at_account)
         executor = self._inline if node.step.inline or self._executor is None else self._executor
         future = executor.launch(call, lambda: self._begun(node))
         future.add_done_callback(lambda done: self._ended(node, done))
@@ -372,7 +382,7 @@ class Context:
         return StepFailed(node.step.name, str(node.key), f"{type(error).__name__}: {error}", text)
 
     def _fail(self, node: Node, riders: Iterable[Node], error: BaseException | None) -> None:
-        error = error or Interrupted("the run was stopped; the same command continues it")
+        error = error or self._why_stopped
         with self._lock:
             waiting = {**node.riders, **{rider.key: rider for rider in riders}}
             node.riders = {}
@@ -400,6 +410,41 @@ class Context:
             running = [str(node.key) for node in self._nodes.values() if node.running is not None]
         counts = {"made": made, "reused": reused, "failed": failed}
         return {"name": self.name, **counts, "running": running[:TOLD]}
+
+    # --- what the devices did ---
+
+    def _look_at_account(self) -> None:
+        """Stop when the budget is spent; write the ledger when something was lost, and now and then."""
+        if self._executor is None or self._stopped.is_set():
+            return
+        spent_h = self._executor.account.spent / HOUR_S
+        if self.budget_h and spent_h >= self.budget_h:
+            said = f"the budget of {self.budget_h:g} device-hours is spent ({spent_h:.3g}); what is finished is kept"
+            self.interrupt(BudgetSpent(f"{said}: the same command goes on, with as much again"))
+            return
+        losses, written_at = self._written
+        if self._executor.account.num_losses > losses or time.monotonic() - written_at > LEDGER_S:
+            self._keep_ledger()
+        self._scheduler.later(ACCOUNT_S, self._look_at_account)
+
+    def _ledger(self, *, ended: bool = False) -> Ledger | None:
+        if self._executor is None:
+            return None
+        return self._executor.account.ledger(self.leases.holder.driver, self.name, ended=ended)
+
+    def _keep_ledger(self, *, ended: bool = False) -> None:
+        """A store that is away for a moment loses an account of the work, not the work."""
+        ledger = self._ledger(ended=ended)
+        if ledger is not None and self.name and self.read_only is None:
+            with suppress(Exception):
+                keep(self.store, ledger)
+            self._written = (len(ledger.losses) + ledger.more_losses, time.monotonic())
+
+    def ledgers(self) -> list[Ledger]:
+        """Of all drivers that worked on what this run is named after, this one last."""
+        mine = self._ledger(ended=True)
+        before = [one for one in ledgers(self.store, self.name) if one.driver != self.leases.holder.driver]
+        return [*before, *([mine] if mine is not None else [])]
 
     def open(self, key: Key) -> Artifact:
         """Any thread: a finished step's files."""
@@ -511,8 +556,9 @@ class Context:
             if not node.future.done():
                 self._fail(node, (), error)
 
-    def interrupt(self) -> None:
+    def interrupt(self, why: Interrupted | None = None) -> None:
         """Stop the run: unfinished handles raise Interrupted, and `close` will end running calls."""
+        self._why_stopped = why or self._why_stopped
         self._stopped.set()
         self._scheduler.post(lambda: self._abort(None))
 
@@ -523,6 +569,7 @@ class Context:
         if self._executor is not None:
             self._executor.close(now)
         self._scheduler.close()
+        self._keep_ledger(ended=True)
         self.leases.close()
 
     def __enter__(self) -> Context:

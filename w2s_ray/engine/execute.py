@@ -154,6 +154,8 @@ def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[Ba
                 works[n] = run.begin()
         except Exception as error:  # noqa: BLE001  (as in `execute`)
             errors[n] = run.judge(error, log)
+    for n in works:
+        runs[n].share = 1 / len(works)
     try:
         made = call_entry(stack.entry)(list(works.values())) if works else ()
         for n, value in zip(works, made, strict=True):  # each as soon as it is made
@@ -183,6 +185,7 @@ class _Execution:
     watch: Watch
     published: bool = False
     work: Work | None = None
+    share: float = 1.0  # of the process: calls that are computed together take its time together
     _started: float = field(default_factory=perf_counter)
 
     @staticmethod
@@ -218,7 +221,8 @@ class _Execution:
             files = store.upload(call.key, self.attempt, work.out)
             record = Record(
                 call.key.full, call.step, call.version, call.params, key_names(call.inputs), self.attempt, files, value,
-                perf_counter() - self._started, call.resources.as_dict(), peak_memory_mb=peak_memory_mb(),
+                self.share * (perf_counter() - self._started), call.resources.as_dict(),
+                peak_memory_mb=peak_memory_mb(),
             )  # fmt: skip
             self.published = store.commit(call.key, record)
             work.place.clear()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
+from w2s_ray.engine.account import Account, cause_of, devices_of
 from w2s_ray.engine.execute import execute, execute_many
 from w2s_ray.engine.step import Call
 
@@ -19,6 +21,8 @@ GATHER_S = 0.05  # how long calls of one group wait for each other
 class Executor(Protocol):
     """Runs calls. A future ends without an exception when the call's record is in the store, and with StepFailed,
     DamagedArtifact or Interrupted otherwise."""
+
+    account: Account  # of its devices
 
     def launch(self, call: Call, started: Started) -> Future[None]:
         """Start a call, now or when its resources are free, and call `started` then. The future ends with ResourceError
@@ -36,6 +40,7 @@ class InlineExecutor:
     hold no model."""
 
     def __init__(self) -> None:
+        self.account = Account()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="w2s-inline")
         self._gathered: dict[Any, list[tuple[Call, Started, Future[None]]]] = {}
         self._lock = threading.Lock()
@@ -46,9 +51,25 @@ class InlineExecutor:
 
         def run() -> None:
             started()
-            execute(call)
+            with self._counted([call]):
+                execute(call)
 
         return self._pool.submit(run)
+
+    @contextmanager
+    def _counted(self, calls: Sequence[Call]) -> Iterator[None]:
+        """One process computes these calls together."""
+        work, devices = object(), devices_of(calls[0].resources, 1)
+        self.account.resize(devices)
+        self.account.begin(work, str(calls[0].key), devices)
+        try:
+            yield
+        except Exception as error:
+            self.account.lose(work, cause_of(error), str(error))
+            raise
+        finally:
+            self.account.end(work)
+            self.account.resize({})
 
     def on_wait(self, tell: Callable[[str], None]) -> None:
         """One call at a time: there is nothing to tell."""
@@ -74,7 +95,9 @@ class InlineExecutor:
         try:
             for _, started, _ in waiting:
                 started()
-            errors = execute_many([call for call, _, _ in waiting]) if waiting else []
+            calls = [call for call, _, _ in waiting]
+            with self._counted(calls) if calls else nullcontext():
+                errors = execute_many(calls) if calls else []
         except BaseException as error:  # noqa: BLE001  (whatever it is, the futures must get it)
             errors = [error] * len(waiting)
         for (_, _, future), found in zip(waiting, errors, strict=True):

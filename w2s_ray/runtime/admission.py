@@ -8,7 +8,7 @@ it can still be withdrawn.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -35,8 +35,19 @@ class Admission(Generic[T]):
             self._free[name] = self._free.get(name, 0.0) + total.get(name, 0.0) - self.total.get(name, 0.0)
         self.total = dict(total)
 
-    def add(self, item: T, demand: Demand) -> None:
-        self._waiting.append((item, {name: amount for name, amount in demand.items() if amount > 0}))
+    @property
+    def free(self) -> Mapping[str, float]:
+        """Of each device."""
+        return self._free
+
+    def waiting(self) -> Iterator[T]:
+        """From the head of the queue."""
+        return (item for item, _ in self._waiting)
+
+    def add(self, item: T, demand: Demand, *, first: bool = False) -> None:
+        """At the end of the queue, or before all others."""
+        entry = (item, {name: amount for name, amount in demand.items() if amount > 0})
+        self._waiting.appendleft(entry) if first else self._waiting.append(entry)
 
     def admit(self) -> list[T]:
         """Take from the head of the queue what fits, and stop at the first that does not."""

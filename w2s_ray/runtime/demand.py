@@ -39,8 +39,8 @@ def selector(resources: Resources) -> str | None:
 
 
 def options(resources: Resources) -> dict[str, Any]:
-    """The options of a task."""
-    given: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": resources.retries}
+    """The options of a task. A lost one is started again by us, who count what was lost."""
+    given: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
     if resources.memory_gb:
         given["memory"] = resources.memory_gb * GB
     if resources.custom:

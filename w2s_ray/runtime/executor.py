@@ -12,27 +12,30 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
+from w2s_ray.engine import account
 from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.admission import Admission
 from w2s_ray.runtime.demand import demand, lacking, options, room, shown, totals
-from w2s_ray.runtime.gang import run_gang
+from w2s_ray.runtime.gang import GangLost, run_gang
 from w2s_ray.runtime.head import LOOK_S, HeadWatch
+from w2s_ray.runtime.job import Errors, Job, dealt
+from w2s_ray.runtime.lost import cause_in, cause_of, in_a_line
 from w2s_ray.runtime.output import captured
+from w2s_ray.runtime.scouts import Scouts
+from w2s_ray.runtime.slots import Slots
 
 if TYPE_CHECKING:
     from w2s_ray.runtime.members import Members
@@ -46,45 +49,6 @@ REFRESH_S = 5.0  # how often the cluster's size is looked at while something wai
 logger = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class _Job:
-    """A call, or several that one process computes together."""
-
-    calls: list[Call]
-    started: list[Started]
-    futures: list[Future[None]]
-    ref: Any = None
-    errors: Sequence[BaseException | None] | BaseException = ()  # of a gang or of members, which have no reference
-    # What it is taken to hold; nothing where Ray keeps it for an autoscaler's next node.
-    demand: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def call(self) -> Call:
-        return self.calls[0]
-
-    def begun(self) -> None:
-        for started in self.started:
-            started()
-
-    def end(self, errors: Sequence[BaseException | None] | BaseException = ()) -> None:
-        """One for each call, one for all, or none."""
-        each = (
-            [errors] * len(self.calls)
-            if isinstance(errors, BaseException)
-            else list(errors) or [None] * len(self.calls)
-        )
-        for future, error in zip(self.futures, each, strict=True):
-            with suppress(InvalidStateError):  # somebody was faster
-                future.set_result(None) if error is None else future.set_exception(error)
-
-
-def _together(jobs: list[_Job]) -> _Job:
-    calls, started, futures = (
-        [each for job in jobs for each in getattr(job, part)] for part in ("calls", "started", "futures")
-    )
-    return _Job(calls, started, futures)
-
-
 class RayExecutor:
     """Starts (or joins) Ray at its first call; `joined`: in a process of Ray's own, which is in its cluster already."""
 
@@ -92,25 +56,28 @@ class RayExecutor:
         self._store, self._target, self._joined = store, target or cluster.Target(), joined
         self._nodes: tuple[float, list[dict[str, Any]]] = (-math.inf, [])
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._open: set[_Job] = set()  # those whose futures somebody waits for
-        self._running: set[_Job] = set()
-        self._gathered: list[_Job] = []  # calls that may be computed together wait a moment for each other
+        self._open: set[Job] = set()  # those whose futures somebody waits for
+        self._running: set[Job] = set()
+        self._gathered: list[Job] = []  # calls that may be computed together wait a moment for each other
         self._wanted: set[Resources] = set()  # all that was asked for: some choose among the nodes
         self._members: dict[Resources, Members] = {}
         self._experiments: list[Members] = []  # all that there were
         self._gangs: list[threading.Thread] = []
         self._local = True
-        self._stopped = False
+        self._stopped = self._closing = False
         self._head: HeadWatch | None = None
         self._tell: Callable[[str], None] = lambda why: None
         self._said = (0.0, "")  # when, and what, was last told of the calls that wait
+        self.account = account.Account()
+        self._slots, self._scouts = Slots(), Scouts()
+        self._scouted = -math.inf
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
 
     # --- any thread ---
 
     def launch(self, call: Call, started: Started) -> Future[None]:
-        job = _Job([call], [started], [Future()])
+        job = Job([call], [started], [Future()])
         if self._head is not None and self._head.error is not None:
             job.end(self._head.error)
         else:
@@ -121,6 +88,7 @@ class RayExecutor:
         self._tell = tell
 
     def close(self, now: bool = False) -> None:
+        self._closing = True
         self._inbox.put(("stop" if now else "drain", None))
         while self._thread.is_alive() and not (self._head is not None and self._head.error is not None):
             self._thread.join(timeout=LOOK_S)
@@ -140,7 +108,9 @@ class RayExecutor:
                 self._local = cluster.join(self._target)
                 nodes.check(self._store)
                 self._head = None if self._local else HeadWatch(self._head_is_lost)
-            self._devices: Admission[_Job] = Admission(totals(cluster.nodes()))
+            have = totals(cluster.nodes())
+            self._devices: Admission[Job] = Admission(have)
+            self.account.resize(have)
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must learn it)
             self._refuse_all(error)
             return
@@ -155,9 +125,10 @@ class RayExecutor:
 
     def _refuse_all(self, error: BaseException) -> None:
         """Until this executor is closed."""
-        while (message := self._inbox.get())[0] not in ("drain", "stop"):
-            if message[0] == "launch":
-                message[1].end(error)
+        while not self._closing or not self._inbox.empty():
+            what, job = self._inbox.get()
+            if what == "launch":
+                job.end(error)
 
     def _leave(self) -> None:
         """A thread that asks Ray for something after its end takes the whole process with it, so those of Tune and
@@ -176,7 +147,8 @@ class RayExecutor:
         draining = False
         while not (draining and not self._running and not self._gathered):
             try:
-                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else REFRESH_S)
+                patience = SAY_S if len(self._devices) else REFRESH_S
+                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else patience)
             except queue.Empty:
                 what, job = "gathered" if self._gathered else "look", None
             if what == "stop":
@@ -193,11 +165,15 @@ class RayExecutor:
                     self._accept(together)
             elif what == "look":
                 self._look()
+            elif what == "lost":
+                self._lose(*job)
             elif what == "done":
                 self._end(job)
             draining |= what == "drain"
             for admitted in self._devices.admit():
                 self._start(admitted)
+            self._slots.make_room(self._devices.free)
+            self._send_scouts()
             self._say_what_waits()
 
     def _say_what_waits(self) -> None:
@@ -220,11 +196,21 @@ class RayExecutor:
         held = f"; held by {', '.join([*holders[:HOLDERS], *more])}" if holders else ""
         return f"{len(self._devices)} steps wait: {first.call.key} needs {' and '.join(needs)}{held}"
 
+    def _send_scouts(self) -> None:
+        if self._target.autoscale and not self._local and time.monotonic() - self._scouted > REFRESH_S:
+            self._scouts.send(job.call.resources for job in self._devices.waiting())
+            self._scouted = time.monotonic()
+
+    def _resize(self, have: dict[str, float]) -> None:
+        self._devices.resize(have)
+        self.account.resize(have)
+
     def _look(self) -> None:
         """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let
         in."""
+        self._slots.end_idle()
         have = totals(self._living(), self._wanted)
-        self._devices.resize(have)
+        self._resize(have)
         for job in self._running:
             if job.demand and job.call.resources.fewest < job.call.resources.most:
                 grown = _elastic(job.call.resources, have)
@@ -238,23 +224,21 @@ class RayExecutor:
             self._nodes = (time.monotonic(), cluster.nodes())
         return self._nodes[1]
 
-    def _deal(self) -> list[_Job]:
+    def _deal(self) -> list[Job]:
         """The gathered calls, those of one group in as many jobs of like size as there are places for them."""
-        groups: dict[Any, list[_Job]] = {}
+        groups: dict[Any, list[Job]] = {}
         for job in self._gathered:
             groups.setdefault(job.call.group, []).append(job)
         self._gathered.clear()
-        dealt = []
+        hands = []
         for jobs in groups.values():
             resources = jobs[0].call.resources
-            places = max(1, room(resources, totals(self._living(), [resources])))
-            hands = [jobs[n::places] for n in range(min(places, len(jobs)))]
-            dealt += [_together(hand) for hand in hands]
-        self._open |= set(dealt)
+            hands += dealt(jobs, max(1, room(resources, totals(self._living(), [resources]))))
+        self._open |= set(hands)
         self._open -= {job for jobs in groups.values() for job in jobs}
-        return dealt
+        return hands
 
-    def _accept(self, job: _Job) -> None:
+    def _accept(self, job: Job) -> None:
         resources = job.call.resources
         living = self._living()
         short = lacking(resources, living)
@@ -275,88 +259,131 @@ class RayExecutor:
         else:
             self._wanted.add(resources)
             have = totals(living, self._wanted)
-            self._devices.resize(have)
+            self._resize(have)
             job.demand = _elastic(resources, have)
             self._devices.add(job, job.demand)
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         resources = job.call.resources
+        self._running.add(job)
+        self.account.begin(job, str(job.call.key), job.demand or account.devices_of(resources))
         if resources.sharded:
-            self._running.add(job)
             job.begun()
+            self._slots.end_idle(0)  # Ray places all processes of a gang at once
             self._gangs.append(
                 threading.Thread(target=self._follow_gang, args=(job,), name=f"w2s-gang-{job.call.key}", daemon=True)
             )
             self._gangs[-1].start()
-            return
-        if job.call.handling.member and not self._joined:  # a trial of Tune's has no experiments of its own
-            self._running.add(job)
+        elif job.call.handling.member and not self._joined:  # a trial of Tune's has no experiments of its own
             job.begun()
             self._join_members(job)
-            return
-        task = _run_on_gpu if resources.gpus else _run
-        how = options(resources) | {"name": str(job.call.key)}
-        if self._joined:
-            how["scheduling_strategy"] = "DEFAULT"  # not in what this process itself was given
-        job.ref = task.options(**how).remote(job.call)
-        self._running.add(job)
+        else:
+            self._run(job, resources)
+
+    def _run(self, job: Job, resources: Resources) -> None:
+        """As a task, or in a process that keeps its GPUs."""
+        anywhere = "DEFAULT" if self._joined else None  # not in what this process itself was given
+        if resources.gpus:
+            job.slot = self._slots.take(resources, anywhere)
+            job.ref = job.slot.run(job.call)
+        else:
+            how = options(resources) | {"name": str(job.call.key)}
+            job.ref = _execute.options(**how, scheduling_strategy=anywhere).remote(job.call)
         job.begun()
         job.ref.future().add_done_callback(lambda done: self._inbox.put(("done", job)))
 
-    def _follow_gang(self, job: _Job) -> None:
+    def _follow_gang(self, job: Job) -> None:
         """In a thread of the gang's own, for Ray Train blocks until it has ended."""
+
+        def lost(said: str, seconds: float) -> None:
+            self._inbox.put(("lost", (job, said, seconds)))
+
         try:
-            run_gang(job.call)
+            run_gang(job.call, lost)
         except BaseException as error:  # noqa: BLE001  (whatever it is, the future must learn it)
             job.errors = error
         self._inbox.put(("done", job))
 
-    def _join_members(self, job: _Job) -> None:
+    def _join_members(self, job: Job) -> None:
         """The experiment of its device request, or a new one."""
         from w2s_ray.runtime.members import Members  # Ray Tune takes a second to import
 
         done = partial(self._follow_member, job)
+
+        def lost(said: str) -> None:
+            self._inbox.put(("lost", (job, said, None)))
+
         members = self._members.get(job.call.resources)
-        if members is None or not members.put(job.calls, done):
+        if members is None or not members.put(job.calls, done, lost):
             members = self._members[job.call.resources] = Members(job.call.resources)
             self._experiments.append(members)
-            members.put(job.calls, done)
+            members.put(job.calls, done, lost)
 
-    def _follow_member(self, job: _Job, errors: Sequence[BaseException | None] | BaseException) -> None:
+    def _follow_member(self, job: Job, errors: Errors) -> None:
         """From a thread of its experiment."""
         job.errors = errors
         self._inbox.put(("done", job))
 
-    def _end(self, job: _Job) -> None:
+    def _lose(self, job: Job, said: str, seconds: float | None) -> None:
+        """A process of it was lost, and another one was started."""
+        self.account.lose(job, cause_in(said), said, seconds)
+
+    def _end(self, job: Job) -> None:
         self._running.discard(job)
         if job.demand:
             self._devices.release(job.demand)
         errors = job.errors
         try:
+            if job.slot is not None:
+                self._slots.give(job.slot, job.ref)
             if job.ref is not None:
                 ray.get(job.ref)
         except RayTaskError as error:
             errors = error.cause if isinstance(error.cause, Exception) else error
         except RayError as error:
-            errors = _lost(error, job.call.resources.retries)
+            if self._again(job, error):
+                return
+            errors = in_a_line(error, job.lost)
+        self._settle(job, errors)
+
+    def _settle(self, job: Job, errors: Errors) -> None:
+        """Count what a job did, and tell those who wait for it how it ended."""
+        raised = [errors] if isinstance(errors, BaseException) else [error for error in errors if error is not None]
+        if len(raised) == len(job.calls) and not isinstance(raised[0], (WorkerLost, GangLost)):  # these are counted
+            self.account.lose(job, account.cause_of(raised[0]), str(raised[0]))
+        self.account.end(job)
         job.end(errors)
         self._open.discard(job)
 
+    def _again(self, job: Job, error: RayError) -> bool:
+        """Whether a job whose process was lost runs once more, before all that waits. Ray itself would not tell that it
+        was lost, and would start it on what is not free."""
+        cause = cause_of(error)
+        self.account.lose(job, cause, str(error))
+        job.lost += cause != "preemption"
+        if self._stopped or job.lost > job.call.resources.retries:
+            return False
+        self.account.end(job)
+        job.ref = job.slot = None
+        self._nodes = (-math.inf, [])  # one of them may be gone
+        if job.demand:
+            self._devices.add(job, job.demand, first=True)
+        else:
+            self._start(job)
+        return True
+
     def _stop(self) -> None:
         self._stopped = True
-        for job in (*self._running, *self._devices.withdraw(), *self._gathered):
-            if job.ref is not None:
+        waiting = self._devices.withdraw()
+        for job in self._running:
+            self.account.lose(job, "stopped", "the run was stopped")
+            self.account.end(job)
+            if job.slot is not None:
+                job.slot.end()
+            elif job.ref is not None:
                 ray.cancel(job.ref, force=True)
+        for job in (*self._running, *waiting, *self._gathered):
             job.end(Interrupted("the run was stopped"))
-
-
-def _lost(error: RayError, retries: int) -> WorkerLost:
-    """What Ray says of a process that is no more, in a line."""
-    if isinstance(error, LocalRayletDiedError):
-        return WorkerLost(
-            "Ray has died on the machine where it ran; run the same command again: it goes on from what is finished"
-        )
-    return WorkerLost.after(retries + 1, str(error))
 
 
 def _elastic(resources: Resources, have: dict[str, float]) -> dict[str, float]:
@@ -365,17 +392,6 @@ def _elastic(resources: Resources, have: dict[str, float]) -> dict[str, float]:
 
 
 @ray.remote
-def _run(call: Call) -> None:
-    _execute(call)
-
-
-@ray.remote(max_calls=1)
-def _run_on_gpu(call: Call) -> None:
-    """A process of its own: CUDA_VISIBLE_DEVICES may change between tasks, under a CUDA that was initialised with the
-    old one."""
-    _execute(call)
-
-
 def _execute(call: Call) -> None:
     with captured() as tail:
         (error,) = execute_dealt([call], tail)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ from w2s_ray.runtime.output import captured
 from w2s_ray.runtime.watch import GangWatch
 
 RESIZE_S = 5.0  # at least so long between looks for room to grow
+
+
+class GangLost(StepFailed):
+    """Its processes were lost more often than they may be started again."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +90,23 @@ class _Ends(UserCallback):
             self.notes.write("ends", [*seen, {**end, "after_s": round(time.time() - self.launched_at, 3)}])
 
 
-def run_gang(call: Call) -> None:
+def run_gang(call: Call, lost: Callable[[str, float], None] = lambda why, seconds: None) -> None:
     """Run the call to its record, or raise what ended it. Where memory runs out, the fit goes on with half as many
-    tokens at once. Blocks; not in the thread that owns Ray."""
+    tokens at once. `lost` is told of each time that processes were lost, at the end. Blocks; not in the thread that
+    owns Ray."""
     if is_done(call):
         return
     halvings: list[int] = []
     while True:
         try:
-            _launch(call, halvings)
+            _launch(call, halvings, lost)
             return
         except OutOfMemory as error:
             halvings.append(error.micro_tokens)
             call = replace(call, resources=replace(call.resources, **error.next()))
 
 
-def _launch(call: Call, halvings: list[int]) -> None:
+def _launch(call: Call, halvings: list[int], lost: Callable[[str, float], None]) -> None:
     resources = call.resources
     notes = Notes(call, new_attempt())
     launched_at = time.time()
@@ -134,6 +140,11 @@ def _launch(call: Call, halvings: list[int]) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise notes.mistake() or _lost(call, notes, error) from error
+    finally:
+        before = 0.0
+        for end in notes.read("ends") or ():
+            lost(str(end["cause"]), end["after_s"] - before)
+            before = end["after_s"]
     mistake = notes.mistake()
     if mistake is not None:
         raise mistake
@@ -160,11 +171,11 @@ def work_in_gang(config: dict[str, Any]) -> None:
             raise
 
 
-def _lost(call: Call, notes: Notes, error: TrainingFailedError) -> StepFailed:
+def _lost(call: Call, notes: Notes, error: TrainingFailedError) -> GangLost:
     """Processes that died too often could write no failure; this does."""
     failure = Failure(call.key.full, notes.launch, call.driver, _cause(error), str(error), notes.stacks())
     open_store(call.store).fail(call.key, failure)
-    return StepFailed(call.step, str(call.key), failure.error, failure.traceback, failure.log)
+    return GangLost(call.step, str(call.key), failure.error, failure.traceback, failure.log)
 
 
 def _first(errors: dict[int, Exception]) -> tuple[int, Exception]:

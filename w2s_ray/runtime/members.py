@@ -30,6 +30,7 @@ from w2s_ray.engine.execute import execute_dealt, new_attempt
 from w2s_ray.engine.step import Call
 from w2s_ray.engine.store import cache_folder
 from w2s_ray.runtime.demand import of_process, request
+from w2s_ray.runtime.lost import cause_in
 from w2s_ray.runtime.output import captured
 
 SETTINGS = {
@@ -47,6 +48,7 @@ class _Member:
 
     calls: Sequence[Call]
     done: Done
+    told: Callable[[str], None]  # that a process of it was lost
     lost: int = 0  # so many processes
 
 
@@ -62,14 +64,14 @@ class Members:
     _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, calls: Sequence[Call], done: Done) -> bool:
+    def put(self, calls: Sequence[Call], done: Done, told: Callable[[str], None] = lambda why: None) -> bool:
         """Run a member, or several that are computed together; False when the experiment has ended, and another must be
-        made. `done` is called once, from the experiment's thread."""
+        made. `done` is called once, from the experiment's thread; `told` before it, for each process that was lost."""
         with self._lock:
             if self._drained:
                 return False
             begins = not self._waiting and not self._running
-            self._waiting.append(_Member(calls, done))
+            self._waiting.append(_Member(calls, done, told))
             if begins and self.name not in _experiments:
                 _experiments[self.name] = self
                 self._thread = threading.Thread(target=self._experiment, name=f"w2s-{self.name}", daemon=True)
@@ -108,10 +110,11 @@ class Members:
             member = self._running.pop(trial, None)
             if member is None:
                 return
-            member.lost += 1
+            member.lost += cause_in(cause) != "preemption"
             again = member.lost <= self.resources.retries
             if again:
                 self._waiting.appendleft(member)
+        member.told(cause)
         if not again:
             member.done(WorkerLost.after(member.lost, cause))
 

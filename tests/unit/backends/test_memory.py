@@ -219,7 +219,7 @@ def test_the_estimate_is_what_processes_take(adapt: Any, workers: int, zero: Any
     ]
     command = torchrun(workers) if workers > 1 else [sys.executable]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "DS_ACCELERATOR": "cpu"}
-    environment["MALLOC_MMAP_THRESHOLD_"] = "131072"  # what is freed goes back at once: not what malloc keeps is measured
+    environment["MALLOC_MMAP_THRESHOLD_"] = "131072"  # what is freed goes back at once, and is not measured
     ended = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=500)
     assert ended.returncode == 0, ended.stderr[-3000:]
     found = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]

@@ -53,7 +53,7 @@ def test_ray_takes_the_options_and_requests() -> None:
     ray.remote(lambda: 1).options(**options(asked))  # checks them
     group = request({"CPU": 2.0, "GPU": 0.0}, asked.labels)
     assert group.bundles == [{"CPU": 2.0}]
-    assert options(Resources()) == {"num_cpus": 1.0, "num_gpus": 0.0, "max_retries": 2}
+    assert options(Resources()) == {"num_cpus": 1.0, "num_gpus": 0.0, "max_retries": 0}
 
 
 def test_nodes_that_are_chosen_are_counted_by_themselves() -> None:
