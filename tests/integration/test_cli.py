@@ -388,7 +388,17 @@ def test_ctrl_c_stops_and_the_same_command_continues(face: Face, where: tuple[st
 def test_a_run_is_seen_and_stopped_from_elsewhere_by_its_store(face: Face) -> None:
     process = _start_until_running(face, face.study(LONG), "--local")
     seen = face.w2s("status").out
+    logs = face.w2s("logs", "small", "--store", str(face.store))
+    assert re.search(r" s  running train/world-\w+-full", logs.out), logs.out
+    following = subprocess.Popen(
+        face.command("logs", "small", "--follow", "--store", str(face.store)), stdout=subprocess.PIPE, text=True,
+        cwd=face.folder,
+    )  # fmt: skip
+    assert following.stdout is not None
+    assert " s  " in following.stdout.readline()
     ended = face.w2s("stop", "small", "--store", str(face.store))
+    following.communicate(timeout=60)
+    assert following.returncode == 0, "it ends with the run"
     _, err = process.communicate(timeout=60)
     assert re.search(r"small: driver \w{8}, process \d+: \d+ made, \d+ reused, 0 failed; running train/", seen), seen
     assert (ended.code, ended.out) == (0, "1 of 1 drivers of small have stopped\n"), ended.err

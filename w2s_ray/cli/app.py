@@ -1,5 +1,5 @@
-"""`w2s`: the commands. Mistakes in the input end with one line and exit code 2, failed steps with a digest and 1,
-Ctrl-C with 130."""
+"""`w2s`: the commands. Mistakes in the input end with one line and exit code 2, failed steps with a digest and 1, a
+spent budget with 3, Ctrl-C with 130."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from w2s_ray.cli.options import (
     Address,
+    Budget,
     Env,
     File,
     JobsAddress,
@@ -31,7 +32,7 @@ from w2s_ray.cli.options import (
 )
 from w2s_ray.cli.terminal import err, harmless, libraries_apart, out, stopping
 from w2s_ray.config.place import JOBS
-from w2s_ray.core.errors import InputError, Interrupted, ResourceError, W2SError
+from w2s_ray.core.errors import BudgetSpent, InputError, Interrupted, ResourceError, W2SError
 from w2s_ray.engine.folders import readable, written
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ def run(
     runs: Runs = None,
     address: Address = None,
     env: Env = None,
+    budget: Budget = None,
     local: Local = False,
     verbose: Verbose = False,
 ) -> None:
@@ -64,13 +66,14 @@ def run(
     from w2s_ray.engine.store import open_store
     from w2s_ray.study.check import check_machine
 
-    where = place_of(place, store, runs, address, env)
+    where = place_of(place, store, runs, address, env, budget)
     study = load_study(file, sets or (), where.resources)
     opened = open_store(where.store)
     executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
     with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
         check_study(study, folder, err)
-        failures = run_study(study, opened, executor, folder, f"{where.runs}/{study.config.name}", stopping, out, err)
+        shown = f"{where.runs}/{study.config.name}"
+        failures = run_study(study, opened, executor, folder, shown, stopping, out, err, where.budget)
     if failures:
         _digest(failures)
         if ray_log().exists():
@@ -133,6 +136,7 @@ def submit(
     runs: Runs = None,
     address: JobsAddress = None,
     env: Env = None,
+    budget: Budget = None,
     follow: Annotated[
         bool, typer.Option("--follow/--no-wait", help="Show its progress until it ends, or return at once.")
     ] = True,
@@ -146,7 +150,7 @@ def submit(
     from w2s_ray.cli.submit import submit_study
     from w2s_ray.config.place import load_place
 
-    where = load_place(place, env or (), store=store, runs=runs, address=address)
+    where = load_place(place, env or (), store=store, runs=runs, address=address, budget=budget)
     raise typer.Exit(submit_study(file, sets or (), where, follow, tune, out, err))
 
 
@@ -157,11 +161,16 @@ JobName = Annotated[str, typer.Argument(help="A job's id, or a study's name for 
 def logs(
     job: JobName,
     address: JobsAddress = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    store: StoreUrl = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
 ) -> None:
-    """Print what a submitted study has written."""
+    """Print what a submitted study has written (--address); or, from anywhere, the latest events of a run by the store
+    that it works on (--store)."""
+    from w2s_ray.cli.by_store import print_events
     from w2s_ray.cli.submit import print_logs
 
+    if address is None and store is not None:
+        raise typer.Exit(print_events(job, store, follow, out))
     raise typer.Exit(print_logs(job, address, follow, out, err))
 
 
@@ -169,10 +178,11 @@ def logs(
 def stop(job: JobName, address: JobsAddress = None, store: StoreUrl = None) -> None:
     """Stop a study, by the cluster that it was submitted to (--address), or from anywhere by the store that it works on
     (--store). What is finished is kept; the same command continues it."""
-    from w2s_ray.cli.submit import stop_by_store, stop_job
+    from w2s_ray.cli.by_store import stop_drivers
+    from w2s_ray.cli.submit import stop_job
 
     if address is None and store is not None:
-        raise typer.Exit(stop_by_store(job, store, out))
+        raise typer.Exit(stop_drivers(job, store, out))
     raise typer.Exit(stop_job(job, address, out))
 
 
@@ -429,13 +439,14 @@ def main() -> None:
     except (InputError, ResourceError) as error:
         _refuse(error)
         raise SystemExit(2) from None
-    except Interrupted:
-        err.print(
-            f"stopped; to continue, run the same command again:\n  {' '.join(['w2s', *sys.argv[1:]])}", soft_wrap=True
-        )
+    except Interrupted as stop:
+        spent = isinstance(stop, BudgetSpent)
+        why = str(stop) if spent else "stopped; to continue, run the same command again"
+        err.print(f"{why}:\n  {' '.join(['w2s', *sys.argv[1:]])}", soft_wrap=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(130)  # an inline step may still be in its thread; what it has not committed does not count
+        # An inline step may still be in its thread; what it has not committed does not count.
+        os._exit(3 if spent else 130)
     except W2SError as error:
         _refuse(error)
         raise SystemExit(1) from None

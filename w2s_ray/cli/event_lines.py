@@ -6,8 +6,10 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 
@@ -17,6 +19,7 @@ from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, Wa
 from w2s_ray.engine.fingerprint import Key
 
 MARK = "@w2s "  # begins such a line
+RECENT = 40  # events that a heartbeat tells of
 VARIABLE = "W2S_EVENT_LINES"  # set: the run writes events as lines
 _KINDS = {"step": StepEvent, "progress": ProgressEvent, "cell": CellEvent, "wait": WaitEvent}
 
@@ -28,16 +31,63 @@ class Writer:
         self._write, self._lock = write, threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        kind = next(name for name, one in _KINDS.items() if isinstance(event, one))
-        fields = {name: value.full if isinstance(value, Key) else value for name, value in asdict_of(event).items()}
         with self._lock:
-            self._write(f"{MARK}{json.dumps({'kind': kind, **fields})}\n")
+            self._write(f"{line_of(event)}\n")
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *exc: object) -> None:
         pass
+
+
+class Recent:
+    """A sink that keeps the last events of a run, for those who look at it through its store."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=RECENT)
+        self._until, self._lock = 0, threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ProgressEvent) or (isinstance(event, StepEvent) and event.what in ("hit", "queued")):
+            return
+        with self._lock:
+            self._lines.append(line_of(event))
+            self._until += 1
+
+    def about(self) -> dict[str, Any]:
+        """For the heartbeat."""
+        with self._lock:
+            return {"events": {"until": self._until, "lines": list(self._lines)}}
+
+    @staticmethod
+    def told(about: Mapping[str, Any]) -> tuple[int, list[str]]:
+        """Of a heartbeat: how many there were, and the last of them."""
+        found = about.get("events")
+        until, lines = (found.get("until"), found.get("lines")) if isinstance(found, dict) else (0, [])
+        if not isinstance(until, int) or not isinstance(lines, list):
+            return 0, []
+        return until, [str(line) for line in lines[-RECENT:]]
+
+
+def line_of(event: Event) -> str:
+    """An event as a line."""
+    kind = next(name for name, one in _KINDS.items() if isinstance(event, one))
+    fields = {name: value.full if isinstance(value, Key) else value for name, value in asdict_of(event).items()}
+    return f"{MARK}{json.dumps({'kind': kind, **fields})}"
+
+
+def drawn(view: View, out: Console) -> Callable[[str], None]:
+    """A function of a line: an event goes to the view, all else is printed."""
+
+    def line(text: str) -> None:
+        event = parse(text)
+        if event is None:
+            out.print(text, soft_wrap=True)
+        else:
+            view(event)
+
+    return line
 
 
 def view_of(console: Console, num_cells: int) -> View | Writer:

@@ -71,6 +71,17 @@ PlaceFile = Annotated[
         " above it.",
     ),
 ]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        metavar="HOURS",
+        min=0,
+        help="Stop after so many device-hours (of GPUs for steps that ask for them, of CPUs for others); the same"
+        " command goes on.",
+        show_default=False,
+    ),
+]
 Env = Annotated[
     list[str] | None,
     typer.Option(
@@ -85,9 +96,10 @@ def place_of(
     runs: str | None = None,
     address: str | None = None,
     env: list[str] | None = None,
+    budget: float | None = None,
 ) -> Place:
     """The place that the options name, with the defaults of this machine."""
-    place = load_place(file, env or (), store=store, runs=runs, address=address)
+    place = load_place(file, env or (), store=store, runs=runs, address=address, budget=budget)
     return place.model_copy(update={"store": place.store or str(Path.cwd() / "store"), "runs": place.runs or "runs"})
 
 

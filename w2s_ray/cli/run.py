@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import view_of
+from w2s_ray.cli.event_lines import Recent, view_of
 from w2s_ray.cli.say import say
 from w2s_ray.config.load import Study
 from w2s_ray.engine.context import Context
@@ -44,13 +44,23 @@ def run_study(
     stopping: Stopping,
     out: Console,
     err: Console,
+    budget_h: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Compute what the store does not have, write the run's folder (`shown` to people), print the table; the
     failures."""
     started = time.perf_counter()
+    recent = Recent()
     with (
         view_of(err, len(study.cells)) as view,
-        Context(store, executor, sinks=[view], read_only=store.read_only(), name=study.config.name) as context,
+        Context(
+            store,
+            executor,
+            sinks=[view, recent],
+            read_only=store.read_only(),
+            name=study.config.name,
+            budget_h=budget_h,
+            about=recent.about,
+        ) as context,
         stopping(context.interrupt),
     ):
         runs = run_cells(study, context)

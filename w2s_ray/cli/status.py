@@ -70,7 +70,9 @@ def _print_drivers(console: Console, store: Store) -> None:
         counts = ", ".join(f"{about.get(what, 0)} {what}" for what in ("made", "reused", "failed"))
         running = ", ".join(map(str, about.get("running") or ())) or "nothing now"
         name = about.get("name") or "a run without a name"
-        say(console, f"{name}: driver {holder.driver[:8]}, process {holder.pid}: {counts}; running {running}")
+        spent = about.get("device_hours")
+        hours = f"; {spent:.2f} device-hours" if isinstance(spent, float) and spent else ""
+        say(console, f"{name}: driver {holder.driver[:8]}, process {holder.pid}: {counts}{hours}; running {running}")
         # Of another machine's driver this cannot tell whether it is dead: its lease says after how long it counts so.
 
 
@@ -92,9 +94,9 @@ def _print_failures(console: Console, store: Store) -> None:
     found = []
     for path in store.fs.glob(f"{store.root}/*/*/failure.json"):
         try:
-            failure = Failure.loads(store.fs.cat_file(path))
+            failure = Failure.loads(store.read(path.removeprefix(f"{store.root}/")) or b"")
             there = store.has(Key.parse(failure.key))
-        except (ValueError, IdentityError, DamagedArtifact, FileNotFoundError):
+        except (ValueError, IdentityError, DamagedArtifact):
             continue  # it tells nothing, and the next run writes it anew
         if not there:
             found.append(failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +14,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import VARIABLE, parse
+from w2s_ray.cli.event_lines import VARIABLE, drawn
 from w2s_ray.cli.live import View
 from w2s_ray.config.load import Study, load_study
 from w2s_ray.config.place import JOBS, Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
-from w2s_ray.engine.lease import drivers, stop_name
-from w2s_ray.engine.store import open_store
 from w2s_ray.study.check import check_names
 from w2s_ray.study.pack import package_of
 
 if TYPE_CHECKING:
     from w2s_ray.runtime.jobs import Jobs
 
-STOP_S = 60.0  # for a driver to end what runs
 PLACE_FILE = ".w2s-place.yaml"
 
 
@@ -64,7 +61,8 @@ def submit_study(
 def _write_place(place: Place, folder: str) -> str:
     """The place as the driver needs it; variables go with the job, and no secret into a file."""
     runs = place.runs or f"{place.store.rstrip('/')}-runs"
-    inside = {"store": place.store, "runs": runs, "autoscale": place.autoscale, "resources": place.resources}
+    kept = {name: getattr(place, name) for name in ("store", "autoscale", "budget", "resources")}
+    inside = {**kept, "runs": runs}
     Path(folder, PLACE_FILE).write_text(yaml.safe_dump(inside, allow_unicode=True), encoding="utf-8")
     return PLACE_FILE
 
@@ -78,7 +76,7 @@ def follow_job(jobs: Jobs, name: str, num_cells: int, out: Console, err: Console
     """Draw a job's events as a live view and print its other lines; the exit code of its driver."""
     try:
         with View(err, num_cells) as view:
-            job = jobs.follow(name, _drawn(view, out))
+            job = jobs.follow(name, drawn(view, out))
     except KeyboardInterrupt:
         err.print(f"\nno longer followed; the job goes on: w2s logs {name}, w2s stop {name}", soft_wrap=True)
         return 130
@@ -91,17 +89,6 @@ def follow_job(jobs: Jobs, name: str, num_cells: int, out: Console, err: Console
     return job.exit_code or (130 if job.status == "STOPPED" else 1)
 
 
-def _drawn(view: View, out: Console) -> Callable[[str], None]:
-    def line(text: str) -> None:
-        event = parse(text)
-        if event is None:
-            out.print(text, soft_wrap=True)
-        else:
-            view(event)
-
-    return line
-
-
 def print_logs(name: str, address: str | None, follow: bool, out: Console, err: Console) -> int:
     """What a job has written; events as the lines of a run without a terminal."""
     from w2s_ray.runtime.jobs import Jobs
@@ -110,7 +97,7 @@ def print_logs(name: str, address: str | None, follow: bool, out: Console, err: 
     job = jobs.latest(name)
     if follow and not job.over:
         return follow_job(jobs, job.id, 0, out, err)
-    line = _drawn(View(out, 0), out)
+    line = drawn(View(out, 0), out)
     for text in jobs.logs(job.id):
         line(text)
     return 0
@@ -124,23 +111,6 @@ def stop_job(name: str, address: str | None, out: Console) -> int:
     job = jobs.stop(jobs.latest(name).id)
     out.print(f"{job.id} {job.status.lower()}; the same `w2s submit` continues it", soft_wrap=True)
     return 0 if job.over else 1
-
-
-def stop_by_store(name: str, url: str, out: Console) -> int:
-    """Ask the drivers of a study, wherever they are, to stop; they look every few seconds."""
-    store = open_store(url)
-    living = [(holder, about) for holder, about in drivers(store) if not holder.gone()]
-    asked = [holder for holder, about in living if about.get("name") == name or holder.driver.startswith(name)]
-    if not asked:
-        there = ", ".join(f"{about.get('name')} ({holder.driver[:8]})" for holder, about in living) or "none"
-        raise InputError(f"no driver of {name!r} works on {url}; there: {there}")
-    for holder in asked:
-        store.write(stop_name(holder.driver), b"")
-    until = time.monotonic() + STOP_S
-    while time.monotonic() < until and (left := {h.driver for h, _ in drivers(store)} & {h.driver for h in asked}):
-        time.sleep(0.5)
-    out.print(f"{len(asked) - len(left)} of {len(asked)} drivers of {name} have stopped", soft_wrap=True)
-    return 1 if left else 0
 
 
 def print_jobs(address: str, out: Console) -> None:

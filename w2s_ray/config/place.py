@@ -43,6 +43,7 @@ class Place(Frozen):
     autoscale: bool = Field(
         False, description="whether the cluster adds machines, so that what none can hold yet waits for one"
     )
+    budget: float = Field(0.0, ge=0, description="device-hours after which a run stops, to be continued; 0: none")
     driver: Driver = Field(default_factory=Driver)
     resources: dict[str, Any] = Field(
         default_factory=dict, description="as in a study, field by field above the study's own"
@@ -64,11 +65,11 @@ class Place(Frozen):
 
 def load_place(
     file: Path | None, env: Sequence[str] = (), *, store: str | None = None, runs: str | None = None,
-    address: str | None = None,
+    address: str | None = None, budget: float | None = None,
 ) -> Place:  # fmt: skip
     """A place file with what a command line says above it."""
     raw: dict[str, Any] = {} if file is None else read_yaml(file)
-    given = {"store": store, "runs": runs, "address": address}
+    given = {"store": store, "runs": runs, "address": address, "budget": budget}
     variables = dict(_variable(text) for text in env)
     more = {"env": {**(raw.get("env") or {}), **variables}} if variables else {}
     try:

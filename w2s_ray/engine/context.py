@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -66,11 +66,13 @@ class Context:
         read_only: StoreError | None = None,
         name: str = "",
         budget_h: float = 0.0,
+        about: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.store = store
         self.budget_h = budget_h  # device-hours after which the run stops; 0: none
         self.name = name  # of what is run, for those who look at the store
         self.leases = leases or Leases(store)
+        self._tells = about  # more for the heartbeat
         self.leases.about, self.leases.on_stop = self._about, self.interrupt
         self.dry = dry  # `w2s plan`: only inline steps are launched
         self.read_only = read_only  # why nothing can be written; finished results can still be read
@@ -409,7 +411,9 @@ class Context:
             made, reused, failed = len(self.executed), len(self.reused), len(self.failed)
             running = [str(node.key) for node in self._nodes.values() if node.running is not None]
         counts = {"made": made, "reused": reused, "failed": failed}
-        return {"name": self.name, **counts, "running": running[:TOLD]}
+        spent = self._executor.account.spent / HOUR_S if self._executor is not None else 0.0
+        told = {"running": running[:TOLD], "device_hours": round(spent, 4)}
+        return {"name": self.name, **counts, **told, **self._tells()}
 
     # --- what the devices did ---
 
@@ -420,7 +424,7 @@ class Context:
         spent_h = self._executor.account.spent / HOUR_S
         if self.budget_h and spent_h >= self.budget_h:
             said = f"the budget of {self.budget_h:g} device-hours is spent ({spent_h:.3g}); what is finished is kept"
-            self.interrupt(BudgetSpent(f"{said}: the same command goes on, with as much again"))
+            self.interrupt(BudgetSpent(f"{said}; to continue with as much again, run the same command"))
             return
         losses, written_at = self._written
         if self._executor.account.num_losses > losses or time.monotonic() - written_at > LEDGER_S:

@@ -12,12 +12,14 @@ results, at-least-once compute.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +30,7 @@ from w2s_ray.core.errors import GONE, ConfigError, DamagedArtifact, StoreError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record
 
+LARGEST = 64 * 2**20  # bytes of a small file: a record of 100,000 files has 20 MB
 _MEMORY_LOCK = threading.Lock()  # fsspec's memory:// checks and writes in two steps
 
 
@@ -115,8 +118,8 @@ class Store:
         """Keys of all finished artifacts, or of one step's; records that cannot be read are skipped."""
         for path in sorted(self.fs.glob(f"{self.root}/{step or '*'}/*/record.json")):
             try:
-                yield Key.parse(Record.loads(self.fs.cat_file(path)).key)
-            except (ValueError, TypeError, FileNotFoundError):
+                yield Key.parse(Record.loads(self.read(path.removeprefix(f"{self.root}/")) or b"").key)
+            except (ValueError, TypeError):
                 continue
 
     def forget(self, key: Key) -> None:
@@ -162,8 +165,9 @@ class Store:
             folder = Path(remote)
         else:
             folder = cache_folder() / hashlib.sha256(self.url.encode()).hexdigest()[:12] / key.digest / record.attempt
-            for name, facts in record.files.items():
-                self._download(f"{remote}/{name}", folder / name, facts)
+            with _alone(folder.with_name(f"{record.attempt}.lock")):
+                for name, facts in record.files.items():
+                    self._download(f"{remote}/{name}", folder / name, facts)
         for name, facts in record.files.items():
             if not _is_whole(folder / name, facts):
                 raise DamagedArtifact(key.full, record.attempt)
@@ -194,11 +198,25 @@ class Store:
     # --- small files, below the root ---
 
     def read(self, name: str) -> bytes | None:
+        """Of a larger one than there should be the beginning alone, which no reader takes for whole."""
         path = f"{self.root}/{name}"
         try:
-            data: bytes = Path(path).read_bytes() if self.local else self.fs.cat_file(path)
-        except (FileNotFoundError, NotADirectoryError):
+            if self.local:
+                with open(path, "rb") as file:
+                    return file.read(LARGEST)
+            return self._beginning(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+    def _beginning(self, path: str) -> bytes:
+        try:
+            data: bytes = self.fs.cat_file(path, start=0, end=LARGEST)
+        except FileNotFoundError:
+            raise
+        except Exception:
+            if self.fs.size(path):
+                raise
+            return b""  # an object store has no range of an empty file
         return data
 
     def write(self, name: str, data: bytes) -> None:
@@ -333,6 +351,17 @@ def _write_part(path: Path, data: bytes, durable: bool) -> Path:
             file.flush()
             os.fsync(file.fileno())
     return part
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Of the processes of this machine, so that each file is fetched once. A killed one gives the lock back; on a disk
+    without locks all go on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _is_whole(path: Path, facts: dict[str, Any]) -> bool:

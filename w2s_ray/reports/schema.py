@@ -294,6 +294,53 @@ class Tuned(_Open):
     select_on: Literal["heldout", "weak_labels", "gold"] = Field(description="what its points were selected on")
 
 
+class DeviceTime(_Open):
+    """Seconds of devices."""
+
+    CPU: float = Field(0.0, ge=0, description="seconds of CPUs")
+    GPU: float = Field(0.0, ge=0, description="seconds of GPUs")
+
+
+class CostRow(DeviceTime):
+    """What the steps of one method and role took."""
+
+    method: str = Field(description="name of the method")
+    role: str = Field(description="whose model a step is about: `weak`, `strong`, or `other`")
+    steps: float = Field(ge=0, description="how many there are")
+
+
+class LossRow(_Open):
+    """Work that ended without a result."""
+
+    key: str = Field(description="of the step")
+    cause: str = Field(
+        description="error, out of memory, preemption, node, process (one died alone), stopped, or unknown"
+    )
+    detail: str = Field(description="what was said of it")
+    seconds: float = Field(ge=0, description="how long it had run")
+    at: str = Field(description="when it ended")
+
+
+class KilledDriver(_Open):
+    """A driver that did not end by itself, or still works."""
+
+    began: str = Field(description="when it began")
+    running: list[str] = Field(description="what it ran when it last wrote")
+
+
+class Costs(_Open):
+    """What the results cost, whichever run made them."""
+
+    rows: list[CostRow] = Field(description="one entry a method and role; methods share steps")
+    total: DeviceTime = Field(description="of all steps, each once")
+    drivers: int = Field(ge=0, description="that worked on this study and wrote a ledger")
+    there: DeviceTime = Field(description="of the devices that those drivers had")
+    busy: DeviceTime = Field(description="of that, at work")
+    lost: DeviceTime = Field(description="of that work, lost")
+    killed_drivers: list[KilledDriver] = Field(default_factory=list, description="those that were killed")
+    losses: list[LossRow] = Field(default_factory=list, description="the latest ones")
+
+
 class Results(_Open):
     """A study's results."""
 
@@ -333,6 +380,8 @@ class Results(_Open):
         None,
         description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)",
     )
+
+    costs: Costs | None = Field(None, description="what the results cost")
 
     tuned: Tuned | None = Field(None, description="the search that the values come from")
 

@@ -24,6 +24,7 @@ from w2s_ray.reports.files import write_files
 from w2s_ray.reports.markdown import render
 from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.schema import parse
+from w2s_ray.study.costs import costs
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
@@ -70,6 +71,7 @@ def build_results(
         "summary": [row | {"placements": sorted(placements[_group(row)])} for row in tables.get("summary", ())],
         **{name: tables[name] for name in ("comparisons", "sweep") if tables.get(name)},
         "steps": count_steps(context),
+        "costs": costs(context, runs),
         "seconds": round(seconds, 3),
         "failures": failures(runs),
     }

@@ -40,6 +40,7 @@ class CellRun:
     cell: Cell
     score: Handle | None = None
     keys: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)  # identity -> role
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
@@ -86,6 +87,7 @@ def _run_cell(cell: Cell, setting: Setting) -> CellRun:
     started = time.perf_counter()
     try:
         task, gold = setting.task(cell)
+        run.models = {task.strong.model.identity: "strong", task.weak.model.identity: "weak"}
         run.score, diagnosed = _score(cell, setting.context, task, gold, run)
         run.score.record()
         run.facts["diagnostics"] = diagnosed.filled()

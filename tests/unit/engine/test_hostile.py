@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from toys import ADD
 
 from w2s_ray.core.errors import DamagedArtifact, IdentityError, StepFailed, StoreError
+from w2s_ray.engine import store as module
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.events import Event, StepEvent, parse_progress
 from w2s_ray.engine.executor import InlineExecutor
@@ -99,9 +102,48 @@ def test_what_a_record_says_is_never_written_outside(tmp_path: Path, monkeypatch
         store.write(f"{KEY.path}/record.json", changed(files={name: {"bytes": 4, "sha256": "0" * 64}}))
         with pytest.raises(DamagedArtifact):
             store.open(KEY)
-    assert not [
-        path for path in tmp_path.rglob("*") if path.is_file()
-    ]  # not even in the cache: its checksum is another
+    there = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert not there, "not even in the cache: its checksum is another"
+
+
+@pytest.mark.parametrize("scheme", ["disk", "memory", "s3"])
+def test_of_a_huge_record_the_beginning_is_read(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(module, "LARGEST", 10_000)
+    urls = {"disk": lambda: str(tmp_path), "memory": lambda: f"memory://{uuid4().hex}"}
+    url = f"{request.getfixturevalue('s3_server')}/{uuid4().hex}" if scheme == "s3" else urls[scheme]()
+    store = open_store(url)
+    store.write(f"{KEY.path}/record.json", changed(value={"x": "y" * 100_000}))
+    assert len(store.read(f"{KEY.path}/record.json") or b"") == 10_000
+    with pytest.raises(DamagedArtifact):
+        store.open(KEY)
+    assert list(store.finished()) == []
+    store.write("stops/empty", b"")
+    assert store.read("stops/empty") == b""
+    assert store.read("stops/none") is None
+
+
+def test_a_file_is_fetched_once_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("W2S_CACHE", str(tmp_path / "cache"))
+    store = open_store(f"memory://{uuid4().hex}")
+    data = b"weights" * 1000
+    store.write(f"{KEY.path}/a1/x.bin", data)
+    facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    store.write(f"{KEY.path}/record.json", changed(files={"x.bin": facts}))
+    fetched = []
+    get = store.fs.get_file
+
+    def slow(remote: str, local: str) -> None:
+        fetched.append(remote)
+        time.sleep(0.2)
+        get(remote, local)
+
+    monkeypatch.setattr(store.fs, "get_file", slow)
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda n: replace(store, _verified={}).open(KEY), range(4)))
+    assert {(artifact.path / "x.bin").read_bytes() for artifact in opened} == {data}
+    assert len(fetched) == 1
 
 
 def test_another_artifact_with_the_same_digits_is_told_apart_from_damage(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from w2s_ray.reports.document import Document, Paragraph
-from w2s_ray.reports.pages import comparisons, diagnostics, gap, sweep
+from w2s_ray.reports.pages import comparisons, costs, diagnostics, gap, sweep
 from w2s_ray.reports.schema import Results
 
 
@@ -18,6 +18,7 @@ def study_page(results: Results) -> Document:
         gap.seeds_section(results),
         gap.keys_section(results),
         gap.steps_section(results),
+        costs.costs_section(results),
         gap.repeat_section(results),
     ]
     hypothesis = Paragraph(f"**Hypothesis.** {results.hypothesis.strip() or 'None was stated.'}")
