@@ -71,7 +71,7 @@ def _print_drivers(console: Console, store: Store) -> None:
         running = ", ".join(map(str, about.get("running") or ())) or "nothing now"
         name = about.get("name") or "a run without a name"
         spent = about.get("device_hours")
-        hours = f"; {spent:.2f} device-hours" if isinstance(spent, float) and spent else ""
+        hours = f"; {spent:.2g} device-hours" if isinstance(spent, float) and spent else ""
         say(console, f"{name}: driver {holder.driver[:8]}, process {holder.pid}: {counts}{hours}; running {running}")
         # Of another machine's driver this cannot tell whether it is dead: its lease says after how long it counts so.
 
