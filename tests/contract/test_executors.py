@@ -267,3 +267,43 @@ def test_steps_on_gpus_share_a_process_until_it_is_not_clean(
     assert [loss.cause for loss in ledger.losses] == ["error", "process"]
     assert ledger.busy["GPU"] >= 4
     assert ledger.there["GPU"] > ledger.busy["GPU"]
+
+
+@pytest.mark.ray
+def test_an_autoscaler_hears_early_of_all_that_waits(store_url: str, notes: Path) -> None:
+    """The cluster's own account of what is asked for, which its autoscaler reads; the test adds the machine."""
+    from ray.autoscaler.v2.sdk import get_cluster_status
+    from ray.cluster_utils import Cluster
+
+    from w2s_ray.runtime.cluster import Target
+    from w2s_ray.runtime.executor import RayExecutor
+
+    def asked(at_least: int) -> None:
+        until = time.monotonic() + 30
+        while True:
+            demands = get_cluster_status(cluster.address).resource_demands.ray_task_actor_demand
+            found = {
+                tuple(sorted(one.bundle.items())): one.count for demand in demands for one in demand.bundles_by_count
+            }
+            if (count := found.get((("CPU", 1.0),), 0)) >= at_least and (at_least or not count):
+                return
+            assert time.monotonic() < until, found
+            time.sleep(0.5)
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+    try:
+        told: list[Event] = []
+        target = Target(cluster.address, autoscale=True)
+        with Context(open_store(store_url), lambda: RayExecutor(store_url, target), sinks=[told.append]) as ctx:
+            handles = [ctx.submit(ADD, {"number": n, "slow": 3}) for n in range(4)]
+            asked(4)
+            assert not list(notes.glob("start.*"))
+            cluster.add_node(num_cpus=1, object_store_memory=10**8)
+            handles[0].record()
+            asked(1)  # the others wait for the one machine, and are still asked for
+            assert [handle.value["total"] for handle in handles] == [0, 1, 2, 3]
+            asked(0)
+        waits = [event.why for event in told if isinstance(event, WaitEvent)]
+        assert any("4 steps wait for a machine: add/n0" in why and "largest node has 0 CPU" in why for why in waits)
+    finally:
+        cluster.shutdown()

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,13 @@ class Nodes:
 
     def fits(self) -> int:
         return len(list((self.folder / "far").glob("train/*/record.json")))
+
+    def fit_on(self, node: str) -> str:
+        """What a process of Ray's on a node is named after while it trains."""
+        pids = subprocess.run(["ip", "netns", "pids", f"w2s-{node}"], capture_output=True, text=True, check=True).stdout
+        titles = [Path(f"/proc/{pid}/cmdline") for pid in pids.split()]
+        found = [title.read_bytes().strip(b"\0").decode() for title in titles if title.exists()]
+        return next((title for title in found if title.startswith("ray::train/")), "")
 
     def attempts(self) -> dict[str, str]:
         """What is finished, and which attempt made it."""
@@ -193,6 +202,49 @@ def test_nodes_and_the_driver_die_and_nothing_finished_is_made_again(nodes: Node
     assert {name: attempt for name, attempt in nodes.attempts().items() if name in finished} == finished
     nodes("kill", third)
     nodes("start", "1")
+
+
+def test_a_drained_node_a_frozen_driver_and_two_submissions_at_once(nodes: Nodes) -> None:
+    """No checkpoint is due by the clock: the notice alone causes one."""
+    nodes.study(LONG, {"seeds": [0], "train": {"weak": {"epochs": 80}, "strong": {"epochs": 500}}})
+    home = nodes.at_home("--local")
+    seldom = [f"--set=resources.{role}.checkpoint_every_s=1000000" for role in ("weak", "strong")]
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda n: nodes.submit("--no-wait", *seldom), range(2)))
+    assert [one.returncode for one in both] == [0, 0]
+    assert sum("it runs already" in one.stderr for one in both) == 1, [one.stderr for one in both]
+    until("a long fit runs on the node", lambda: "micro" in nodes.fit_on("2"))
+    nodes("on", "0", str(BIN / "python"), "-c", DRAIN)
+    until("a checkpoint is there", lambda: [*(nodes.folder / "far").glob("train/*/work/fit.*")], 40)
+    nodes("kill", "2")
+    driver = int(subprocess.run(["pgrep", "-of", "w2s_ray run study.yaml"], capture_output=True, check=True).stdout)
+    os.kill(driver, signal.SIGSTOP)
+    finished = nodes.attempts()
+    there = ["--store", str(nodes.folder / "far"), "--runs", str(nodes.folder / "far-runs"), "--local"]
+    other = nodes.w2s("run", "study.yaml", *there)
+    assert other.returncode == 0, other.stderr
+    assert nodes.far() == home, "another driver takes over what the frozen one holds"
+    finished |= nodes.attempts()
+    os.kill(driver, signal.SIGCONT)
+    until("the job is over", lambda: "running" not in nodes.w2s("status", "--address", JOBS).stdout)
+    listed = nodes.w2s("status", "--address", JOBS).stdout.splitlines()
+    assert "succeeded" in listed[-1], listed
+    assert nodes.attempts() == finished, "the frozen one wakes, and makes nothing again"
+    facts = [json.loads(path.read_text())["value"]["facts"] for path in nodes.folder.glob("far/train/*/record.json")]
+    assert any(fact["resumed"] for fact in facts), "from the checkpoint of the notice"
+    ledger = json.loads(next((nodes.folder / "far/ledger").glob("*.json")).read_text())
+    assert [loss["cause"] for loss in ledger["losses"]] == ["preemption"]
+    nodes("start", "2")
+
+
+DRAIN = """
+import subprocess, sys, ray
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+node = next(node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeManagerAddress"] == "10.77.0.12")
+why = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a test", "--deadline-remaining-seconds", "300"]
+ray_command = sys.executable.replace("python", "ray")
+subprocess.run([ray_command, "drain-node", "--address", "10.77.0.10:6379", "--node-id", node, *why], check=True)
+"""
 
 
 def test_a_head_that_dies_is_said_in_a_line_and_costs_time_alone(nodes: Nodes) -> None:

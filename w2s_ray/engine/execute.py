@@ -128,21 +128,26 @@ def is_done(call: Call) -> bool:
     return _Execution.of(call, True, Watch()).done()
 
 
-def execute_dealt(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
+def execute_dealt(
+    calls: Sequence[Call], log: Callable[[], str] = str, watch: Watch | None = None
+) -> list[BaseException | None]:
     """Run the calls that one process was assigned: those of one group, or a single call without a group."""
     if calls[0].group is not None:
-        return execute_many(calls, log)
+        return execute_many(calls, log, watch)
     try:
-        execute(calls[0], log)
+        execute(calls[0], log, watch=watch)
     except Exception as error:  # noqa: BLE001  (the caller raises it)
         return [error]
     return [None]
 
 
-def execute_many(calls: Sequence[Call], log: Callable[[], str] = str) -> list[BaseException | None]:
+def execute_many(
+    calls: Sequence[Call], log: Callable[[], str] = str, watch: Watch | None = None
+) -> list[BaseException | None]:
     """Run calls of one group together, each to its own record or error. The function that `Stack.entry` names takes all
     their works and returns a value or an error for each."""
-    runs = [_Execution.of(call, True, Watch()) for call in calls]
+    watch = watch or Watch()
+    runs = [_Execution.of(call, True, watch) for call in calls]
     stack = calls[0].handling.stack
     assert stack is not None, "calls of a group have one"
     errors: dict[int, BaseException] = {}

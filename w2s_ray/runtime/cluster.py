@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray._private.state
 from ray._private import ray_constants
 from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
@@ -148,3 +149,9 @@ def _settings(local: bool) -> Iterator[None]:
 def nodes() -> list[dict[str, Any]]:
     """The living ones, with their devices and labels."""
     return [node for node in ray.nodes() if node["Alive"]]
+
+
+def leaving() -> set[str]:
+    """The addresses of living nodes that will be taken away."""
+    draining = ray._private.state.state.get_draining_nodes()  # as Ray Train's own watcher asks
+    return {node["NodeManagerAddress"] for node in nodes() if node["NodeID"] in draining} if draining else set()

@@ -7,7 +7,6 @@ failure travels through Ray.
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import threading
@@ -36,6 +35,7 @@ from w2s_ray.runtime.lost import cause_in, cause_of, in_a_line
 from w2s_ray.runtime.output import captured
 from w2s_ray.runtime.scouts import Scouts
 from w2s_ray.runtime.slots import Slots
+from w2s_ray.runtime.watch import NodeWatch
 
 if TYPE_CHECKING:
     from w2s_ray.runtime.members import Members
@@ -45,8 +45,6 @@ NODES_S = 0.5
 SAY_S = 2.0  # between words on what waits
 HOLDERS = 3  # that are named
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
-
-logger = logging.getLogger(__name__)
 
 
 class RayExecutor:
@@ -59,6 +57,7 @@ class RayExecutor:
         self._open: set[Job] = set()  # those whose futures somebody waits for
         self._running: set[Job] = set()
         self._gathered: list[Job] = []  # calls that may be computed together wait a moment for each other
+        self._hoping: list[Job] = []  # no machine can hold them yet; an autoscaler may add one
         self._wanted: set[Resources] = set()  # all that was asked for: some choose among the nodes
         self._members: dict[Resources, Members] = {}
         self._experiments: list[Members] = []  # all that there were
@@ -70,7 +69,8 @@ class RayExecutor:
         self._said = (0.0, "")  # when, and what, was last told of the calls that wait
         self.account = account.Account()
         self._slots, self._scouts = Slots(), Scouts()
-        self._scouted = -math.inf
+        self._looked = -math.inf
+        self._leaving: set[str] = set()  # addresses of nodes that were to be taken away
         self._thread = threading.Thread(target=self._own_ray, name="w2s-ray", daemon=True)
         self._thread.start()
 
@@ -146,35 +146,38 @@ class RayExecutor:
     def _serve(self) -> None:
         draining = False
         while not (draining and not self._running and not self._gathered):
+            waits = len(self._devices) or self._hoping
             try:
-                patience = SAY_S if len(self._devices) else REFRESH_S
-                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else patience)
+                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else SAY_S if waits else REFRESH_S)
             except queue.Empty:
-                what, job = "gathered" if self._gathered else "look", None
+                what, job = "gathered" if self._gathered else "nothing", None
             if what == "stop":
                 self._stop()
                 return
-            if what == "launch":
-                self._open.add(job)
-                if job.call.group is None or self._joined:
-                    self._accept(job)
-                else:
-                    self._gathered.append(job)
-            elif what == "gathered":
-                for together in self._deal():
-                    self._accept(together)
-            elif what == "look":
-                self._look()
-            elif what == "lost":
-                self._lose(*job)
-            elif what == "done":
-                self._end(job)
             draining |= what == "drain"
+            self._take(what, job)
+            if time.monotonic() - self._looked > (SAY_S if waits else REFRESH_S):
+                self._look()
             for admitted in self._devices.admit():
                 self._start(admitted)
             self._slots.make_room(self._devices.free)
-            self._send_scouts()
             self._say_what_waits()
+
+    def _take(self, what: str, job: Any) -> None:
+        """A message."""
+        if what == "launch":
+            self._open.add(job)
+            if job.call.group is None or self._joined:
+                self._accept(job)
+            else:
+                self._gathered.append(job)
+        elif what == "gathered":
+            for together in self._deal():
+                self._accept(together)
+        elif what == "lost":
+            self._lose(*job)
+        elif what == "done":
+            self._end(job)
 
     def _say_what_waits(self) -> None:
         """When it has changed, and not for what waits a moment."""
@@ -188,18 +191,17 @@ class RayExecutor:
     def _what_waits(self) -> str:
         shortage = self._devices.shortage()
         if shortage is None:
-            return ""
+            hoping = [job.call for job in self._hoping]
+            if not hoping:
+                return ""
+            asked = " and ".join(lacking(hoping[0].resources, self._living()))
+            return f"{len(hoping)} steps wait for a machine: {hoping[0].key} asks for {asked}"
         first, lacks = shortage
         needs = [f"{shown(need, name)} ({shown(free, name)} free)" for name, (need, free) in lacks.items()]
         holders = [str(job.call.key) for job in self._running if any(job.demand.get(name) for name in lacks)]
         more = [f"{len(holders) - HOLDERS} more"] if len(holders) > HOLDERS else []
         held = f"; held by {', '.join([*holders[:HOLDERS], *more])}" if holders else ""
         return f"{len(self._devices)} steps wait: {first.call.key} needs {' and '.join(needs)}{held}"
-
-    def _send_scouts(self) -> None:
-        if self._target.autoscale and not self._local and time.monotonic() - self._scouted > REFRESH_S:
-            self._scouts.send(job.call.resources for job in self._devices.waiting())
-            self._scouted = time.monotonic()
 
     def _resize(self, have: dict[str, float]) -> None:
         self._devices.resize(have)
@@ -208,15 +210,23 @@ class RayExecutor:
     def _look(self) -> None:
         """Nodes may have come: elastic gangs will grow into them, so theirs is counted before anything else is let
         in."""
+        self._looked = time.monotonic()
         self._slots.end_idle()
+        hoping, self._hoping = self._hoping, []
+        for job in hoping:
+            self._accept(job)
         have = totals(self._living(), self._wanted)
         self._resize(have)
         for job in self._running:
-            if job.demand and job.call.resources.fewest < job.call.resources.most:
+            if job.call.resources.fewest < job.call.resources.most:
                 grown = _elastic(job.call.resources, have)
                 more = {name: amount - job.demand[name] for name, amount in grown.items() if amount > job.demand[name]}
                 if more and self._devices.take(more):
                     job.demand = grown
+        if not self._local:
+            self._leaving |= cluster.leaving()
+        if self._target.autoscale and not self._local:
+            self._scouts.send(job.call.resources for job in (*self._hoping, *self._devices.waiting()))
 
     def _living(self) -> list[dict[str, Any]]:
         """The cluster's nodes, asked for at most once in NODES_S: thousands of calls may come at once."""
@@ -251,11 +261,7 @@ class RayExecutor:
             )
             self._open.discard(job)
         elif short:
-            # An autoscaler adds nodes only for demands that Ray has seen.
-            logger.warning(
-                "%s asks for %s: it waits in Ray for a node that can hold it", job.call.key, " and ".join(short)
-            )
-            self._start(job)
+            self._hoping.append(job)
         else:
             self._wanted.add(resources)
             have = totals(living, self._wanted)
@@ -266,7 +272,7 @@ class RayExecutor:
     def _start(self, job: Job) -> None:
         resources = job.call.resources
         self._running.add(job)
-        self.account.begin(job, str(job.call.key), job.demand or account.devices_of(resources))
+        self.account.begin(job, str(job.call.key), job.demand)
         if resources.sharded:
             job.begun()
             self._slots.end_idle(0)  # Ray places all processes of a gang at once
@@ -330,8 +336,7 @@ class RayExecutor:
 
     def _end(self, job: Job) -> None:
         self._running.discard(job)
-        if job.demand:
-            self._devices.release(job.demand)
+        self._devices.release(job.demand)
         errors = job.errors
         try:
             if job.slot is not None:
@@ -359,6 +364,8 @@ class RayExecutor:
         """Whether a job whose process was lost runs once more, before all that waits. Ray itself would not tell that it
         was lost, and would start it on what is not free."""
         cause = cause_of(error)
+        if cause == "node" and any(address in str(error) for address in self._leaving):
+            cause = "preemption"
         self.account.lose(job, cause, str(error))
         job.lost += cause != "preemption"
         if self._stopped or job.lost > job.call.resources.retries:
@@ -366,10 +373,7 @@ class RayExecutor:
         self.account.end(job)
         job.ref = job.slot = None
         self._nodes = (-math.inf, [])  # one of them may be gone
-        if job.demand:
-            self._devices.add(job, job.demand, first=True)
-        else:
-            self._start(job)
+        self._devices.add(job, job.demand, first=True)
         return True
 
     def _stop(self) -> None:
@@ -382,7 +386,7 @@ class RayExecutor:
                 job.slot.end()
             elif job.ref is not None:
                 ray.cancel(job.ref, force=True)
-        for job in (*self._running, *waiting, *self._gathered):
+        for job in (*self._running, *waiting, *self._hoping, *self._gathered):
             job.end(Interrupted("the run was stopped"))
 
 
@@ -394,6 +398,6 @@ def _elastic(resources: Resources, have: dict[str, float]) -> dict[str, float]:
 @ray.remote
 def _execute(call: Call) -> None:
     with captured() as tail:
-        (error,) = execute_dealt([call], tail)
+        (error,) = execute_dealt([call], tail, NodeWatch())
     if error is not None:
         raise error

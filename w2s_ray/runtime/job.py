@@ -27,8 +27,7 @@ class Job:
     ref: Any = None
     slot: Slot | None = None  # the process that computes it, where that goes on to another one
     errors: Errors = ()  # of a gang or of members, which have no reference
-    # What it is taken to hold; nothing where Ray keeps it for an autoscaler's next node.
-    demand: dict[str, float] = field(default_factory=dict)
+    demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold
     lost: int = 0  # so many processes
 
     @property

@@ -32,6 +32,7 @@ from w2s_ray.engine.store import cache_folder
 from w2s_ray.runtime.demand import of_process, request
 from w2s_ray.runtime.lost import cause_in
 from w2s_ray.runtime.output import captured
+from w2s_ray.runtime.watch import NodeWatch
 
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -168,7 +169,7 @@ def _run_member(config: dict[str, Any]) -> None:
     """In a process of Tune's. A mistake of the step's own is a result, so that Tune does not try it again."""
     calls: Sequence[Call] = config["calls"]
     with captured() as tail:
-        errors = execute_dealt(calls, tail)
+        errors = execute_dealt(calls, tail, NodeWatch())
     tune.report({ERRORS: errors})
 
 

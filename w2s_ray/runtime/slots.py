@@ -21,6 +21,7 @@ from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime.demand import demand, options
 from w2s_ray.runtime.output import captured
+from w2s_ray.runtime.watch import NodeWatch
 
 IDLE_S = 10.0  # without work
 
@@ -95,7 +96,7 @@ class _Process:
     def run(self, call: Call) -> bool:
         """Execute a call; whether the devices are clean after it."""
         with captured() as tail:
-            (error,) = execute_dealt([call], tail)
+            (error,) = execute_dealt([call], tail, NodeWatch())
         if error is not None:
             raise error
         return is_clean()

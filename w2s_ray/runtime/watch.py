@@ -1,5 +1,5 @@
-"""The watch of a gang's process: a step that hangs ends in a bounded time with every thread's stack noted, and a
-machine that is about to leave is known of."""
+"""The watches of processes on a cluster: a machine that is about to leave is known of, and a gang's step that hangs
+ends in a bounded time with every thread's stack noted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,30 @@ import time
 import traceback
 from collections.abc import Callable
 
+import ray
+import ray._private.state
 import ray.train
 
 from w2s_ray.core.watch import Watch
 
 LOOK_S = 0.5
+NOTICE_S = 3.0  # between looks whether a machine leaves; clouds give notice of 30 s and more
 GRACE_S = 3.0  # for the others to note their stacks: the first process that ends takes all with it
+
+
+class NodeWatch(Watch):
+    """Of a process on its own: whether its machine has announced its leave."""
+
+    def __init__(self) -> None:
+        self._looked, self._leaving = time.monotonic(), False
+
+    def leaving(self) -> bool:
+        now = time.monotonic()
+        if not self._leaving and now - self._looked > NOTICE_S:
+            self._looked = now
+            draining = ray._private.state.state.get_draining_nodes()  # as Ray Train's own watcher asks
+            self._leaving = ray.get_runtime_context().get_node_id() in draining
+        return self._leaving
 
 
 class GangWatch(Watch):

@@ -32,6 +32,7 @@ from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError, Interrupted, OutOfMemory, ResourceError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
+from w2s_ray.core.watch import Watch
 
 # peft 0.21 asks transformers 5.23 by an old name
 
@@ -358,6 +359,15 @@ def test_an_interrupted_fit_keeps_its_last_step(llama: str, place: Place) -> Non
     assert 0 < entry["since_checkpoint_s"] < 60
     assert resumed.facts["rows"] == 160
     assert list(place.scratch.iterdir()) == []
+
+
+def test_a_machine_that_leaves_causes_one_checkpoint(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+    keep = Place.keep
+    monkeypatch.setattr(Place, "keep", lambda self, name, file: (kept.append(name), keep(self, name, file)))
+    monkeypatch.setattr(Watch, "leaving", lambda self: True)
+    run(llama, place, Recipe(epochs=3, batch=16))
+    assert kept == [CHECKPOINT]
 
 
 def test_checkpoints_come_after_so_many_steps(llama: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import DataError, FitError
 from w2s_ray.core.labels import LabelSet
 from w2s_ray.core.resources import Resources
+from w2s_ray.core.watch import Watch
 
 # Adam divides by a gradient's own size, so that one which is nothing but rounding (that of a key's bias) would become a
 # whole step; a larger eps keeps it small.
@@ -188,3 +189,14 @@ def test_where_memory_is_short_they_are_trained_in_halves(
     made = list(fit_many(jobs(llama, tmp_path / "a", PLAIN)))
     assert sizes == [4, 2, 2]
     assert_equal(made[3], fit(jobs(llama, tmp_path / "b", PLAIN)[3]))
+
+
+def test_a_machine_that_leaves_causes_one_checkpoint_of_each(
+    llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+    keep = Place.keep
+    monkeypatch.setattr(Place, "keep", lambda self, name, file: (kept.append(name), keep(self, name, file)))
+    monkeypatch.setattr(Watch, "leaving", lambda self: True)
+    assert len(list(fit_many(jobs(llama, tmp_path, PLAIN)))) == len(OWN)
+    assert kept == [CHECKPOINT] * len(OWN)

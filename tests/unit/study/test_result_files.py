@@ -246,3 +246,22 @@ def test_the_commit_of_a_studys_folder_is_noted_with_a_mark_when_files_differ(
 def test_equal_digests_are_equal_experiments_wherever_they_run(rows: Path, changes: dict[str, Any], same: bool) -> None:
     raw = config("naive")
     assert (config_digest(expand(raw | changes, rows)) == config_digest(expand(raw, rows))) == same
+
+
+def test_costs_are_those_of_the_records_each_step_once(ran: Ran) -> None:
+    costs = ran.results()["costs"]
+    store = ran.context.store
+    records = [store.record(key) for key in ran.context.executed]
+    trained = [record for record in records if record is not None and record.step == "train"]
+    assert len(trained) == 6
+    mine = {role: row for row in costs["rows"] if (role := row["role"]) != "other"}
+    assert {row["method"] for row in costs["rows"]} == {"naive (train.strong.lr=0.01)"}
+    assert mine["weak"]["steps"] + mine["strong"]["steps"] >= 6
+    of_fits = sum(record.seconds * record.resources["cpus"] for record in trained)
+    assert mine["weak"]["CPU"] + mine["strong"]["CPU"] >= of_fits - 0.01
+    total = sum(row["CPU"] for row in costs["rows"])
+    assert costs["total"]["CPU"] == pytest.approx(total, abs=0.01), "one method: nothing is shared"
+    assert costs["drivers"] == 1
+    assert costs["there"]["CPU"] >= costs["busy"]["CPU"] > 0
+    assert {loss["cause"] for loss in costs["losses"]} == {"error"}, "of the two cells whose loss is not a number"
+    assert costs["num_losses"] == 4

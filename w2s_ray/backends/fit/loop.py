@@ -60,6 +60,7 @@ class Loop:
     watch: Watch = field(default_factory=Watch)
     checks: Checks | None = None
     _batches: tuple[int, list[Rows]] | None = None  # of an epoch
+    _warned: bool = field(default=False, init=False)  # that its machine will be taken away
 
     @staticmethod
     def build(
@@ -228,7 +229,10 @@ class Loop:
         set_lr(self.training.optimizer, self._lr(self.training.step))
 
     def _agree(self, due: bool) -> bool:
-        """Whether to checkpoint; the processes of one fit must decide alike."""
+        """Whether to checkpoint, which the processes of one fit must decide alike: by the clock, and once when the
+        machine is about to be taken away."""
+        if not due and not self._warned and self.watch.leaving():
+            self._warned = due = True
         return due
 
     def _backward(self, loss: Tensor) -> None:

@@ -68,6 +68,7 @@ class ReadyFit:
         training_mode(reader, recipe, activation_checkpointing=resources.activation_checkpointing is True)
         loop = Loop.build(reader, job.loss_fn(targets), tokens, targets, recipe, resources, pad_id(tokenizer), device)
         fitted = Fitted(reader, tokenizer, recipe, job.data.classes, device, resources, job.cache)
+        loop.watch = job.watch
         loop.checks = job.checks(fitted, loop.total, resources.activation_checkpointing is True)
         return ReadyFit(job, reader, fitted, loop, clock)
 

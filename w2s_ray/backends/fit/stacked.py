@@ -119,6 +119,7 @@ class StackedLoops:
         stacked = _stack(self.loops)
         pending: list[list[Tensor]] = [[] for _ in self.loops]
         saved = started = time.monotonic()
+        warned = False
         while active := [n for n, loop in enumerate(self.loops) if not loop.done and n not in self.failed]:
             losses_M = self._step(active, stacked)
             for n, loss in zip(active, losses_M.unbind(), strict=True):
@@ -129,6 +130,8 @@ class StackedLoops:
                 self.loops[n].training.counters["seconds"] += (now - started) / len(active)
             started = now
             due = now - saved >= min(job.resources.checkpoint_every_s for job in jobs)
+            if not due and not warned and jobs[0].watch.leaving():  # they share a process
+                warned = due = True
             for n in active:
                 if len(pending[n]) >= self.loops[n].most_pending or due or self.loops[n].done:
                     self._note(n, pending[n], jobs[n])

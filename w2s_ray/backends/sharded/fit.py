@@ -62,7 +62,6 @@ class ShardedLoop(Loop):
     sharded: Sharded = field(kw_only=True)
     _left: int = field(default=0, init=False)  # backward passes until the step is whole
     _looked: float = field(default_factory=time.monotonic, init=False)
-    _warned: bool = field(default=False, init=False)
 
     def _micros(self, rows: Rows) -> list[Micro]:
         """This process's micro-batches, as many as any process has: the gaps are filled with rows without weight, for
