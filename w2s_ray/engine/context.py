@@ -338,8 +338,8 @@ class Context:
         """Handle the end of a call: resolve its results or record why there are none, then advance the node for riders
         that were requested meanwhile."""
         riders, node.running = node.running or (), None
+        self.leases.release(node.key)
         try:
-            self.leases.release(node.key)
             if isinstance(error, DamagedArtifact):
                 self._repair_now(Key.parse(error.key), error.attempt)
             else:
@@ -374,9 +374,9 @@ class Context:
         if isinstance(error, (StepFailed, Interrupted, InputError, ResourceError)):
             return error
         text = "".join(traceback.format_exception(error))
-        self.store.fail(
-            node.key, Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text)
-        )
+        failure = Failure(node.key.full, "", self.leases.holder.driver, f"{type(error).__name__}: {error}", text)
+        with suppress(Exception):  # a store that is away must not hide the error
+            self.store.fail(node.key, failure)
         if isinstance(error, OutOfMemory):
             return error  # its message is complete
         if isinstance(error, W2SError):

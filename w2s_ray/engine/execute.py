@@ -3,7 +3,6 @@ result."""
 
 from __future__ import annotations
 
-import errno
 import shutil
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,6 @@ from w2s_ray.core.errors import (
     PeerLost,
     ResourceError,
     StepFailed,
-    StoreError,
     W2SError,
 )
 from w2s_ray.core.resources import Resources
@@ -31,9 +29,7 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.progress import Progress, untold
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
 from w2s_ray.engine.step import JSON, Call, Rider, call_entry
-from w2s_ray.engine.store import Artifact, Store, WorkPlace, open_store
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+from w2s_ray.engine.store import NO_ROOM, Artifact, Store, WorkPlace, no_room, open_store
 
 
 @dataclass(frozen=True)
@@ -247,8 +243,7 @@ class _Execution:
             return error  # for the user to correct: the message is enough, and the next run tries again
         text = "".join(traceback.format_exception(error))
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            where = error.filename or self.store.url
-            error = StoreError(f"{error.strerror} at {where}; free space there, or give another store with --store")
+            error = no_room(error, error.filename or self.store.url)
         message = f"{type(error).__name__}: {error}"
         failure = Failure(self.call.key.full, self.attempt, self.call.driver, message, text, log())
         with suppress(Exception):  # a full disk or a store that is away must not hide the step's own error

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -134,10 +135,12 @@ class Leases:
     def release(self, key: Key) -> None:
         """Release a lease, with the dead generations below it; one that was taken over is left to its new holder."""
         generation = self._held.pop(key, None)
-        if generation is None or self.store.read(self._name(key, generation + 1)) is not None:
+        if generation is None:
             return
-        for dead in range(generation + 1):
-            self.store.remove(self._name(key, dead))
+        with suppress(Exception):  # a store that is away keeps it; whoever needs the key finds its record, or us dead
+            if self.store.read(self._name(key, generation + 1)) is None:
+                for dead in range(generation + 1):
+                    self.store.remove(self._name(key, dead))
 
     def mourn(self, holder: Holder) -> None:
         """Count a holder as dead, unless its heartbeat changes from now on: the caller has watched it long enough
@@ -151,8 +154,9 @@ class Leases:
         self._stop.set()
         if self._beating is not None:
             self._beating.join()
-            self.store.remove(f"drivers/{self.holder.driver}")
-            self.store.remove(stop_name(self.holder.driver))
+            with suppress(Exception):
+                self.store.remove(f"drivers/{self.holder.driver}")
+                self.store.remove(stop_name(self.holder.driver))
 
     def _name(self, key: Key, generation: int) -> str:
         return f"leases/{key.digest}.{generation}"

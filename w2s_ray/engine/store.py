@@ -12,6 +12,7 @@ results, at-least-once compute.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -30,6 +31,7 @@ from w2s_ray.core.errors import GONE, ConfigError, DamagedArtifact, StoreError
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Failure, Record
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 LARGEST = 64 * 2**20  # bytes of a small file: a record of 100,000 files has 20 MB
 _MEMORY_LOCK = threading.Lock()  # fsspec's memory:// checks and writes in two steps
 
@@ -343,14 +345,26 @@ class WorkPlace:
 
 def _write_part(path: Path, data: bytes, durable: bool) -> Path:
     """A complete temporary file beside `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid4().hex}")
-    with open(part, "wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise no_room(error, part.parent) from error
+        raise
     return part
+
+
+def no_room(error: OSError, place: object) -> StoreError:
+    """A full or read-only disk in a line."""
+    return StoreError(f"{error.strerror} at {place}; free space there, or give another store with --store")
 
 
 @contextmanager
