@@ -2,6 +2,7 @@
 
     sudo .venv/bin/python benchmarks/cluster.py             # prints the table of benchmarks/cluster.md
     sudo .venv/bin/python benchmarks/cluster.py --soak 500  # fits, with a worker or a node killed every 20 s
+    .venv/bin/python benchmarks/cluster.py --drivers 16     # of one study, at once, on one store
 
 Nothing is trained but in the soak. Needs root, for network namespaces.
 """
@@ -132,7 +133,7 @@ def soak(fits: int, seed: int = 0) -> None:
         folder = Path(name)
         (folder / "study.yaml").write_text(yaml.safe_dump(study(fits)))
         store = str(folder / "peace")
-        quiet = [str(BIN / "w2s"), "run", "study.yaml", "--store", store, "--runs", "runs-peace", "--local"]
+        quiet = [str(BIN / "w2s"), "run", "study.yaml", "--store", store, "--runs", "runs-peace"]
         begun = time.monotonic()
         in_peace = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(quiet, cwd=folder, check=True, capture_output=True, env=in_peace)
@@ -157,10 +158,34 @@ def soak(fits: int, seed: int = 0) -> None:
         made = len(list((folder / "war/train").glob("*/record.json")))
         print(
             f"{made} fits, {len(numbers(folder / 'runs-war'))} cells; the numbers are {'' if same else 'NOT '}those in"
-            f" peace. Killed: {kinds}; lost: {causes}. {peace_s:.0f} s in peace (one process), {war_s:.0f} s at war"
+            f" peace. Killed: {kinds}; lost: {causes}. {peace_s:.0f} s in peace (a local Ray), {war_s:.0f} s at war"
             f" (three nodes on the same cores); {lost:.0f} of {busy:.0f} device-seconds lost ({lost / busy:.1%})."
         )
         sys.exit(0 if same else 1)
+
+
+def drivers(count: int, fits: int = 30) -> None:
+    """So many drivers of one study on one store, at once, each in one process."""
+    with tempfile.TemporaryDirectory(prefix="w2s-drivers-") as name:
+        folder = Path(name)
+        (folder / "study.yaml").write_text(yaml.safe_dump(study(fits)))
+        command = [str(BIN / "w2s"), "run", "study.yaml", "--local", "--store", str(folder / "store"), "--runs"]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        begun, quiet = time.monotonic(), subprocess.DEVNULL
+        running = [
+            subprocess.Popen([*command, f"runs-{n}"], cwd=folder, env=env, stdout=quiet, stderr=quiet)
+            for n in range(count)
+        ]
+        codes = [one.wait() for one in running]
+        found = [numbers(folder / f"runs-{n}") for n in range(count) if not codes[n]]
+        attempts = [len([one for one in key.glob("a*") if one.is_dir()]) for key in folder.glob("store/train/*")]
+        right = not any(codes) and all(one == found[0] for one in found) and set(attempts) == {1}
+        print(
+            f"{count} drivers, {len(attempts)} fits: {sum(attempts)} attempts, exit codes {set(codes)}, numbers"
+            f" {'equal' if right else 'NOT equal'}, {time.monotonic() - begun:.0f} s; left: "
+            f"{len(list(folder.glob('store/leases/*')))} leases, {len(list(folder.glob('store/drivers/*')))} heartbeats"
+        )
+        sys.exit(0 if right else 1)
 
 
 def _disturb(driver: subprocess.Popen[bytes], env: dict[str, str], draw: random.Random) -> list[str]:
@@ -188,11 +213,14 @@ def _disturb(driver: subprocess.Popen[bytes], env: dict[str, str], draw: random.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soak", type=int, default=0, help="so many fits, disturbed")
+    parser.add_argument("--drivers", type=int, default=0, help="so many drivers on one store")
     parser.add_argument("--inside", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--member", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:
         print(json.dumps(steps(args.inside, args.member)))
+    elif args.drivers:
+        drivers(args.drivers)
     elif args.soak:
         soak(args.soak)
     else:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from w2s_ray.core.errors import ResourceError, StoreError
+from w2s_ray.runtime import nodes as module
 from w2s_ray.runtime.meeting import interface_of
 from w2s_ray.runtime.nodes import PACKAGES, Report, packages
 
@@ -37,3 +42,28 @@ def test_packages_that_differ_are_named() -> None:
 def test_the_interface_of_an_address() -> None:
     assert interface_of("127.0.0.1") == "lo"
     assert interface_of("203.0.113.7") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (report(), None),
+        (
+            report(peft="", numpy=""),
+            r"the node 10\.0\.0\.1 has no numpy for Python 3\.11\.7; install there what this machine has: pip install"
+            rf" numpy=={packages()['numpy']} peft=={packages()['peft']}$",
+        ),
+        (
+            replace(report(), problem="PermissionError: Forbidden"),
+            r"not every node shares the store s3://b/x: 10\.0\.0\.1: PermissionError: Forbidden; give one that all",
+        ),
+    ],
+)
+def test_a_node_without_a_package_or_a_right_is_refused_before_anything_runs(
+    answer: Report, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.cluster, "nodes", lambda: [{"NodeID": "far", "Resources": {"CPU": 1.0}}])
+    monkeypatch.setattr(module, "_here", lambda node: False)
+    monkeypatch.setattr(module, "ask", lambda url, nodes: [answer])
+    with pytest.raises((ResourceError, StoreError), match=said) if said else nullcontext():
+        module.check("s3://b/x")
