@@ -31,7 +31,6 @@ ROOT = HERE.parent
 BIN = Path(sys.executable).parent
 HEAD = "10.77.0.10:6379"
 SCRIPT = str(ROOT / "cluster/local/nodes.sh")
-EVERY_S = 20.0  # between two kills
 BACK_S = 10.0  # after which a dead node boots again
 
 
@@ -127,7 +126,7 @@ def numbers(folder: Path) -> dict[int, Any]:
     return {cell["seed"]: [cell[arm] for arm in ("floor", "student", "ceiling", "pgr")] for cell in cells}
 
 
-def soak(fits: int, seed: int = 0) -> None:
+def soak(fits: int, every_s: float, seed: int = 0) -> None:
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="w2s-soak-") as name:
         folder = Path(name)
@@ -144,7 +143,7 @@ def soak(fits: int, seed: int = 0) -> None:
             begun = time.monotonic()
             with open(folder / "said", "w") as said:
                 driver = subprocess.Popen(there, cwd=folder, env=env, stdout=said, stderr=said)
-            kills = _disturb(driver, env, draw)
+            kills = _disturb(driver, env, draw, every_s)
             war_s = time.monotonic() - begun
         if driver.returncode:
             sys.exit((folder / "said").read_text()[-3000:])
@@ -188,15 +187,15 @@ def drivers(count: int, fits: int = 30) -> None:
         sys.exit(0 if right else 1)
 
 
-def _disturb(driver: subprocess.Popen[bytes], env: dict[str, str], draw: random.Random) -> list[str]:
-    """Until the driver ends: a random worker or a random node dies, every EVERY_S."""
+def _disturb(driver: subprocess.Popen[bytes], env: dict[str, str], draw: random.Random, every_s: float) -> list[str]:
+    """Until the driver ends: a random worker or a random node dies, now and then."""
     kills: list[str] = []
-    due = time.monotonic() + EVERY_S
+    due = time.monotonic() + every_s
     while driver.poll() is None:
         time.sleep(0.5)
         if time.monotonic() < due:
             continue
-        due = time.monotonic() + EVERY_S
+        due = time.monotonic() + every_s
         workers = [one.pid for one in psutil.process_iter(["name"]) if (one.info["name"] or "").startswith("ray::")]
         if draw.random() < 0.5 and workers:
             psutil.Process(draw.choice(workers)).kill()
@@ -213,6 +212,7 @@ def _disturb(driver: subprocess.Popen[bytes], env: dict[str, str], draw: random.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soak", type=int, default=0, help="so many fits, disturbed")
+    parser.add_argument("--every", type=float, default=20.0, help="seconds between two kills")
     parser.add_argument("--drivers", type=int, default=0, help="so many drivers on one store")
     parser.add_argument("--inside", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--member", action="store_true", help=argparse.SUPPRESS)
@@ -222,7 +222,7 @@ def main() -> None:
     elif args.drivers:
         drivers(args.drivers)
     elif args.soak:
-        soak(args.soak)
+        soak(args.soak, args.every)
     else:
         print_steps()
 

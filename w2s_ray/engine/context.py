@@ -43,6 +43,7 @@ from w2s_ray.engine.record import Failure, Record, key_names
 from w2s_ray.engine.scheduler import Scheduler
 from w2s_ray.engine.step import Call, Handling, Rider, Step
 from w2s_ray.engine.store import Artifact, Store
+from w2s_ray.engine.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Context:
         self.executed: list[Key] = []
         self.reused: set[Key] = set()
         self.failed: dict[Key, BaseException] = {}
+        self.turns = Turns(at_once=not store.local)  # a remote store's answers are worth waiting for together
         self._scheduler = Scheduler("w2s-scheduler", self._abort)
 
     # --- what the verbs call ---
@@ -113,6 +115,7 @@ class Context:
             node.riders |= {rider.key: rider for rider in fresh}
         there = [self._reuse(each) for each in ([node] if new else []) + fresh]
         if not all(there):
+            self.turns.all_at_once()
             self._scheduler.post(lambda: self._pump(node))
         return handle
 
@@ -125,6 +128,7 @@ class Context:
             if new:
                 owner.node.riders[rider.key] = rider
         if new and not self._reuse(rider):
+            self.turns.all_at_once()
             self._scheduler.post(lambda: self._pump(owner.node))
         return Handle(self, rider)
 
@@ -140,6 +144,7 @@ class Context:
         if new and not self._reuse(node):
             if maker is None:
                 raise StoreError(f"{key} is not in the store {self.store.url}")
+            self.turns.all_at_once()
             self._scheduler.post(lambda: self._remake(node))  # its maker's record names it, so it has existed
         return Handle(self, node)
 
@@ -473,6 +478,7 @@ class Context:
 
     def repair(self, damaged: DamagedArtifact) -> None:
         """Any thread but the scheduler's: have a damaged artifact made again, or raise."""
+        self.turns.all_at_once()
         done: Future[None] = Future()
 
         def repair() -> None:
