@@ -84,7 +84,7 @@ up)
     [[ $(id -u) == 0 ]] || die "namespaces need root: use sudo"
     command -v ray >/dev/null || die "no ray on the path; activate the virtual environment, or set W2S_BIN"
     for n in $(cables); do
-        [[ -z $(ip netns pids "w2s-$n") ]] || die "a cluster is up, started with another W2S_NODES; nodes.sh down ends it"
+        [[ -z $(ip netns pids "w2s-$n") ]] || die "a cluster is up, of another W2S_NODES; nodes.sh down ends it"
     done
     clear_away
     mkdir -p "$state"

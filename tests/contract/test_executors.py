@@ -270,6 +270,7 @@ def test_steps_on_gpus_share_a_process_until_it_is_not_clean(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_an_autoscaler_hears_early_of_all_that_waits(store_url: str, notes: Path) -> None:
     """The cluster's own account of what is asked for, which its autoscaler reads; the test adds the machine."""
     from ray.autoscaler.v2.sdk import get_cluster_status
@@ -305,5 +306,44 @@ def test_an_autoscaler_hears_early_of_all_that_waits(store_url: str, notes: Path
             asked(0)
         waits = [event.why for event in told if isinstance(event, WaitEvent)]
         assert any("4 steps wait for a machine: add/n0" in why and "largest node has 0 CPU" in why for why in waits)
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_what_a_dead_node_alone_could_hold_waits_and_holds_up_nobody(store_url: str, notes: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    from w2s_ray.runtime.cluster import Target
+    from w2s_ray.runtime.executor import RayExecutor
+
+    def has_begun(count: int) -> None:
+        until = time.monotonic() + 60
+        while len(list(notes.glob("start.*"))) < count:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+    gadget = {"num_cpus": 1, "resources": {"gadget": 1}, "object_store_memory": 10**8}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8})
+    try:
+        node = cluster.add_node(**gadget)
+        told: list[Event] = []
+        executor = lambda: RayExecutor(store_url, Target(cluster.address))  # noqa: E731
+        with Context(open_store(store_url), executor, sinks=[told.append], name="s") as ctx:
+            asked = Resources(custom={"gadget": 1})
+            choosy = ctx.submit(ADD, {"number": 1, "slow": 8}, resources=asked)
+            has_begun(1)
+            cluster.remove_node(node, allow_graceful=False)
+            time.sleep(1)
+            assert [ctx.submit(ADD, {"number": n}).value["total"] for n in (2, 3)] == [2, 3]
+            until = time.monotonic() + 60
+            while not any(isinstance(event, WaitEvent) and "wait for a machine: add/n1" in event.why for event in told):
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            assert ctx.submit(ADD, {"number": 4}).value["total"] == 4
+            cluster.add_node(**gadget)
+            assert choosy.value["total"] == 1
+            assert [loss.cause for loss in ctx.ledgers()[-1].losses] == ["node"]
     finally:
         cluster.shutdown()

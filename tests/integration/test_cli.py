@@ -389,13 +389,13 @@ def test_a_run_is_seen_and_stopped_from_elsewhere_by_its_store(face: Face) -> No
     process = _start_until_running(face, face.study(LONG), "--local")
     seen = face.w2s("status").out
     logs = face.w2s("logs", "small", "--store", str(face.store))
-    assert re.search(r" s  running train/world-\w+-full", logs.out), logs.out
+    assert re.search(r"^\d\d:\d\d:\d\d  running train/world-\w+-full", logs.out, re.MULTILINE), logs.out
     following = subprocess.Popen(
         face.command("logs", "small", "--follow", "--store", str(face.store)), stdout=subprocess.PIPE, text=True,
         cwd=face.folder,
     )  # fmt: skip
     assert following.stdout is not None
-    assert " s  " in following.stdout.readline()
+    assert re.match(r"\d\d:\d\d:\d\d  ", following.stdout.readline())
     ended = face.w2s("stop", "small", "--store", str(face.store))
     following.communicate(timeout=60)
     assert following.returncode == 0, "it ends with the run"

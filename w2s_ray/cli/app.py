@@ -159,6 +159,7 @@ JobName = Annotated[str, typer.Argument(help="A job's id, or a study's name for 
 
 @app.command()
 def logs(
+    ctx: typer.Context,
     job: JobName,
     address: JobsAddress = None,
     store: StoreUrl = None,
@@ -169,21 +170,28 @@ def logs(
     from w2s_ray.cli.by_store import print_events
     from w2s_ray.cli.submit import print_logs
 
-    if address is None and store is not None:
+    if store is not None and _means_store(ctx, address):
         raise typer.Exit(print_events(job, store, follow, out))
     raise typer.Exit(print_logs(job, address, follow, out, err))
 
 
 @app.command()
-def stop(job: JobName, address: JobsAddress = None, store: StoreUrl = None) -> None:
+def stop(ctx: typer.Context, job: JobName, address: JobsAddress = None, store: StoreUrl = None) -> None:
     """Stop a study, by the cluster that it was submitted to (--address), or from anywhere by the store that it works on
     (--store). What is finished is kept; the same command continues it."""
     from w2s_ray.cli.by_store import stop_drivers
     from w2s_ray.cli.submit import stop_job
 
-    if address is None and store is not None:
+    if store is not None and _means_store(ctx, address):
         raise typer.Exit(stop_drivers(job, store, out))
     raise typer.Exit(stop_job(job, address, out))
+
+
+def _means_store(ctx: typer.Context, address: str | None) -> bool:
+    """Where both are known, what is on the command line stands above what is in the environment."""
+    source = ctx.get_parameter_source("store")
+    given = source is not None and source.name == "COMMANDLINE"
+    return address is None and (given or not os.environ.get("RAY_API_SERVER_ADDRESS"))
 
 
 @app.command()

@@ -6,19 +6,22 @@ import json
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, get_args
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from w2s_ray.cli.live import View
 from w2s_ray.core.errors import IdentityError
-from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
+from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent, What
 from w2s_ray.engine.fingerprint import Key
 
 MARK = "@w2s "  # begins such a line
+DETAIL = 300  # letters of what is said of a step
 RECENT = 40  # events that a heartbeat tells of
 VARIABLE = "W2S_EVENT_LINES"  # set: the run writes events as lines
 _KINDS = {"step": StepEvent, "progress": ProgressEvent, "cell": CellEvent, "wait": WaitEvent}
@@ -45,29 +48,45 @@ class Recent:
     """A sink that keeps the last events of a run, for those who look at it through its store."""
 
     def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=RECENT)
+        self._lines: deque[tuple[float, str]] = deque(maxlen=RECENT)
         self._until, self._lock = 0, threading.Lock()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ProgressEvent) or (isinstance(event, StepEvent) and event.what in ("hit", "queued")):
             return
+        if isinstance(event, StepEvent):
+            event = replace(event, detail=event.detail[:DETAIL])
         with self._lock:
-            self._lines.append(line_of(event))
+            self._lines.append((time.time(), line_of(event)))
             self._until += 1
 
     def about(self) -> dict[str, Any]:
         """For the heartbeat."""
         with self._lock:
-            return {"events": {"until": self._until, "lines": list(self._lines)}}
+            return {"events": (self._until, list(self._lines))}
 
     @staticmethod
-    def told(about: Mapping[str, Any]) -> tuple[int, list[str]]:
-        """Of a heartbeat: how many there were, and the last of them."""
-        found = about.get("events")
-        until, lines = (found.get("until"), found.get("lines")) if isinstance(found, dict) else (0, [])
-        if not isinstance(until, int) or not isinstance(lines, list):
+    def told(about: Mapping[str, Any]) -> tuple[int, list[tuple[float, Event]]]:
+        """Of a heartbeat: how many there were, and the last of them, with their times."""
+        try:
+            found = _TOLD.validate_python(about.get("events"))
+        except ValidationError:
             return 0, []
-        return until, [str(line) for line in lines[-RECENT:]]
+        until, lines = found
+        parsed = [(at, parse(line)) for at, line in lines[-RECENT:]]
+        return until, [(at, event) for at, event in parsed if event is not None]
+
+
+_TOLD = TypeAdapter(tuple[int, list[tuple[float, str]]])  # how many there were; the last of them, with their times
+
+
+def in_words(event: Event) -> str:
+    """An event for people, where nothing is drawn."""
+    if isinstance(event, StepEvent):
+        return f"{event.what} {event.key}" + (f": {event.detail}" if event.detail else "")
+    if isinstance(event, CellEvent):
+        return f"cell {event.status}: {', '.join(f'{name} {value}' for name, value in event.names.items())}"
+    return event.why or "nothing waits" if isinstance(event, WaitEvent) else f"running {event.key}"
 
 
 def line_of(event: Event) -> str:
@@ -112,4 +131,16 @@ def parse(line: str) -> Event | None:
         event: Event = kind(**fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, IdentityError):
         return None
-    return event
+    return event if _is_sound(event) else None
+
+
+def _is_sound(event: Event) -> bool:
+    """Whether its fields have their types: a line may be anybody's."""
+    if isinstance(event, StepEvent):
+        return isinstance(event.key, Key) and event.what in get_args(What) and isinstance(event.detail, str)
+    if isinstance(event, ProgressEvent):
+        numbers = event.progress.values() if isinstance(event.progress, dict) else [None]
+        return isinstance(event.key, Key) and all(type(number) in (int, float) for number in numbers)
+    if isinstance(event, CellEvent):
+        return isinstance(event.names, dict) and isinstance(event.status, str)
+    return isinstance(event.why, str)

@@ -47,7 +47,7 @@ class _Running:
 class View:
     """A sink of events (`engine/events.py`), called from several threads."""
 
-    def __init__(self, console: Console, num_cells: int) -> None:
+    def __init__(self, console: Console, num_cells: int, *, live: bool = True) -> None:
         self.console = console
         self._lock = threading.Lock()
         self._running: dict[Key, _Running] = {}
@@ -63,7 +63,7 @@ class View:
         self._task = self._bar.add_task("cells", total=num_cells)
         self._live = (
             Live(get_renderable=self._render, console=console, refresh_per_second=REFRESH_PER_S, transient=True)
-            if console.is_terminal
+            if live and console.is_terminal
             else None
         )
 
@@ -135,8 +135,8 @@ class View:
             self._ended += 1
         self._bar.advance(self._task)
         if not self._live and self._counts["done"]:
-            names = event.names
-            cell = f"{names['method']}, {names['task']}, {names['weak']} -> {names['strong']}, seed {names['seed']}"
+            names = {name: event.names.get(name, "?") for name in ("method", "task", "weak", "strong", "seed")}
+            cell = "{method}, {task}, {weak} -> {strong}, seed {seed}".format(**names)
             self._say(f"cell {event.status}: {cell} ({self._ended}/{self._num_cells})")
 
     def _say(self, *parts: str | tuple[str, str]) -> None:

@@ -68,7 +68,8 @@ def _print_drivers(console: Console, store: Store) -> None:
         if holder.gone():
             continue
         counts = ", ".join(f"{about.get(what, 0)} {what}" for what in ("made", "reused", "failed"))
-        running = ", ".join(map(str, about.get("running") or ())) or "nothing now"
+        told = about.get("running")
+        running = ", ".join(map(str, told if isinstance(told, list) else ())) or "nothing now"
         name = about.get("name") or "a run without a name"
         spent = about.get("device_hours")
         hours = f"; {spent:.2g} device-hours" if isinstance(spent, float) and spent else ""

@@ -52,6 +52,8 @@ def submit_study(
         sent = Sent(command, Path(folder), _variables(place, out), place.driver.model_dump(), own_code)
         job, new = jobs.submit(f"w2s-{study.config.name}-{_digest(study, place, tune)}", sent)
     err.print(f"{'submitted' if new else 'it runs already'}: {job.id} at {jobs.address}", soft_wrap=True)
+    if place.budget and not new:
+        err.print("its budget is the one that it was submitted with", soft_wrap=True)
     if follow:
         return follow_job(jobs, job.id, len(study.cells), out, err)
     out.print(f"follow: w2s logs {job.id} --address {jobs.address}   stop: w2s stop {job.id} …", soft_wrap=True)
@@ -97,7 +99,7 @@ def print_logs(name: str, address: str | None, follow: bool, out: Console, err: 
     job = jobs.latest(name)
     if follow and not job.over:
         return follow_job(jobs, job.id, 0, out, err)
-    line = drawn(View(out, 0), out)
+    line = drawn(View(out, 0, live=False), out)
     for text in jobs.logs(job.id):
         line(text)
     return 0

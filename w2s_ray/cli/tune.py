@@ -19,7 +19,7 @@ from w2s_ray.cli.say import say
 from w2s_ray.config.load import corners, load_study, searched
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
-from w2s_ray.core.errors import ConfigError, Interrupted
+from w2s_ray.core.errors import Interrupted
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.folders import written
@@ -44,7 +44,8 @@ def tune_study(
 ) -> None:  # fmt: skip
     """Search, and print what was found."""
     if place.budget:
-        raise ConfigError(f"budget is {place.budget:g}; a search is bounded by --trials and --timeout instead")
+        warning = f"budget is {place.budget:g}, which counts for `run`; a search is bounded by --trials and --timeout"
+        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     study = load_study(file, sets, place.resources)
     searched(study)
     for there in (study, *corners(study)):

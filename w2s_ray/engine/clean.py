@@ -55,6 +55,8 @@ def find(store: Store, *, stale_s: float = STALE_S) -> Found:
     found = [Leftover(name, "a driver that is dead", sizes[name]) for name in sorted(dead)]
     alive = {name.removeprefix("drivers/") for name in drivers if name not in dead}
     holders = {name: Holder.loads(store.read(name) or b"").driver for name in sizes if _is_file_of("leases", name)}
+    stops = [name for name in sizes if _is_file_of("stops", name) and name.removeprefix("stops/") not in alive]
+    found += [Leftover(name, "a request to stop that nobody heard", sizes[name]) for name in sorted(stops)]
     leases = {name: driver for name, driver in holders.items() if driver not in alive}
     found += [Leftover(name, "a lease of a dead driver", sizes[name]) for name in sorted(leases)]
     if not living:
@@ -100,7 +102,7 @@ def _of_attempts(store: Store, sizes: dict[str, int]) -> Iterator[Leftover]:
     folders: dict[str, dict[str, int]] = {}  # folder of an artifact -> entry -> bytes
     for name, size in sizes.items():
         parts = name.split("/")
-        if parts[0] in ("leases", "drivers"):
+        if parts[0] in ("leases", "drivers", "stops", "ledger"):
             if parts[-1].startswith("."):
                 yield Leftover(name, WRITTEN, size)
             continue

@@ -452,7 +452,9 @@ class Context:
     def ledgers(self) -> list[Ledger]:
         """Of all drivers that worked on what this run is named after, this one last."""
         mine = self._ledger(ended=True)
-        before = [one for one in ledgers(self.store, self.name) if one.driver != self.leases.holder.driver]
+        before: list[Ledger] = []
+        with suppress(Exception):  # a store that is away for a moment must not cost the results
+            before = [one for one in ledgers(self.store, self.name) if one.driver != self.leases.holder.driver]
         return [*before, *([mine] if mine is not None else [])]
 
     def open(self, key: Key) -> Artifact:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from w2s_ray.engine.account import Account, cause_of, devices_of
@@ -57,13 +57,16 @@ class InlineExecutor:
         return self._pool.submit(run)
 
     @contextmanager
-    def _counted(self, calls: Sequence[Call]) -> Iterator[None]:
-        """One process computes these calls together."""
+    def _counted(self, calls: Sequence[Call]) -> Iterator[list[BaseException | None]]:
+        """One process computes these calls together; how each ended is put into the list."""
+        errors: list[BaseException | None] = []
         work, devices = object(), devices_of(calls[0].resources, 1)
         self.account.resize(devices)
         self.account.begin(work, str(calls[0].key), devices)
         try:
-            yield
+            yield errors
+            if (raised := [error for error in errors if error is not None]) and len(raised) == len(errors):
+                self.account.lose(work, cause_of(raised[0]), str(raised[0]))
         except Exception as error:
             self.account.lose(work, cause_of(error), str(error))
             raise
@@ -95,9 +98,10 @@ class InlineExecutor:
         try:
             for _, started, _ in waiting:
                 started()
-            calls = [call for call, _, _ in waiting]
-            with self._counted(calls) if calls else nullcontext():
-                errors = execute_many(calls) if calls else []
+            errors = []
+            if calls := [call for call, _, _ in waiting]:
+                with self._counted(calls) as errors:
+                    errors += execute_many(calls)
         except BaseException as error:  # noqa: BLE001  (whatever it is, the futures must get it)
             errors = [error] * len(waiting)
         for (_, _, future), found in zip(waiting, errors, strict=True):

@@ -62,7 +62,8 @@ class Holder:
             holder = None
         if (
             holder is None
-            or not re.fullmatch(r"[0-9a-f]{32}", str(holder.driver))
+            or not all(isinstance(text, str) for text in (holder.driver, holder.machine, holder.started))
+            or not re.fullmatch(r"[0-9a-f]{32}", holder.driver)
             or type(holder.pid) is not int
             or holder.pid < 1
         ):
@@ -141,6 +142,11 @@ class Leases:
             if self.store.read(self._name(key, generation + 1)) is None:
                 for dead in range(generation + 1):
                     self.store.remove(self._name(key, dead))
+
+    def works(self, driver: str) -> bool:
+        """Whether a driver has a heartbeat, and is not known to be gone."""
+        beat = self.store.read(f"drivers/{driver}")
+        return beat is not None and not Holder.loads(beat).gone()
 
     def mourn(self, holder: Holder) -> None:
         """Count a holder as dead, unless its heartbeat changes from now on: the caller has watched it long enough

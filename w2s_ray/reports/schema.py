@@ -321,6 +321,14 @@ class LossRow(_Open):
     at: str = Field(description="when it ended")
 
 
+class CauseRow(_Open):
+    """What was lost by one cause."""
+
+    cause: str = Field(description="as of a loss")
+    times: int = Field(ge=0, description="how often")
+    seconds: float = Field(ge=0, description="how long these processes had run")
+
+
 class KilledDriver(_Open):
     """A driver that did not end by itself, or still works."""
 
@@ -338,6 +346,8 @@ class Costs(_Open):
     busy: DeviceTime = Field(description="of that, at work")
     lost: DeviceTime = Field(description="of that work, lost")
     killed_drivers: list[KilledDriver] = Field(default_factory=list, description="those that were killed")
+    causes: list[CauseRow] = Field(default_factory=list, description="losses by their causes")
+    more_losses: int = Field(0, ge=0, description="losses that no ledger lists, for there were too many")
     losses: list[LossRow] = Field(default_factory=list, description="the latest ones")
 
 

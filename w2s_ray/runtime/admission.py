@@ -44,6 +44,10 @@ class Admission(Generic[T]):
         """From the head of the queue."""
         return (item for item, _ in self._waiting)
 
+    def pop(self) -> T:
+        """The head of the queue, which waits no more."""
+        return self._waiting.popleft()[0]
+
     def add(self, item: T, demand: Demand, *, first: bool = False) -> None:
         """At the end of the queue, or before all others."""
         entry = (item, {name: amount for name, amount in demand.items() if amount > 0})

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from ray.exceptions import RayError
 
 from w2s_ray.config.place import joinable
 from w2s_ray.core.errors import ResourceError
+
+logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 100 * 2**20  # results go through the store, not through Ray's objects
 
@@ -151,7 +153,17 @@ def nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def leaving() -> set[str]:
+def leaving(living: Iterable[dict[str, Any]]) -> set[str]:
     """The addresses of living nodes that will be taken away."""
-    draining = ray._private.state.state.get_draining_nodes()  # as Ray Train's own watcher asks
-    return {node["NodeManagerAddress"] for node in nodes() if node["NodeID"] in draining} if draining else set()
+    draining = draining_nodes()
+    return {node["NodeManagerAddress"] for node in living if node["NodeID"] in draining}
+
+
+def draining_nodes() -> Collection[str]:
+    """The ids of nodes that will be taken away; none where the head does not answer just now."""
+    try:
+        found: dict[str, int] = ray._private.state.state.get_draining_nodes()  # as Ray Train's own watcher asks
+    except Exception:
+        logger.debug("which nodes will be taken away is not known now", exc_info=True)
+        return ()
+    return found

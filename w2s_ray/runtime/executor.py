@@ -8,11 +8,13 @@ failure travels through Ray.
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ from w2s_ray.runtime.demand import demand, lacking, options, room, shown, totals
 from w2s_ray.runtime.gang import GangLost, run_gang
 from w2s_ray.runtime.head import LOOK_S, HeadWatch
 from w2s_ray.runtime.job import Errors, Job, dealt
-from w2s_ray.runtime.lost import cause_in, cause_of, in_a_line
+from w2s_ray.runtime.lost import cause_in, cause_of, in_a_line, names_one_of
 from w2s_ray.runtime.output import captured
 from w2s_ray.runtime.scouts import Scouts
 from w2s_ray.runtime.slots import Slots
@@ -116,6 +118,8 @@ class RayExecutor:
             return
         try:
             self._serve()
+            for job in list(self._open):
+                job.end(Interrupted("the run has ended; the same command continues it"))
         except BaseException as error:  # noqa: BLE001  (a lost head, a refused option: no future may stay open)
             for job in self._open:
                 job.end(error)
@@ -140,6 +144,10 @@ class RayExecutor:
         until = time.monotonic() + (0.0 if self._stopped else LEAVE_S)
         for thread in threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
+        if self._head is None or self._head.error is None:
+            with suppress(Exception):  # a process that goes on would keep their devices
+                self._slots.end_idle(0)
+                self._scouts.call_back()
         if not self._joined and not any(thread.is_alive() for thread in threads):
             ray.shutdown()
 
@@ -174,8 +182,9 @@ class RayExecutor:
         elif what == "gathered":
             for together in self._deal():
                 self._accept(together)
-        elif what == "lost":
-            self._lose(*job)
+        elif what == "lost":  # a process, and another one was started
+            job, said, seconds = job
+            self._lose(job, cause_in(said), said, seconds)
         elif what == "done":
             self._end(job)
 
@@ -212,19 +221,28 @@ class RayExecutor:
         in."""
         self._looked = time.monotonic()
         self._slots.end_idle()
-        hoping, self._hoping = self._hoping, []
-        for job in hoping:
+        living = self._living()
+        lacks = {asked: lacking(asked, living) for asked in {job.call.resources for job in self._hoping}}
+        come = [job for job in self._hoping if not lacks[job.call.resources]]
+        self._hoping = [job for job in self._hoping if lacks[job.call.resources]]
+        for job in come:
             self._accept(job)
-        have = totals(self._living(), self._wanted)
+        have = totals(living, self._wanted)
         self._resize(have)
+        while not self._local and (first := next(self._devices.waiting(), None)) is not None:
+            if not lacking(first.call.resources, living):
+                break
+            self._hoping.append(self._devices.pop())  # its node is gone; it must not hold up the others
         for job in self._running:
             if job.call.resources.fewest < job.call.resources.most:
                 grown = _elastic(job.call.resources, have)
                 more = {name: amount - job.demand[name] for name, amount in grown.items() if amount > job.demand[name]}
                 if more and self._devices.take(more):
                     job.demand = grown
+                    self.account.change(job, grown)
         if not self._local:
-            self._leaving |= cluster.leaving()
+            there = {node["NodeManagerAddress"] for node in living}
+            self._leaving = cluster.leaving(living) | (self._leaving - there)
         if self._target.autoscale and not self._local:
             self._scouts.send(job.call.resources for job in (*self._hoping, *self._devices.waiting()))
 
@@ -248,11 +266,12 @@ class RayExecutor:
         self._open -= {job for jobs in groups.values() for job in jobs}
         return hands
 
-    def _accept(self, job: Job) -> None:
+    def _accept(self, job: Job, *, again: bool = False) -> None:
+        """Into the queue; what ran already comes first, and is not refused where a node may come back."""
         resources = job.call.resources
         living = self._living()
         short = lacking(resources, living)
-        if short and (self._local or not self._target.autoscale):
+        if short and (self._local or not (self._target.autoscale or again)):
             job.end(
                 ResourceError(
                     f"{job.call.key} asks for {' and '.join(short)}; lower `resources`, or give a larger cluster with"
@@ -267,7 +286,7 @@ class RayExecutor:
             have = totals(living, self._wanted)
             self._resize(have)
             job.demand = _elastic(resources, have)
-            self._devices.add(job, job.demand)
+            self._devices.add(job, job.demand, first=again)
 
     def _start(self, job: Job) -> None:
         resources = job.call.resources
@@ -330,9 +349,8 @@ class RayExecutor:
         job.errors = errors
         self._inbox.put(("done", job))
 
-    def _lose(self, job: Job, said: str, seconds: float | None) -> None:
-        """A process of it was lost, and another one was started."""
-        self.account.lose(job, cause_in(said), said, seconds)
+    def _lose(self, job: Job, cause: account.Cause, said: str, seconds: float | None = None) -> None:
+        self.account.lose(job, cause, cluster.redacted(said, {**os.environ, **self._target.env}), seconds)
 
     def _end(self, job: Job) -> None:
         self._running.discard(job)
@@ -354,8 +372,9 @@ class RayExecutor:
     def _settle(self, job: Job, errors: Errors) -> None:
         """Count what a job did, and tell those who wait for it how it ended."""
         raised = [errors] if isinstance(errors, BaseException) else [error for error in errors if error is not None]
-        if len(raised) == len(job.calls) and not isinstance(raised[0], (WorkerLost, GangLost)):  # these are counted
-            self.account.lose(job, account.cause_of(raised[0]), str(raised[0]))
+        for_nothing = isinstance(errors, BaseException) or len(raised) == len(job.calls)
+        if for_nothing and not isinstance(raised[0], (WorkerLost, GangLost)):  # these are counted
+            self._lose(job, account.cause_of(raised[0]), str(raised[0]))
         self.account.end(job)
         job.end(errors)
         self._open.discard(job)
@@ -364,16 +383,17 @@ class RayExecutor:
         """Whether a job whose process was lost runs once more, before all that waits. Ray itself would not tell that it
         was lost, and would start it on what is not free."""
         cause = cause_of(error)
-        if cause == "node" and any(address in str(error) for address in self._leaving):
+        if cause == "node" and names_one_of(self._leaving, str(error)):
             cause = "preemption"
-        self.account.lose(job, cause, str(error))
+        self._lose(job, cause, str(error))
         job.lost += cause != "preemption"
         if self._stopped or job.lost > job.call.resources.retries:
             return False
         self.account.end(job)
         job.ref = job.slot = None
-        self._nodes = (-math.inf, [])  # one of them may be gone
-        self._devices.add(job, job.demand, first=True)
+        self._nodes = (-math.inf, [])  # one of them may be gone, with processes of ours that have no work
+        self._slots.end_idle(0)
+        self._accept(job, again=True)
         return True
 
     def _stop(self) -> None:

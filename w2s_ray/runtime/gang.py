@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -139,15 +139,24 @@ def _launch(call: Call, halvings: list[int], lost: Callable[[str, float], None])
     try:
         trainer.fit()
     except TrainingFailedError as error:
-        raise notes.mistake() or _lost(call, notes, error) from error
-    finally:
-        before = 0.0
-        for end in notes.read("ends") or ():
-            lost(str(end["cause"]), end["after_s"] - before)
-            before = end["after_s"]
+        ends, mistake = notes.read("ends") or [], notes.mistake()
+        if not ends:
+            ends = [{"cause": _cause(error), "after_s": time.time() - launched_at}]
+        _tell(lost, ends[:-1] if mistake is not None else ends)
+        raise mistake or _lost(call, notes, error) from error
     mistake = notes.mistake()
     if mistake is not None:
+        _tell(lost, (notes.read("ends") or [])[:-1])  # the last one is the mistake's
         raise mistake
+    record = open_store(call.store).record(call.key)  # the notes are gone when it is made
+    _tell(lost, record.value.get("facts", {}).get("ends", []) if record is not None else [])
+
+
+def _tell(lost: Callable[[str, float], None], ends: Sequence[dict[str, Any]]) -> None:
+    before = 0.0
+    for end in ends:
+        lost(str(end["cause"]), end["after_s"] - before)
+        before = end["after_s"]
 
 
 def work_in_gang(config: dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from ray.exceptions import LocalRayletDiedError, NodeDiedError, OutOfMemoryError, RayError
 
 from w2s_ray.core.errors import WorkerLost
@@ -48,6 +51,11 @@ def cause_of(error: RayError) -> Cause:
     if isinstance(error, (NodeDiedError, LocalRayletDiedError)):
         return "node"
     return cause_in(f"{type(error).__name__}: {error}")
+
+
+def names_one_of(addresses: Iterable[str], text: str) -> bool:
+    """Whether a text has one of these addresses, and not merely a longer one that begins so."""
+    return any(re.search(rf"(?<![\d.]){re.escape(address)}(?![\d.]*\d)", text) for address in addresses)
 
 
 def in_a_line(error: RayError, times: int) -> WorkerLost:

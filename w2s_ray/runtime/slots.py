@@ -21,7 +21,7 @@ from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime.demand import demand, options
 from w2s_ray.runtime.output import captured
-from w2s_ray.runtime.watch import NodeWatch
+from w2s_ray.runtime.watch import NodeWatch, node_leaves
 
 IDLE_S = 10.0  # without work
 
@@ -35,7 +35,7 @@ class Slot:
     since: float = field(default_factory=time.monotonic)  # without work
 
     def run(self, call: Call) -> Any:
-        """A reference to whether it left its devices clean."""
+        """A reference to whether another one may follow it."""
         return self.process.run.options(name=str(call.key)).remote(call)
 
     def end(self) -> None:
@@ -94,12 +94,12 @@ class _Process:
     """In the process."""
 
     def run(self, call: Call) -> bool:
-        """Execute a call; whether the devices are clean after it."""
+        """Execute a call; whether another one may follow."""
         with captured() as tail:
             (error,) = execute_dealt([call], tail, NodeWatch())
         if error is not None:
             raise error
-        return is_clean()
+        return is_clean() and not node_leaves()
 
 
 _remote: Any = ray.remote(max_restarts=0)(_Process)

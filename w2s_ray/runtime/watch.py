@@ -11,10 +11,10 @@ import traceback
 from collections.abc import Callable
 
 import ray
-import ray._private.state
 import ray.train
 
 from w2s_ray.core.watch import Watch
+from w2s_ray.runtime.cluster import draining_nodes
 
 LOOK_S = 0.5
 NOTICE_S = 3.0  # between looks whether a machine leaves; clouds give notice of 30 s and more
@@ -30,10 +30,13 @@ class NodeWatch(Watch):
     def leaving(self) -> bool:
         now = time.monotonic()
         if not self._leaving and now - self._looked > NOTICE_S:
-            self._looked = now
-            draining = ray._private.state.state.get_draining_nodes()  # as Ray Train's own watcher asks
-            self._leaving = ray.get_runtime_context().get_node_id() in draining
+            self._looked, self._leaving = now, node_leaves()
         return self._leaving
+
+
+def node_leaves() -> bool:
+    """Whether this machine will be taken away."""
+    return ray.get_runtime_context().get_node_id() in draining_nodes()
 
 
 class GangWatch(Watch):

@@ -98,7 +98,11 @@ def device_seconds(record: Record) -> dict[str, float]:
 def _of_drivers(context: Context) -> dict[str, Any]:
     found = context.ledgers()
     losses = [{"driver": ledger.driver[:8], **vars(loss)} for ledger in found for loss in ledger.losses]
-    killed = [ledger for ledger in found if not ledger.ended]
+    losses.sort(key=lambda loss: str(loss["at"]))
+    killed = [ledger for ledger in found if not ledger.ended and not context.leases.works(ledger.driver)]
+    causes: dict[str, list[float]] = defaultdict(list)
+    for loss in losses:
+        causes[loss["cause"]].append(loss["seconds"])
     return {
         "drivers": len(found),
         "there": _told(_sum(ledger.there for ledger in found)),
@@ -107,7 +111,10 @@ def _of_drivers(context: Context) -> dict[str, Any]:
         "killed_drivers": [
             {"driver": ledger.driver[:8], "began": ledger.began, "running": list(ledger.running)} for ledger in killed
         ],
-        "num_losses": sum(len(ledger.losses) + ledger.more_losses for ledger in found),
+        "causes": [
+            {"cause": cause, "times": len(each), "seconds": sum(each)} for cause, each in sorted(causes.items())
+        ],
+        "more_losses": sum(ledger.more_losses for ledger in found),
         "losses": losses[-LISTED:],
     }
 

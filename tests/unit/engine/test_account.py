@@ -43,6 +43,24 @@ def test_seconds_of_devices_are_added_up(clock: Clock) -> None:
     assert ledger.lost == {"CPU": 0, "GPU": 0}
 
 
+def test_no_more_works_than_is_there(clock: Clock) -> None:
+    """A gang of eight that waits for its machine to come back."""
+    account = Account()
+    account.resize({"CPU": 4, "GPU": 8})
+    account.begin("gang", "train/g", {"CPU": 8, "GPU": 8})
+    clock.now += 1
+    account.resize({"CPU": 4})
+    clock.now += 100
+    account.resize({"CPU": 4, "GPU": 8})
+    account.change("gang", {"CPU": 2, "GPU": 2})
+    clock.now += 1
+    account.lose("gang", "node", "by a clock that went back", seconds=-5)
+    ledger = account.ledger("d", "s")
+    assert ledger.busy == {"CPU": 4 + 400 + 2, "GPU": 8 + 2}
+    assert ledger.spent == 10
+    assert ledger.lost == {"CPU": 0, "GPU": 0}
+
+
 def test_what_is_lost_has_a_cause_and_goes_on(clock: Clock) -> None:
     account = Account()
     account.begin("a", "train/a", {"CPU": 2})
@@ -77,8 +95,19 @@ def test_ledgers_are_read_again_and_others_are_left_out(tmp_path: Path, clock: C
     one, other = account.ledger("d1", "mine", ended=True), account.ledger("d2", "other")
     keep(store, one)
     keep(store, other)
-    for name, data in (("bad", "{}"), ("worse", "[" * 5000), ("none", "")):
-        (tmp_path / "ledger" / f"{name}.json").write_text(data)
+    (sound,) = (tmp_path / "ledger").glob("*-d1.json")
+    hostile = {
+        "empty": "",
+        "another": "{}",
+        "deep": "[" * 5000,
+        "nan": sound.read_text().replace('"GPU": 3.0', '"GPU": NaN'),
+        "below zero": sound.read_text().replace('"seconds": 3.0', '"seconds": -3.0'),
+        "escape codes": sound.read_text().replace("the machine leaves", "\\u001b[2J"),
+        "long": sound.read_text().replace("the machine leaves", "x" * 2000),
+    }
+    for name, data in hostile.items():
+        assert data != sound.read_text(), name
+        (tmp_path / "ledger" / f"{sound.name.partition('-')[0]}-{name}.json").write_text(data)
     assert list(ledgers(store, "mine")) == [one]
     assert len(list(ledgers(store))) == 2
     assert isinstance(one, Ledger) and one.losses[0].cause == "preemption"

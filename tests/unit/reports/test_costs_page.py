@@ -40,18 +40,22 @@ def test_time_is_told_by_method_and_role(results) -> None:
         " rows add up to more.",
         "",
         "Devices of the 2 drivers that worked on this study, while they did. CPUs: 16 min 40 s there, 25.0 % of it at"
-        " work, 0.0 s of that lost; GPUs: 4 h 0 min there, 50.0 % of it at work, 1 min 0 s of that lost.",
+        " work, 0.0 s of that lost; GPUs: 4 h 0 min there, 50.0 % of it at work, 1 min 0 s of that lost."
+        " Each counts the whole cluster, also where two worked at once.",
     ]
 
 
 def test_what_was_lost_is_counted_by_cause_and_the_last_are_shown(results) -> None:
     killed = [{"driver": "ab", "began": "in the morning", "running": ["train/y-cd"]}]
     losses = [loss("node", 30.0), loss("process", 5.0), loss("node", 60.0, key="train/z-ef")]
-    lines = section({**results, "costs": costs(killed_drivers=killed, losses=losses)})
+    causes = [{"cause": "node", "times": 2, "seconds": 90.0}, {"cause": "process", "times": 1, "seconds": 5.0}]
+    more = {"killed_drivers": killed, "losses": losses, "causes": causes, "more_losses": 7}
+    lines = section({**results, "costs": costs(**more)})
     assert "- a driver that began in the morning ended without a word; under way: train/y-cd" in lines
-    assert lines[lines.index("| cause | times | process time |") + 2 :][:2] == [
+    assert lines[lines.index("| cause | times | process time |") + 2 :][:3] == [
         "| node | 2 | 1 min 30 s |",
         "| process | 1 | 5.0 s |",
+        "| more, not listed | 7 | – |",
     ]
     assert lines[-1] == "- then `train/z-ef`: node, after 1 min 0 s: it died"
 

@@ -13,7 +13,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from w2s_ray.runtime.lost import cause_in, cause_of, in_a_line
+from w2s_ray.runtime.lost import cause_in, cause_of, in_a_line, names_one_of
 
 
 def actor_died(said: str, **more: NodeDeathInfo) -> ActorDiedError:
@@ -46,3 +46,11 @@ def test_a_preempted_one_is_told_apart() -> None:
 def test_a_line_says_how_often_and_what_to_do() -> None:
     assert "lost 3 times" in str(in_a_line(WorkerCrashedError(), 3))
     assert "Ray has died on the machine" in str(in_a_line(LocalRayletDiedError(), 1))
+
+
+def test_an_address_is_not_a_longer_one() -> None:
+    said = "the node it was running on is dead or unavailable. Node IP: 10.0.0.12, node ID: ab"
+    assert names_one_of(["10.0.0.12"], said)
+    assert names_one_of(["10.0.0.12"], "it was 10.0.0.12.")
+    assert not names_one_of(["10.0.0.1", "0.0.0.12"], said)
+    assert not names_one_of([], said)

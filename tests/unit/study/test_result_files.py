@@ -264,4 +264,4 @@ def test_costs_are_those_of_the_records_each_step_once(ran: Ran) -> None:
     assert costs["drivers"] == 1
     assert costs["there"]["CPU"] >= costs["busy"]["CPU"] > 0
     assert {loss["cause"] for loss in costs["losses"]} == {"error"}, "of the two cells whose loss is not a number"
-    assert costs["num_losses"] == 4
+    assert [(row["cause"], row["times"]) for row in costs["causes"]] == [("error", 4)]

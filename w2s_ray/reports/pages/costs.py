@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from w2s_ray.reports.document import Notes, Paragraph, Part, Section, Table
 from w2s_ray.reports.schema import Costs, Results
 from w2s_ray.reports.wording import NOTHING, duration, percent
@@ -38,7 +36,8 @@ def _of_drivers(costs: Costs, devices: list[str]) -> list[Part]:
         for device in there
     ]
     one = "the driver" if costs.drivers == 1 else f"the {costs.drivers} drivers"
-    return [Paragraph(f"Devices of {one} that worked on this study, while they did. {'; '.join(words)}.")]
+    each = "" if costs.drivers == 1 else " Each counts the whole cluster, also where two worked at once."
+    return [Paragraph(f"Devices of {one} that worked on this study, while they did. {'; '.join(words)}.{each}")]
 
 
 def _losses(costs: Costs) -> list[Part]:
@@ -46,10 +45,9 @@ def _losses(costs: Costs) -> list[Part]:
         f"a driver that began {driver.began} ended without a word; under way: {', '.join(driver.running) or NOTHING}"
         for driver in costs.killed_drivers
     ]
-    by_cause: dict[str, list[float]] = defaultdict(list)
-    for loss in costs.losses:
-        by_cause[loss.cause].append(loss.seconds)
-    rows = tuple((cause, str(len(each)), duration(sum(each))) for cause, each in sorted(by_cause.items()))
+    rows = tuple((row.cause, str(row.times), duration(row.seconds)) for row in costs.causes)
+    if costs.more_losses:
+        rows += (("more, not listed", str(costs.more_losses), NOTHING),)
     parts: list[Part] = [Notes(tuple(killed))] if killed else []
     if not rows:
         return parts
