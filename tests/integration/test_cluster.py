@@ -206,7 +206,7 @@ def test_nodes_and_the_driver_die_and_nothing_finished_is_made_again(nodes: Node
 
 def test_a_drained_node_a_frozen_driver_and_two_submissions_at_once(nodes: Nodes) -> None:
     """No checkpoint is due by the clock: the notice alone causes one."""
-    nodes.study(LONG, {"seeds": [0], "train": {"weak": {"epochs": 80}, "strong": {"epochs": 500}}})
+    nodes.study(LONG, {"seeds": [0], "train": {"weak": {"epochs": 80}, "strong": {"epochs": 400}}})
     home = nodes.at_home("--local")
     seldom = [f"--set=resources.{role}.checkpoint_every_s=1000000" for role in ("weak", "strong")]
     with ThreadPoolExecutor(2) as pool:

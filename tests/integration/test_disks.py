@@ -21,7 +21,7 @@ STUDY = {
     "task": {"data": "world:topic", "labelled": 100, "pool": 100, "test": 100},
     "models": {"weak": "world/nano", "strong": "world/micro"},
     "methods": ["naive"],
-    "train": {"weak": {"lr": 1e-3, "epochs": 40}, "strong": {"lr": 1e-3, "epochs": 40}},
+    "train": {"weak": {"lr": 1e-3, "epochs": 30}, "strong": {"lr": 1e-3, "epochs": 30}},
     "seeds": [0, 1],
 }
 

@@ -233,6 +233,9 @@ class RayExecutor:
             if not lacking(first.call.resources, living):
                 break
             self._hoping.append(self._devices.pop())  # its node is gone; it must not hold up the others
+        for job in [] if self._local else self._running:
+            if job.ref is not None and not job.recalled and lacking(job.call.resources, living):
+                self._recall(job)
         for job in self._running:
             if job.call.resources.fewest < job.call.resources.most:
                 grown = _elastic(job.call.resources, have)
@@ -245,6 +248,15 @@ class RayExecutor:
             self._leaving = cluster.leaving(living) | (self._leaving - there)
         if self._target.autoscale and not self._local:
             self._scouts.send(job.call.resources for job in (*self._hoping, *self._devices.waiting()))
+
+    def _recall(self, job: Job) -> None:
+        """From Ray, which tells that a node is lost before it knows itself, and then waits in silence with what only
+        that node could hold."""
+        job.recalled = True
+        if job.slot is not None:
+            job.slot.end()
+        else:
+            ray.cancel(job.ref, force=True)
 
     def _living(self) -> list[dict[str, Any]]:
         """The cluster's nodes, asked for at most once in NODES_S: thousands of calls may come at once."""
@@ -382,6 +394,8 @@ class RayExecutor:
     def _again(self, job: Job, error: RayError) -> bool:
         """Whether a job whose process was lost runs once more, before all that waits. Ray itself would not tell that it
         was lost, and would start it on what is not free."""
+        if job.recalled:
+            return self._put_back(job)
         cause = cause_of(error)
         if cause == "node" and names_one_of(self._leaving, str(error)):
             cause = "preemption"
@@ -389,8 +403,11 @@ class RayExecutor:
         job.lost += cause != "preemption"
         if self._stopped or job.lost > job.call.resources.retries:
             return False
+        return self._put_back(job)
+
+    def _put_back(self, job: Job) -> bool:
         self.account.end(job)
-        job.ref = job.slot = None
+        job.ref, job.slot, job.recalled = None, None, False
         self._nodes = (-math.inf, [])  # one of them may be gone, with processes of ours that have no work
         self._slots.end_idle(0)
         self._accept(job, again=True)

@@ -29,6 +29,7 @@ class Job:
     errors: Errors = ()  # of a gang or of members, which have no reference
     demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold
     lost: int = 0  # so many processes
+    recalled: bool = False  # from Ray, which has no node for it any more
 
     @property
     def call(self) -> Call:
