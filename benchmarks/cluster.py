@@ -146,7 +146,10 @@ def soak(fits: int, every_s: float, seed: int = 0) -> None:
             kills = _disturb(driver, env, draw, every_s)
             war_s = time.monotonic() - begun
         if driver.returncode:
-            sys.exit((folder / "said").read_text()[-3000:])
+            said_lines = (folder / "said").read_text().splitlines()
+            sys.exit(
+                "\n".join([line for line in said_lines if "[state-dump]" not in line and "(raylet)" not in line][-40:])
+            )
         same = numbers(folder / "runs-peace") == numbers(folder / "runs-war")
         ledgers = [json.loads(path.read_text()) for path in (folder / "war/ledger").glob("*.json")]
         losses = [loss for ledger in ledgers for loss in ledger["losses"]]

@@ -46,6 +46,7 @@ LEAVE_S = 60.0  # for what Ray Tune and Train still do when all calls have ended
 NODES_S = 0.5
 SAY_S = 2.0  # between words on what waits
 HOLDERS = 3  # that are named
+KNOWN_S = 30.0  # after which Ray knows that a node is dead
 REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
 
 
@@ -204,6 +205,8 @@ class RayExecutor:
             if not hoping:
                 return ""
             asked = " and ".join(lacking(hoping[0].resources, self._living()))
+            if not asked:
+                return ""  # at the next look
             return f"{len(hoping)} steps wait for a machine: {hoping[0].key} asks for {asked}"
         first, lacks = shortage
         needs = [f"{shown(need, name)} ({shown(free, name)} free)" for name, (need, free) in lacks.items()]
@@ -226,7 +229,7 @@ class RayExecutor:
         come = [job for job in self._hoping if not lacks[job.call.resources]]
         self._hoping = [job for job in self._hoping if lacks[job.call.resources]]
         for job in come:
-            self._accept(job)
+            self._accept(job, again=job.lost > 0)
         have = totals(living, self._wanted)
         self._resize(have)
         while not self._local and (first := next(self._devices.waiting(), None)) is not None:
@@ -400,17 +403,25 @@ class RayExecutor:
         if cause == "node" and names_one_of(self._leaving, str(error)):
             cause = "preemption"
         self._lose(job, cause, str(error))
-        job.lost += cause != "preemption"
+        # Ray may hand a step to a node that it has just lost, until it knows: one dead node counts once.
+        same_node = cause == "node" and time.monotonic() - job.lost_at < KNOWN_S
+        job.lost += cause != "preemption" and not same_node
+        if cause == "node" and not same_node:
+            job.lost_at = time.monotonic()
         if self._stopped or job.lost > job.call.resources.retries:
             return False
-        return self._put_back(job)
+        return self._put_back(job, later=cause in ("node", "preemption"))
 
-    def _put_back(self, job: Job) -> bool:
+    def _put_back(self, job: Job, *, later: bool = False) -> bool:
+        """Into the queue; `later`, at the next look."""
         self.account.end(job)
         job.ref, job.slot, job.recalled = None, None, False
         self._nodes = (-math.inf, [])  # one of them may be gone, with processes of ours that have no work
         self._slots.end_idle(0)
-        self._accept(job, again=True)
+        if later:
+            self._hoping.append(job)
+        else:
+            self._accept(job, again=True)
         return True
 
     def _stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -29,6 +30,7 @@ class Job:
     errors: Errors = ()  # of a gang or of members, which have no reference
     demand: dict[str, float] = field(default_factory=dict)  # what it is taken to hold
     lost: int = 0  # so many processes
+    lost_at: float = -math.inf  # with a node
     recalled: bool = False  # from Ray, which has no node for it any more
 
     @property
