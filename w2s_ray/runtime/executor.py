@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
@@ -408,8 +408,8 @@ class RayExecutor:
         job.lost += cause != "preemption" and not same_node
         if cause == "node" and not same_node:
             job.lost_at = time.monotonic()
-        if self._stopped or job.lost > job.call.resources.retries:
-            return False
+        if self._stopped or job.lost > job.call.resources.retries or isinstance(error, LocalRayletDiedError):
+            return False  # the last: this machine's own Ray is no more
         return self._put_back(job, later=cause in ("node", "preemption"))
 
     def _put_back(self, job: Job, *, later: bool = False) -> bool:
