@@ -47,7 +47,7 @@ NODES_S = 0.5
 SAY_S = 2.0  # between words on what waits
 HOLDERS = 3  # that are named
 KNOWN_S = 30.0  # after which Ray knows that a node is dead
-REFRESH_S = 5.0  # how often the cluster's size is looked at while something waits
+REFRESH_S = 5.0  # how often the cluster is looked at while nothing waits; else as often as words are said
 
 
 class RayExecutor:
