@@ -216,6 +216,7 @@ def test_a_drained_node_a_frozen_driver_and_two_submissions_at_once(nodes: Nodes
     until("a long fit runs on the node", lambda: "micro" in nodes.fit_on("2"))
     nodes("on", "0", str(BIN / "python"), "-c", DRAIN)
     until("a checkpoint is there", lambda: [*(nodes.folder / "far").glob("train/*/work/fit.*")], 40)
+    time.sleep(8)  # a cloud gives 30 s and more: time for the driver to see the notice too
     nodes("kill", "2")
     driver = int(subprocess.run(["pgrep", "-of", "w2s_ray run study.yaml"], capture_output=True, check=True).stdout)
     os.kill(driver, signal.SIGSTOP)

@@ -155,9 +155,9 @@ class RayExecutor:
     def _serve(self) -> None:
         draining = False
         while not (draining and not self._running and not self._gathered):
-            waits = len(self._devices) or self._hoping
+            waits = bool(len(self._devices) or self._hoping)
             try:
-                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else SAY_S if waits else REFRESH_S)
+                what, job = self._inbox.get(timeout=GATHER_S if self._gathered else self._to_look(waits))
             except queue.Empty:
                 what, job = "gathered" if self._gathered else "nothing", None
             if what == "stop":
@@ -165,12 +165,16 @@ class RayExecutor:
                 return
             draining |= what == "drain"
             self._take(what, job)
-            if time.monotonic() - self._looked > (SAY_S if waits else REFRESH_S):
+            if not self._to_look(waits):
                 self._look()
             for admitted in self._devices.admit():
                 self._start(admitted)
             self._slots.make_room(self._devices.free)
             self._say_what_waits()
+
+    def _to_look(self, waits: bool) -> float:
+        """Seconds until the cluster is looked at again."""
+        return max(0.0, self._looked + (SAY_S if waits else REFRESH_S) - time.monotonic())
 
     def _take(self, what: str, job: Any) -> None:
         """A message."""
