@@ -62,7 +62,7 @@ def main() -> None:
         runs = run_cells(study, context)
         collected = collect(study, context, runs)
         assert collected is not None
-        results = build_results(study, context, runs, collected.value, 0.0)
+        results = build_results(study, context, runs, collected.value, 0.0, Path(folder) / "runs")
         write_results(Path(folder) / "runs", study, results, collected)
     print(json.dumps({
         "seconds": time.perf_counter() - started, "executed": len(context.executed),

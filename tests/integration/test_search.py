@@ -187,7 +187,7 @@ def test_oracles_are_stamped(tmp_path: Path) -> None:
         runs = run_cells(mine, context)
         collected = collect(mine, context, runs)
         assert collected is not None
-        assert "ORACLE" in report(build_results(mine, context, runs, collected.value, 1.0))
+        assert "ORACLE" in report(build_results(mine, context, runs, collected.value, 1.0, tmp_path))
 
 
 def test_a_search_from_an_oracles_recipe_is_an_oracles(tmp_path: Path) -> None:

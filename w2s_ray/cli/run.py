@@ -66,7 +66,7 @@ def run_study(
         runs = run_cells(study, context)
         collected = collect(study, context, runs)
         tables = collected.value if collected is not None else {}
-        results = build_results(study, context, runs, tables, time.perf_counter() - started)
+        results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
         write_results(folder, study, results, collected)
     say(out, summary_table(results))
     say(out, f"report: {shown}/report.md   results: {shown}/results.json")

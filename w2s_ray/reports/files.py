@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from w2s_ray.reports.document import Document
+from w2s_ray.reports.drawing import save
 
 WRITTEN = ".report-files"  # the names of the last ones
 
@@ -23,6 +24,6 @@ def write_files(folder: Path, document: Document) -> None:
             writer.writerow(table.header)
             writer.writerows(table.rows)
     for figure in document.figures():
-        figure.draw(folder / figure.file)
+        save(figure, folder / figure.file)
     if names or listed.is_file():
         listed.write_text("\n".join(names), encoding="utf-8")

@@ -61,6 +61,32 @@ class MethodDiagnostic(_Open):
     on_page: list[int] | None = Field(None, description="the rows that the report shows; null for all")
 
 
+class Scores(_Open):
+    """How good predictions are against gold; null where a metric is not defined for such rows."""
+
+    n: int = Field(0, ge=0, description="rows with gold")
+    abstained: int = Field(0, ge=0, description="of these, rows of which nothing was said")
+    accuracy: float | None = Field(None, ge=0, le=1, description="share of the rows that are right")
+    auroc: float | None = Field(None, ge=0, le=1, description="area under the ROC curve")
+    ece: float | None = Field(None, ge=0, le=1, description="expected calibration error (Guo et al. 2017)")
+    log_loss: float | None = Field(None, ge=0, description="mean of -log p(gold), in nats")
+
+
+class Agreeing(_Open):
+    """How often the student says what its teacher says."""
+
+    agreement: float | None = Field(description="share of the rows; null where there are none")
+    n: int = Field(ge=0, description="rows")
+
+
+class Agreement(_Open):
+    """On the test rows (Burns et al. 2023, section 5.1.2)."""
+
+    all: Agreeing = Field(description="of which the teacher says anything")
+    weak_right: Agreeing = Field(description="where the teacher is right")
+    weak_wrong: Agreeing = Field(description="where it is wrong")
+
+
 class CellResult(_Names):
     """One method, task, pair of models and seed."""
 
@@ -86,6 +112,9 @@ class CellResult(_Names):
         False, description="the student saw gold labels of rows that a weak-to-strong student would not"
     )
 
+    metrics: dict[str, Scores] = Field(default_factory=dict, description="arm -> its metrics on the test rows")
+    labels: Scores | None = Field(None, description="the labels that the student learned from, on the pool's rows")
+    agreement: Agreement | None = Field(None, description="of student and teacher")
     diagnostics: list[MethodDiagnostic] = Field(default_factory=list, description="tables that the method declared")
 
     @model_validator(mode="after")
@@ -279,6 +308,69 @@ class Sweep(_Open):
     pairs: list[SweepPair] = Field(description="one entry a pair of models")
 
 
+class Bin(_Open):
+    """Rows of like confidence."""
+
+    rows: int = Field(ge=1, description="how many")
+    confidence: float = Field(ge=0, le=1, description="their mean confidence")
+    right: float = Field(ge=0, le=1, description="share of them that is right")
+
+
+class ArmSaid(_Open):
+    """What one arm said, over seeds."""
+
+    shares: list[float] | None = Field(description="class -> its share of the answers; null of texts")
+    constant: list[int] = Field(description="seeds in which it says the same of every row")
+    bins: list[Bin] = Field(description="its calibration; empty of texts")
+
+
+class Said(_Names):
+    """What the arms of one method, task and pair of models said."""
+
+    arms: dict[str, ArmSaid] = Field(
+        description="`floor`, `student` and `ceiling` of the test rows, `labels` of the pool's"
+    )
+
+
+class Split(_Open):
+    """Rows of a task."""
+
+    rows: int = Field(ge=0, description="how many")
+    shares: dict[str, float] = Field(default_factory=dict, description="class -> share of the rows")
+    cut: int = Field(0, ge=0, description="texts that were cut at their greatest length")
+
+
+class TaskRows(_Open):
+    """The rows of a task, as they were split."""
+
+    task: str = Field(description="name of the task")
+    splits: dict[str, Split] = Field(description="`labelled`, `pool`, `test`, and held-out rows where there are any")
+
+
+class Fitted(_Open):
+    """A model and how it is trained."""
+
+    role: str = Field(description="`weak`, `strong`, or another role of the method")
+    model: str = Field(description="name of the model")
+    parameters: int | None = Field(None, ge=0, description="how many it has; null where that is not known")
+    recipe: dict[str, Any] = Field(
+        description="the recipe: adapt, lr, epochs, batch, loss, and what else differs from its default"
+    )
+
+
+class LossCurve(_Open):
+    """The training loss of a fit."""
+
+    key: str = Field(description="of the fit")
+    role: Literal["floor", "student", "ceiling"] = Field(description="what it is to the cell")
+    method: str = Field(description="name of the first method that has it")
+    task: str = Field(description="name of the task")
+    model: str = Field(description="name of the model")
+    seed: int = Field(description="training seed")
+    steps: list[int] = Field(description="steps, thinned")
+    loss: list[float] = Field(description="loss at these steps")
+
+
 class Steps(_Open):
     """What the run did."""
 
@@ -391,6 +483,15 @@ class Results(_Open):
         description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)",
     )
 
+    said: list[Said] = Field(default_factory=list, description="one entry a method, task and pair of models")
+    tasks: list[TaskRows] = Field(default_factory=list, description="one entry a task")
+    fitted: list[Fitted] = Field(default_factory=list, description="one entry a role, model and recipe")
+    curves: list[LossCurve] = Field(default_factory=list, description="loss curves of the first fits")
+    more_curves: int = Field(0, ge=0, description="fits whose loss is in the store alone")
+    remarks: list[str] = Field(
+        default_factory=list, description="what makes a number mean less than it seems to, a sentence each"
+    )
+    store: str = Field("", description="where the artifacts lie: a URL, or a path from the folder of this file")
     costs: Costs | None = Field(None, description="what the results cost")
 
     tuned: Tuned | None = Field(None, description="the search that the values come from")
@@ -398,6 +499,22 @@ class Results(_Open):
     def cells_of(self, row: SummaryRow) -> list[CellResult]:
         """The cells behind a summary row, with those that failed."""
         return self.groups.get(row.group, [])
+
+    def label(self, group: Group) -> str:
+        """The method, and what of its setting varies in this study."""
+        return ", ".join([group[0], *(group[place] for place in self._varying)])
+
+    @cached_property
+    def _varying(self) -> list[int]:
+        return [place for place in range(1, 4) if len({group[place] for group in self.groups}) > 1]
+
+    def place_of(self, cell: CellResult) -> int | None:
+        """Where a cell stands among all."""
+        return self._places.get((cell.group, cell.seed))
+
+    @cached_property
+    def _places(self) -> dict[tuple[Group, int], int]:
+        return {(cell.group, cell.seed): place for place, cell in reversed(list(enumerate(self.cells)))}
 
     def saw_gold(self, group: Group) -> bool:
         """Whether a student of this row saw gold labels that a weak-to-strong student would not."""

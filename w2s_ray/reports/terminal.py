@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from w2s_ray.reports.document import Paragraph, Section, Table
+from w2s_ray.reports.document import Paragraph, Section, Table, words
 from w2s_ray.reports.pages.brief import brief_section
 from w2s_ray.reports.schema import parse
 
@@ -36,5 +36,5 @@ def render(section: Section) -> Printed:
         else:
             printed.add_column(name, justify="right", no_wrap=True)
     for row in table.rows:  # as Text: names may hold brackets, which rich would read as markup
-        printed.add_row(*map(Text, row))
+        printed.add_row(*(Text(words(entry)) for entry in row))
     return printed

@@ -21,9 +21,11 @@ from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.score import CELLS, cell_names
 from w2s_ray.reports.files import write_files
+from w2s_ray.reports.html import render_page
 from w2s_ray.reports.markdown import render
 from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.schema import parse
+from w2s_ray.study.about import about
 from w2s_ray.study.costs import costs
 from w2s_ray.study.run import CellRun
 
@@ -49,9 +51,10 @@ def config_digest(study: Study) -> str:
 
 
 def build_results(
-    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float
+    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float, folder: Path
 ) -> dict[str, Any]:
-    """The content of results.json; `tables` is the value of the `collect` step, empty where no cell has a score."""
+    """The content of the folder's results.json; `tables` is the value of the `collect` step, empty where no cell has a
+    score."""
     cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
     placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for cell in cells:
@@ -69,7 +72,8 @@ def build_results(
         "metric": study.config.metric,
         "cells": cells,
         "summary": [row | {"placements": sorted(placements[_group(row)])} for row in tables.get("summary", ())],
-        **{name: tables[name] for name in ("comparisons", "sweep") if tables.get(name)},
+        **{name: tables[name] for name in ("comparisons", "sweep", "said") if tables.get(name)},
+        **about(study, context, runs, tables, folder),
         "steps": count_steps(context),
         "costs": costs(context, runs),
         "seconds": round(seconds, 3),
@@ -138,6 +142,7 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     page = study_page(parse(results))
     _write(folder / "report.md", render(page))
     write_files(folder, page)
+    _write(folder / "report.html", render_page(page))
     if collected is not None:
         _copy_cells(folder, collected)
     _write(folder / "results.json", _by_line(results))

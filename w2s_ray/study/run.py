@@ -45,6 +45,7 @@ class CellRun:
     keys: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)  # identity -> role
     facts: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)  # what is known of the task's rows
     error: str = ""
     traceback: str = ""
     log: str = ""  # the failed step's last lines
@@ -110,6 +111,7 @@ def _run_cell(cell: Cell, setting: Setting) -> CellRun:
     started = time.perf_counter()
     try:
         task, gold = setting.task(cell)
+        run.rows = gold.slices.value["facts"]
         run.models = {task.strong.model.identity: "strong", task.weak.model.identity: "weak"}
         run.score, diagnosed = _score(cell, setting.context, task, gold, run)
         run.score.record()

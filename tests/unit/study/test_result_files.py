@@ -47,7 +47,7 @@ class Ran:
 
     def results(self, runs: list[CellRun] | None = None, tables: Any = None) -> dict[str, Any]:
         tables = self.collected.value if tables is None else tables
-        return build_results(self.study, self.context, runs or self.runs, tables, 1.23456)
+        return build_results(self.study, self.context, runs or self.runs, tables, 1.23456, Path(self.context.store.root).parent / "runs")
 
 
 @pytest.fixture(scope="module")

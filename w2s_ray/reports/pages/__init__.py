@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from w2s_ray.reports.document import Document, Paragraph
-from w2s_ray.reports.pages import comparisons, costs, diagnostics, gap, sweep
+from w2s_ray.reports.pages import calibration, comparisons, costs, curves, diagnostics, gap, labels, setup, sweep
 from w2s_ray.reports.schema import Results
 
 
@@ -14,7 +14,12 @@ def study_page(results: Results) -> Document:
         comparisons.comparisons_section(results),
         sweep.sweep_section(results),
         gap.excluded_section(results),
+        labels.labels_section(results),
+        labels.errors_section(results),
+        calibration.calibration_section(results),
         *diagnostics.diagnostic_sections(results),
+        setup.setup_section(results),
+        curves.curves_section(results),
         gap.seeds_section(results),
         gap.keys_section(results),
         gap.steps_section(results),

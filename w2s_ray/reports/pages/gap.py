@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from w2s_ray.reports.document import Notes, Paragraph, Part, Section, Table
+from w2s_ray.reports.document import Entry, Link, Notes, Paragraph, Part, Section, Table
+from w2s_ray.reports.pages.pictures import gap_figure
 from w2s_ray.reports.schema import CellResult, Results, SummaryRow
 from w2s_ray.reports.wording import (
     GOLD_MARK,
@@ -42,16 +43,20 @@ def gap_section(results: Results) -> Section:
     )
     rows = tuple(_gap_row(results, row) for row in results.summary)
     shown: Part = Table(header, rows, 3) if rows else Paragraph("No cell could be scored.")
-    return Section("Gap recovered", (shown, Notes(tuple(_notes(results)))))
+    figure = gap_figure(results)
+    notes = Notes((*_notes(results), *results.remarks))
+    return Section("Gap recovered", (*((figure,) if figure else ()), shown, notes))
 
 
-def _gap_row(results: Results, row: SummaryRow) -> tuple[str, ...]:
+def _gap_row(results: Results, row: SummaryRow) -> tuple[Entry, ...]:
+    """Its numbers lead to the seeds behind them."""
     scale = scale_of(results)
+    cells = results.cells_of(row)
+    first = results.place_of(cells[0]) if cells else None
     marks = GOLD_MARK * results.saw_gold(row.group) + PLACEMENT_MARK * (len(row.placements) > 1)
     names = (row.method + (f" {marks}" if marks else ""), row.task, f"{row.weak} → {row.strong}")
-    counts = (seeds(row, len(results.cells_of(row))), NOTHING if row.num_test is None else str(row.num_test))
-    return (
-        *names,
+    counts = (seeds(row, len(cells)), NOTHING if row.num_test is None else str(row.num_test))
+    numbers = (
         gap_recovered(row),
         ratio(row.pgr.mean),
         *counts,
@@ -59,6 +64,7 @@ def _gap_row(results: Results, row: SummaryRow) -> tuple[str, ...]:
         scale.mean_with_interval(row.student),
         scale.mean(row.ceiling),
     )
+    return (*names, *(number if first is None else Link(number, f"#cell-{first}") for number in numbers))
 
 
 def _notes(results: Results) -> list[str]:
@@ -123,11 +129,13 @@ def seeds_section(results: Results) -> Section | None:
         "gap recovered",
         "test rows",
     )
-    rows = tuple(_seed_row(cell, scale_of(results)) for cell in results.cells)
-    return Section("Every seed", (Table(header, rows, 5),))
+    rows = tuple(_seed_row(cell, place, scale_of(results)) for place, cell in enumerate(results.cells))
+    ids = tuple(f"cell-{place}" for place in range(len(rows)))
+    return Section("Every seed", (Table(header, rows, 5, ids),))
 
 
-def _seed_row(cell: CellResult, scale: Scale) -> tuple[str, ...]:
+def _seed_row(cell: CellResult, place: int, scale: Scale) -> tuple[Entry, ...]:
+    """Its numbers lead to the keys of what they were measured on."""
     names = (
         cell.method + f" {GOLD_MARK}" * cell.gold_supervised,
         cell.task,
@@ -135,24 +143,32 @@ def _seed_row(cell: CellResult, scale: Scale) -> tuple[str, ...]:
         str(cell.seed),
         _status(cell),
     )
-    return (
-        *names,
-        scale.show(cell.floor),
-        scale.show(cell.student),
-        scale.show(cell.ceiling),
-        ratio(cell.pgr),
-        str(cell.num_test),
-    )
+    values = (scale.show(cell.floor), scale.show(cell.student), scale.show(cell.ceiling), ratio(cell.pgr))
+    numbers = (*values, str(cell.num_test))
+    return (*names, *(Link(number, f"#keys-{place}") if cell.keys else number for number in numbers))
 
 
 def keys_section(results: Results) -> Section | None:
-    """Where each cell's models and labels lie."""
-    lines = [
-        f"{_where(cell)}: " + ", ".join(f"{role} `{key}`" for role, key in cell.keys.items())
-        for cell in results.cells
-        if cell.keys
-    ]
-    return Section("Artifacts", (Notes(tuple(lines)),)) if lines else None
+    """The keys of each cell's models and labels, which lead to their records."""
+    held = [(place, cell) for place, cell in enumerate(results.cells) if cell.keys]
+    if not held:
+        return None
+    roles = list(dict.fromkeys(role for _, cell in held for role in cell.keys))
+    rows = tuple((_where(cell), *(_key(results, cell.keys.get(role)) for role in roles)) for _, cell in held)
+    table = Table(("cell", *roles), rows, 1 + len(roles), tuple(f"keys-{place}" for place, _ in held))
+    place = f" The store is `{results.store}`, from the folder of this report." if results.store else ""
+    note = Paragraph(
+        "A key names a folder of the store; its `record.json` says what it was made from, how, where and in what time."
+        f" `w2s why KEY` explains it; the study's own values are in `config.resolved.yaml`.{place}"
+    )
+    return Section("Artifacts", (note, table), folded=True)
+
+
+def _key(results: Results, key: str | None) -> Entry:
+    """With a way to its record, where the store is on a disk."""
+    if not key or not results.store or "://" in results.store:
+        return key or NOTHING
+    return Link(key, f"{results.store}/{key}/record.json")
 
 
 def steps_section(results: Results) -> Section:

@@ -1,0 +1,94 @@
+"""Pictures: one look for all, as files and inside a page, where their ink is that of the page's text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from w2s_ray.reports.document import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+INK = "#3a3b3c"  # of text and lines; no other colour is this one
+# Okabe and Ito's colours, apart for most who see few; those that can be told from white and from black.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f7f7f")
+MOST_LETTERS = 28  # of a name in a picture
+_STYLE: dict[str, Any] = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    "axes.titlesize": "medium",
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "font.size": 9,
+    "legend.fontsize": "small",
+    "lines.linewidth": 1.4,
+    "text.parse_math": False,  # somebody's name may hold dollars
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "w2s",  # the same picture, the same file
+}
+
+
+def canvas(width: float, height: float) -> Picture:
+    """An empty picture, in inches."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Picture
+
+    picture = Picture(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(picture)
+    return picture
+
+
+def panels(picture: Picture, rows: int, columns: int, used: int, **shared: Any) -> list[Axes]:
+    """The first ones of a grid; the others are not shown."""
+    found = list(picture.subplots(rows, columns, squeeze=False, **shared).ravel())
+    for axes in found[used:]:
+        axes.set_axis_off()
+    return found[:used]
+
+
+def colour(place: int) -> str:
+    return PALETTE[place % len(PALETTE)]
+
+
+def short(name: str, letters: int = MOST_LETTERS) -> str:
+    """What a picture has room for: the end of a name, which tells places and columns apart."""
+    return name if len(name) <= letters else f"…{name[-letters:]}"
+
+
+def named_rows(axes: Axes, names: Sequence[str]) -> None:
+    """The first one on top."""
+    axes.set_yticks(range(len(names)), [short(name, 2 * MOST_LETTERS) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As a file, on white."""
+    path.write_bytes(_svg(figure, "white"))
+
+
+def inline(figure: Figure, prefix: str) -> str:
+    """As a part of a page: without a background, its names made unique by `prefix`."""
+    text = _svg(figure, "none").decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="|url\(#|href="#', lambda found: f"{found[0]}{prefix}-", text)
+    return text.replace(INK, "currentColor")
+
+
+def _svg(figure: Figure, background: str) -> bytes:
+    from cycler import cycler
+    from matplotlib import rc_context
+
+    written = io.BytesIO()
+    style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}
+    with rc_context(style):
+        figure.draw().savefig(written, format="svg", metadata={"Date": None}, facecolor=background)
+    return written.getvalue()
