@@ -24,7 +24,7 @@ from w2s_ray.config.load import expand, load_study
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
-from w2s_ray.reports.search_report import Searched
+from w2s_ray.reports.searched import Searched
 from w2s_ray.study.trial import run_trial
 from w2s_ray.study.tuning import plan_search, run_plan
 

@@ -19,7 +19,7 @@ from w2s_ray.engine.executor import Executor
 from w2s_ray.engine.store import Store
 from w2s_ray.reports.terminal import summary_table
 from w2s_ray.study.check import check_memory, check_names
-from w2s_ray.study.results import build_results, check_writable, write_results
+from w2s_ray.study.results import build_results, check_writable, write_looks, write_results
 from w2s_ray.study.run import collect, run_cells
 from w2s_ray.study.warnings import warnings_of
 
@@ -69,6 +69,7 @@ def run_study(
         results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
         write_results(folder, study, results, collected)
     say(out, summary_table(results))
-    say(out, f"report: {shown}/report.md   results: {shown}/results.json")
+    write_looks(folder, results)
+    say(out, f"report: {shown}/report.html (and .md)   results: {shown}/results.json")
     failures: list[dict[str, Any]] = results["failures"]
     return failures

@@ -24,7 +24,9 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.folders import written
 from w2s_ray.engine.store import open_store
-from w2s_ray.reports.search_report import BEST_FILE, PAGE, Searched
+from w2s_ray.reports.pages.search import BEST_FILE
+from w2s_ray.reports.search_files import HTML
+from w2s_ray.reports.searched import Searched
 from w2s_ray.reports.wording import SELECTED
 from w2s_ray.study.check import check_memory, check_names
 from w2s_ray.study.results import check_writable
@@ -152,7 +154,7 @@ def _print(out: Console, found: Searched, folder: str) -> None:
     say(out, f"Points were {SELECTED[found.select_on]}.")
     if len(found.trials) < found.wanted:
         say(out, f"{len(found.trials)} of {found.wanted} trials are made; the same command goes on")
-    say(out, f"best: {folder}/{BEST_FILE}   report: {folder}/{PAGE}")
+    say(out, f"best: {folder}/{BEST_FILE}   report: {folder}/{HTML} (and .md)")
 
 
 def _shown(value: Any) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from w2s_ray.reports.document import Figure
+from w2s_ray.reports.document import Document, Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,26 +69,34 @@ def named_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def save(figure: Figure, path: Path) -> None:
+Pictures = Mapping[str, str]  # the name of a figure's file -> SVG
+
+
+def draw(document: Document) -> Pictures:
+    """All of a document's pictures."""
+    return {figure.file: _svg(figure) for figure in document.figures()}
+
+
+def save(picture: str, path: Path) -> None:
     """As a file, on white."""
-    path.write_bytes(_svg(figure, "white"))
+    head, end, rest = picture.partition(">\n <metadata>")
+    path.write_text(f'{head}>\n <rect width="100%" height="100%" fill="white"/>{end[1:]}{rest}', encoding="utf-8")
 
 
-def inline(figure: Figure, prefix: str) -> str:
+def inline(picture: str, prefix: str) -> str:
     """As a part of a page: without a background, its names made unique by `prefix`."""
-    text = _svg(figure, "none").decode("utf-8")
-    text = text[text.index("<svg") :]
+    text = picture[picture.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="|url\(#|href="#', lambda found: f"{found[0]}{prefix}-", text)
     return text.replace(INK, "currentColor")
 
 
-def _svg(figure: Figure, background: str) -> bytes:
+def _svg(figure: Figure) -> str:
     from cycler import cycler
     from matplotlib import rc_context
 
     written = io.BytesIO()
     style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}
     with rc_context(style):
-        figure.draw().savefig(written, format="svg", metadata={"Date": None}, facecolor=background)
-    return written.getvalue()
+        figure.draw().savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue().decode("utf-8")

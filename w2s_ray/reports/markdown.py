@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from w2s_ray.reports.document import Document, Entry, Figure, Notes, Paragraph, Part, Section, words
 from w2s_ray.reports.pages import study_page
@@ -43,8 +44,13 @@ def _part(part: Part) -> str:
 
 
 def _row(entries: Iterable[Entry]) -> str:
-    cells = (line(words(entry)).replace("|", "\\|") for entry in entries)
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(_entry, entries))} |"
+
+
+def _entry(entry: Entry) -> str:
+    """Links to rows are a page's; here a row is found by reading."""
+    text = line(words(entry)).replace("|", "\\|")
+    return text if isinstance(entry, str) or entry.to.startswith("#") else f"[{text}]({quote(entry.to)})"
 
 
 def line(text: str) -> str:

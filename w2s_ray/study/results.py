@@ -20,6 +20,7 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.score import CELLS, cell_names
+from w2s_ray.reports.drawing import draw
 from w2s_ray.reports.files import write_files
 from w2s_ray.reports.html import render_page
 from w2s_ray.reports.markdown import render
@@ -30,6 +31,8 @@ from w2s_ray.study.costs import costs
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
+PAGE = "report.html"
+OF_THE_RUN = ("seconds", "steps")  # of the results, what another run of the same study changes
 FROM_SCORE = (
     "status",
     "reason",
@@ -136,16 +139,28 @@ def check_writable(folder: Path) -> None:
 
 
 def write_results(folder: Path, study: Study, results: dict[str, Any], collected: Handle | None) -> None:
-    """Fill the run's folder. The predictions are copied only when they changed: a thousand cells have millions."""
+    """Fill the run's folder, but for what `write_looks` makes. The predictions are copied only when they changed: a
+    thousand cells have millions."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.resolved.yaml", resolved(study.config))
-    page = study_page(parse(results))
-    _write(folder / "report.md", render(page))
-    write_files(folder, page)
-    _write(folder / "report.html", render_page(page))
     if collected is not None:
         _copy_cells(folder, collected)
     _write(folder / "results.json", _by_line(results))
+
+
+def write_looks(folder: Path, results: Mapping[str, Any], *, again: bool = False) -> None:
+    """What people look at: the report as Markdown and as a page, its pictures and tables. Drawing takes seconds, so
+    what shows these results already stays, unless it is asked for again."""
+    page = study_page(parse(results))
+    _write(folder / "report.md", render(page))
+    shown = digest({name: value for name, value in results.items() if name not in OF_THE_RUN})
+    stamp = folder / ".report"
+    if not again and (folder / PAGE).is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == shown:
+        return
+    pictures = draw(page)
+    write_files(folder, page, pictures)
+    _write(folder / PAGE, render_page(page, pictures))
+    _write(stamp, shown)
 
 
 def _by_line(results: dict[str, Any]) -> str:

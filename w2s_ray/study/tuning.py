@@ -28,7 +28,8 @@ from w2s_ray.engine.execute import new_attempt, put_content
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import Step
 from w2s_ray.engine.store import Store, WorkPlace
-from w2s_ray.reports.search_report import Searched, search_files, write_search
+from w2s_ray.reports.search_files import search_files, write_search
+from w2s_ray.reports.searched import Searched
 from w2s_ray.study.setting import Setting
 from w2s_ray.study.trial import Trials, cells_of, study_at
 

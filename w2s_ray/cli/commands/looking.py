@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -13,7 +12,8 @@ from w2s_ray.cli.options import (
     StoreUrl,
     store_url,
 )
-from w2s_ray.cli.terminal import harmless, out
+from w2s_ray.cli.terminal import out
+from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import readable
 
 
@@ -32,15 +32,28 @@ def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    name: Annotated[
+        str | None, typer.Argument(help="A study's name, or the folder with its results.json.", show_default=False)
+    ] = None,
     runs: Runs = None,
+    page: Annotated[
+        bool, typer.Option("--open", help="Draw its page again, runs/NAME/report.html, and open it in a browser.")
+    ] = False,
+    index: Annotated[
+        bool, typer.Option("--index", help="Write runs/index.html, an overview of all runs; with --open, open it.")
+    ] = False,
 ) -> None:
-    """Print the report of a finished run, from its results.json alone."""
-    from w2s_ray.reports.file import read_results
-    from w2s_ray.reports.markdown import render
-    from w2s_ray.reports.pages import study_page
+    """Print the report of a finished run, from its results.json alone; or make a page of it, or of all runs."""
+    from w2s_ray.cli.report import open_page, print_report, write_index, write_page
 
-    sys.stdout.write(harmless(render(study_page(read_results(name, readable(runs or "runs"))))))
+    if (name is None) != index:
+        raise InputError("name one study whose report is wanted, or give --index for a page of all")
+    if name is not None and not page:
+        print_report(name, readable(runs or "runs"))
+        return
+    written = write_index(out, runs or "runs") if name is None else write_page(out, name, runs or "runs")
+    if page:
+        open_page(written)
 
 
 def compare(

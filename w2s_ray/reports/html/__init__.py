@@ -12,16 +12,16 @@ from importlib.resources import files
 from itertools import count
 
 from w2s_ray.reports.document import Document, Entry, Figure, Link, Notes, Paragraph, Part, Section, Table
-from w2s_ray.reports.drawing import inline
+from w2s_ray.reports.drawing import Pictures, draw, inline
 
 FOLD = 60  # rows of a table that are shown at once
 
 
-def render_page(document: Document) -> str:
-    """The whole file."""
+def render_page(document: Document, pictures: Pictures | None = None) -> str:
+    """The whole file. Pictures that were drawn already are not drawn again."""
     style, script = (files(__name__).joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     allowed = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{_digest(script)}'"
-    body = "\n".join(_Page(document).parts())
+    body = "\n".join(_Page(document, draw(document) if pictures is None else pictures).parts())
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -49,8 +49,8 @@ def _digest(script: str) -> str:
 class _Page:
     """Numbers the parts of a document, so that each has a name of its own."""
 
-    def __init__(self, document: Document) -> None:
-        self._document = document
+    def __init__(self, document: Document, pictures: Pictures) -> None:
+        self._document, self._pictures = document, pictures
         self._numbers = count(1)
         self._names: dict[str, int] = {}
 
@@ -96,7 +96,7 @@ class _Page:
 
     def _figure(self, figure: Figure) -> str:
         name = f"figure-{next(self._numbers)}"
-        picture = inline(figure, name).replace(
+        picture = inline(self._pictures[figure.file], name).replace(
             "<svg ", f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-alt" ', 1
         )
         return (
