@@ -43,6 +43,12 @@ class _Lax(GenerateJsonSchema):
     def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
         return {"type": ["boolean", "string", "integer"], "pattern": TRUTH, "minimum": 0, "maximum": 1}
 
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        """To Python 0 and 1 are False and True."""
+        truths = [bool(value) for value in schema["expected"] if value in (0, 1) and isinstance(value, int)]
+        made = super().literal_schema(schema)
+        return {**made, "enum": [*made["enum"], *truths]} if truths else made
+
 
 def schema_text() -> str:
     """As it stands in a file."""
