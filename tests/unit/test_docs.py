@@ -127,8 +127,7 @@ def test_commands_exist_with_their_options() -> None:
     for where, (name, *rest) in commands():
         assert name in known, f"{where}: w2s {name}"
         command = known[name]
-        if name == "data" and rest[:1] == ["show"]:
-            command = command.commands["show"]
+        command = getattr(command, "commands", {}).get(rest[0] if rest else "", command)
         options = {option for parameter in command.params for option in parameter.opts}
         unknown = [word for word in rest if word.startswith("-") and word not in options]
         assert unknown == [], f"{where}: w2s {name}"

@@ -21,10 +21,11 @@ app = typer.Typer(
 
 # In the order and under the headings of `w2s --help`.
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Begin": (starting.init,),
     "Run a study": (running.run, running.tune, running.plan),
     "On a cluster": (running.submit, running.logs, running.stop),
-    "Look at it": (looking.status, looking.report, looking.compare, looking.why),
-    "What there is": (starting.methods,),
+    "Look at it": (looking.status, looking.report, looking.errors, looking.compare, looking.why),
+    "What there is": (starting.methods, starting.schema),
     "Keep order": (keeping.doctor, keeping.clean),
 }
 for heading, commands in COMMANDS.items():

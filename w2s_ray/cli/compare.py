@@ -10,7 +10,6 @@ from rich.table import Table
 
 from w2s_ray.cli.say import say
 from w2s_ray.engine.difference import SHOWN, difference, identity_of, shown, why_inputs
-from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.store import Store, open_store
 from w2s_ray.reports.file import read_results
@@ -86,7 +85,7 @@ def _why(moved: list[Pair], one: Store, other: Store) -> Iterator[str]:
     for _, ours, theirs in moved:
         for role in ours.keys:
             if ours.keys[role] != theirs.keys.get(role, ours.keys[role]):
-                for line in _fields(role, _record(one, ours.keys[role]), _record(other, theirs.keys[role]), one):
+                for line in _fields(role, one.find(str(ours.keys[role])), other.find(str(theirs.keys[role])), one):
                     seen[line] = seen.get(line, 0) + 1
     if not seen:
         yield "the keys are the same: what they name was made by other code or on other devices"
@@ -106,10 +105,3 @@ def _fields(role: str, one: Record | None, other: Record | None, store: Store) -
             yield f"{role}: {name} is {shown(a)} -> {shown(b)}"
     for name, field, a, b in deeper:
         yield f"{role}: the {field} of its {name.removeprefix('inputs.')} is {shown(a)} -> {shown(b)}"
-
-
-def _record(store: Store, key: str) -> Record | None:
-    """Of a key as results.json has it: with the beginning of its digest."""
-    step = key.partition("/")[0]
-    full: Key | None = next((known for known in store.finished(step) if str(known) == key), None)
-    return None if full is None else store.record(full)

@@ -57,6 +57,9 @@ def _build_resources(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+Placed = Annotated[Resources, BeforeValidator(_build_resources, json_schema_input_type=_ResourceFields)]
+
+
 class Models(Frozen):
     """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or
     `hub:ORG/NAME@REVISION`."""
@@ -104,8 +107,8 @@ class Recipes(Frozen):
 class Placements(Frozen):
     """Where each role runs; no part of any identity."""
 
-    weak: Annotated[Resources, BeforeValidator(_build_resources)] = Resources()
-    strong: Annotated[Resources, BeforeValidator(_build_resources)] = Resources()
+    weak: Placed = Resources()
+    strong: Placed = Resources()
 
 
 class Tuned(Frozen):

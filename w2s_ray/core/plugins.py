@@ -13,9 +13,9 @@ import pkgutil
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from w2s_ray.core.errors import ConfigError
 
@@ -34,6 +34,8 @@ NOUNS = {
     "w2s_ray.cleaners": "cleaner",
     "w2s_ray.formats": "format",
 }
+
+MARK = "plugin"  # in a JSON schema: any plug-in of this group
 
 
 def type_name(plugin: type[Any]) -> str:
@@ -114,7 +116,7 @@ def plugin(group: str) -> BeforeValidator:
     def built(value: Any, info: ValidationInfo) -> Any:
         return build(group, value, info.context)
 
-    return BeforeValidator(built)
+    return BeforeValidator(built, json_schema_input_type=Annotated[Any, WithJsonSchema({MARK: group})])
 
 
 def build(group: str, value: Any, context: Any = None) -> Any:

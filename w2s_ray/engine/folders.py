@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from w2s_ray.core.errors import InputError
 
 READ = ("results.json", "plan.json")  # what commands read of a run
+CELL_FILES = ("results.json", "cells.parquet")  # and where they look at its rows
 # They have no folders, and making one would make a bucket of a misspelt name.
 BUCKETS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs"))
 LAST = "results.json"  # written last: who finds it finds the rest
@@ -40,15 +41,15 @@ def written(runs: str, name: str) -> Iterator[Path]:
             _put(fs, folder, f"{root}/{name}", runs)
 
 
-def readable(runs: str) -> Path:
-    """A local folder with what commands read of the runs below `runs`."""
+def readable(runs: str, files: Sequence[str] = READ, name: str = "*") -> Path:
+    """A local folder with what commands read of the runs below `runs`, or of one of them."""
     if not is_url(runs):
         return Path(runs)
     fs, root = _opened(runs)
     temporary = Path(tempfile.mkdtemp(prefix="w2s-runs-"))
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     try:
-        for found in (path for wanted in READ for path in fs.glob(f"{root}/*/{wanted}")):
+        for found in (path for wanted in files for path in fs.glob(f"{root}/{name}/{wanted}")):
             local = temporary / Path(found).parent.name / Path(found).name
             local.parent.mkdir(exist_ok=True)
             fs.get_file(found, str(local))

@@ -28,7 +28,7 @@ from typing import Any
 from uuid import uuid4
 
 from w2s_ray.core.errors import GONE, ConfigError, DamagedArtifact, StoreError
-from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.fingerprint import SHOWN_KEY, Key
 from w2s_ray.engine.record import Failure, Record
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -123,6 +123,15 @@ class Store:
                 yield Key.parse(Record.loads(self.read(path.removeprefix(f"{self.root}/")) or b"").key)
             except (ValueError, TypeError):
                 continue
+
+    def find(self, shown: str) -> Record | None:
+        """The record of a key as people see it, with the beginning of its digest; None where there is none."""
+        data = self.read(f"{shown}/record.json") if SHOWN_KEY.fullmatch(shown) else None
+        try:
+            record = None if data is None else Record.loads(data)
+        except (ValueError, TypeError):
+            return None
+        return record if record is not None and record.key.startswith(shown) else None
 
     def forget(self, key: Key) -> None:
         """Drop what is cached of a key, so that the store itself is read the next time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from w2s_ray.cli.options import (
 )
 from w2s_ray.cli.terminal import out
 from w2s_ray.core.errors import InputError
-from w2s_ray.engine.folders import readable
+from w2s_ray.engine.folders import CELL_FILES, readable
 
 
 def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -> None:
@@ -54,6 +55,40 @@ def report(
     written = write_index(out, runs or "runs") if name is None else write_page(out, name, runs or "runs")
     if page:
         open_page(written)
+
+
+def errors(
+    name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    where: Annotated[
+        str,
+        typer.Option(
+            "--where",
+            metavar="SORT",
+            help="student-wrong; copied: the student repeats its teacher's error; corrected: the teacher is wrong and"
+            " the student right; own: the student is wrong and the teacher right; teacher-wrong; disagree; all.",
+        ),
+    ] = "student-wrong",
+    method: Annotated[str | None, typer.Option("--method", metavar="M", help="Of this method.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Of this task.")] = None,
+    weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="Of this weak model.")] = None,
+    strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="Of this strong model.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of this seed.  [default: the first cell of the study]")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many rows are shown.")] = 20,
+    full: Annotated[bool, typer.Option("--full", help="Show whole texts, a row below the other.")] = False,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write all these rows, with whole texts.")
+    ] = None,
+    runs: Runs = None,
+    store: StoreUrl = None,
+) -> None:
+    """Show the test rows that went wrong in one cell, those that the student is surest of first: what they say, and
+    what teacher, student and ceiling answered."""
+    from w2s_ray.cli.errors import print_errors
+
+    names = {"method": method, "task": task, "weak": weak, "strong": strong, "seed": seed}
+    print_errors(out, name, readable(runs or "runs", CELL_FILES, name), store_url(store), names, where, n, full, csv)
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from w2s_ray.cli.options import (
     Address,
+    File,
     Local,
+    Sets,
     StoreUrl,
     Verbose,
     executor_of,
@@ -19,10 +22,51 @@ from w2s_ray.cli.options import (
 )
 from w2s_ray.cli.terminal import err, out
 
-data_app = typer.Typer(no_args_is_help=False, help="List the data sources and formats, or show rows.", name="data")
+data_app = typer.Typer(
+    no_args_is_help=False, help="List the data sources and formats, show rows, or export a study's.", name="data"
+)
 world_app = typer.Typer(
     no_args_is_help=False, help="Show what the built-in models know, or make them again.", name="world"
 )
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="The YAML to write.")] = Path("study.yaml"),
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="The rows: world:TASK, a file from here (.jsonl, .csv, .parquet), or hub:ORG/NAME@COMMIT."
+        ),
+    ] = None,
+    weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="The teacher.")] = None,
+    strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="The student.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", metavar="NAME", help="A method or a loss; may be given often.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="How a row is read; without it a guess by columns.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="C=NAME", help="The file's column for one that the format reads, repeatable."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the default of what is not given.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a first study: which rows, which models, which methods. Each line of it says what it means.
+
+    Beside it stands study.schema.json, by which editors complete and check it."""
+    from w2s_ray.cli.init import Given, init_study
+
+    given = Given(data, weak, strong, method or (), format, column or (), yes)
+    init_study(out, file, given, force=force)
+
+
+def schema() -> None:
+    """Print the JSON schema of a study's YAML, with every plug-in that is installed: for editors and other tools."""
+    from w2s_ray.config.yaml_schema import schema_text
+
+    sys.stdout.write(schema_text())
 
 
 def methods() -> None:
@@ -88,6 +132,24 @@ def show(
         for column, text in row.items():
             table.add_row(Text(column, "bold"), text)
         out.print(table, "")
+
+
+@data_app.command("export")
+def export(
+    file: File,
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files are written.")],
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet instead of JSON lines.")] = False,
+    gold: Annotated[
+        bool, typer.Option("--gold", help="Also write the gold labels of pool and test rows: no teacher may see them.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Write the splits of a study's task with their ids, for a teacher that is made elsewhere: a file of its labels by
+    these ids is a weak model (labels:file:PATH)."""
+    from w2s_ray.cli.export import export_splits
+
+    export_splits(out, file, sets or (), folder, "parquet" if parquet else "jsonl", gold=gold, force=force)
 
 
 @world_app.callback(invoke_without_command=True)
