@@ -64,7 +64,7 @@ def main() -> None:
         assert collected is not None
         results = build_results(study, context, runs, collected.value, 0.0, Path(folder) / "runs")
         write_results(Path(folder) / "runs", study, results, collected)
-        write_looks(Path(folder) / "runs", results)
+        write_looks(Path(folder) / "runs", results, context.store)
     print(json.dumps({
         "seconds": time.perf_counter() - started, "executed": len(context.executed),
         "keys": len(context.executed) + len(context.reused),

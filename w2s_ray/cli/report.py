@@ -13,6 +13,7 @@ from w2s_ray.cli.say import say
 from w2s_ray.cli.terminal import harmless
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import is_url
+from w2s_ray.engine.store import Store, open_store
 from w2s_ray.reports.file import RESULTS, folder_of, read_results
 from w2s_ray.reports.html import render_page
 from w2s_ray.reports.markdown import render
@@ -31,10 +32,19 @@ def print_report(name: str, runs: Path) -> None:
 def write_page(out: Console, name: str, runs: str) -> Path:
     """Draw a run's page and its pictures again."""
     folder = folder_of(name, _local(runs))
-    read_results(name, _local(runs))  # refused in a line where it is not what `w2s run` wrote
-    write_looks(folder, json.loads((folder / RESULTS).read_text(encoding="utf-8")), again=True)
+    results = read_results(name, _local(runs))
+    raw = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    write_looks(folder, raw, _store(results, folder), again=True)
     say(out, f"page: {folder / PAGE}")
     return folder / PAGE
+
+
+def _store(results: Results, folder: Path) -> Store | None:
+    """Where the run says that it is, if it is there."""
+    if not results.store or "://" in results.store:
+        return None
+    place = folder.resolve() / results.store
+    return open_store(str(place)) if place.is_dir() else None
 
 
 def write_index(out: Console, runs: str) -> Path:

@@ -69,7 +69,7 @@ def run_study(
         results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
         write_results(folder, study, results, collected)
     say(out, summary_table(results))
-    write_looks(folder, results)
+    write_looks(folder, results, store)
     say(out, f"report: {shown}/report.html (and .md)   results: {shown}/results.json")
     failures: list[dict[str, Any]] = results["failures"]
     return failures

@@ -19,6 +19,7 @@ from w2s_ray.core.identity import identity
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
+from w2s_ray.engine.store import Store
 from w2s_ray.eval.score import CELLS, cell_names
 from w2s_ray.reports.drawing import draw
 from w2s_ray.reports.files import write_files
@@ -28,6 +29,7 @@ from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.schema import parse
 from w2s_ray.study.about import about
 from w2s_ray.study.costs import costs
+from w2s_ray.study.examples import examples
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
@@ -148,15 +150,17 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     _write(folder / "results.json", _by_line(results))
 
 
-def write_looks(folder: Path, results: Mapping[str, Any], *, again: bool = False) -> None:
+def write_looks(folder: Path, results: Mapping[str, Any], store: Store | None, *, again: bool = False) -> None:
     """What people look at: the report as Markdown and as a page, its pictures and tables. Drawing takes seconds, so
-    what shows these results already stays, unless it is asked for again."""
-    page = study_page(parse(results))
-    _write(folder / "report.md", render(page))
+    what shows these results already stays, unless it is asked for again. The page has rows that went wrong, where the
+    store is at hand."""
+    parsed = parse(results)
+    _write(folder / "report.md", render(study_page(parsed)))
     shown = digest({name: value for name, value in results.items() if name not in OF_THE_RUN})
     stamp = folder / ".report"
     if not again and (folder / PAGE).is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == shown:
         return
+    page = study_page(parsed, examples(parsed, folder, store) if store is not None else ())
     pictures = draw(page)
     write_files(folder, page, pictures)
     _write(folder / PAGE, render_page(page, pictures))

@@ -14,7 +14,7 @@ from itertools import count
 from w2s_ray.reports.document import Document, Entry, Figure, Link, Notes, Paragraph, Part, Section, Table
 from w2s_ray.reports.drawing import Pictures, draw, inline
 
-FOLD = 60  # rows of a table that are shown at once
+FOLD = 25  # rows of a table that are shown at once
 
 
 def render_page(document: Document, pictures: Pictures | None = None) -> str:
