@@ -19,7 +19,7 @@ from w2s_ray.reports.schema import CellResult, Results
 ARMS = ("floor", "student", "ceiling", "pgr")
 CELLS = 20  # lines of them
 
-Name = tuple[str, str, str, str, int]
+Name = tuple[str, str, str, str, int | None]
 Pair = tuple[Name, CellResult, CellResult]
 
 

@@ -20,6 +20,7 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
 from w2s_ray.eval.score import CELLS, cell_names
+from w2s_ray.reports.document import Document
 from w2s_ray.reports.files import write_files
 from w2s_ray.reports.markdown import render
 from w2s_ray.reports.pages import study_page
@@ -136,10 +137,20 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.resolved.yaml", resolved(study.config))
     page = study_page(parse(results))
-    _write(folder / "report.md", render(page))
-    write_files(folder, page)
+    write_page(folder, page)
     if collected is not None:
         _copy_cells(folder, collected)
+    write_last(folder, results)
+
+
+def write_page(folder: Path, page: Document) -> None:
+    """The report, with its pictures and tables."""
+    _write(folder / "report.md", render(page))
+    write_files(folder, page)
+
+
+def write_last(folder: Path, results: dict[str, Any]) -> None:
+    """results.json: who finds it finds the rest."""
     _write(folder / "results.json", _by_line(results))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from w2s_ray.cli.options import (
     StoreUrl,
     store_url,
 )
-from w2s_ray.cli.terminal import harmless, out
+from w2s_ray.cli.terminal import err, harmless, out
 from w2s_ray.engine.folders import readable
 
 
@@ -41,6 +42,27 @@ def report(
     from w2s_ray.reports.pages import study_page
 
     sys.stdout.write(harmless(render(study_page(read_results(name, readable(runs or "runs"))))))
+
+
+def import_(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Result folders of openai/weak-to-strong (train_simple.py, sweep.py, train_weak_to_strong.py) or"
+            " EleutherAI/w2s (run.py).",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What it is called below runs/.  [default: the folder's name]")
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Read what another code's runs wrote, without running or loading anything of it, and write runs/NAME/ as of a
+    study, with the conventions that its numbers were made in."""
+    from w2s_ray.cli.importing import import_runs
+
+    import_runs(out, err, folder, name, runs or "runs")
 
 
 def compare(
