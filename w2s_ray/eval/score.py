@@ -77,7 +77,7 @@ def run_collect(work: Work) -> JSON:
     tables, cells = [], []
     for names, artifact in zip(work.params["cells"], artifacts, strict=True):
         table = pq.read_table(artifact.path / PREDICTIONS)
-        cells.append(_cell_score(names, table, work.params["metric"]))
+        cells.append(cell_score(names, table, work.params["metric"]))
         tables.append(_named(names, table, pa))
     pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
     gap_se = work.params["gap_se"]
@@ -137,7 +137,8 @@ def _columns(split: str, gold: Labels, labels_of: dict[str, Labels]) -> dict[str
     return columns
 
 
-def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
+def cell_score(names: Mapping[str, Any], table: Any, metric: str) -> CellScore:
+    """A cell's arms on the test rows, from its predictions."""
     import pyarrow.compute as pc
 
     table = table.filter(pc.equal(table["split"], "test"))

@@ -66,8 +66,9 @@ def import_(
 
 
 def compare(
-    one: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
-    other: Annotated[str, typer.Argument(help="Another one, or the same study's results from elsewhere.")],
+    studies: Annotated[
+        list[str], typer.Argument(help="Two or more: names below runs/, or folders with a results.json.")
+    ],
     runs: Runs = None,
     store: StoreUrl = None,
     other_store: Annotated[
@@ -75,11 +76,14 @@ def compare(
         typer.Option("--other-store", metavar="URL", help="Where the second one's results live, if elsewhere."),
     ] = None,
 ) -> None:
-    """Say where the numbers of two runs differ, to the last digit, and which fields of their keys differ."""
+    """Put runs into one table, and say which of their numbers may be held against each other.
+
+    Two that share cells: first where these differ, to the last digit, and which fields of their keys differ.
+    """
     from w2s_ray.cli.compare import compare as compare_runs
 
     url = store_url(store)
-    raise typer.Exit(0 if compare_runs(out, one, other, readable(runs or "runs"), (url, other_store or url)) else 1)
+    raise typer.Exit(0 if compare_runs(out, studies, readable(runs or "runs"), (url, other_store or url)) else 1)
 
 
 def why(
