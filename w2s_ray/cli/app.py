@@ -24,13 +24,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (starting.init,),
     "Run a study": (running.run, running.tune, running.plan),
     "On a cluster": (running.submit, running.logs, running.stop),
-    "Look at it": (looking.status, looking.report, looking.errors, looking.compare, looking.why),
+    "Look at it": (looking.status, looking.report, looking.errors, looking.compare, looking.import_, looking.why),
     "What there is": (starting.methods, starting.schema),
     "Keep order": (keeping.doctor, keeping.clean),
 }
 for heading, commands in COMMANDS.items():
     for command in commands:
-        app.command(rich_help_panel=heading)(command)
+        app.command(command.__name__.rstrip("_"), rich_help_panel=heading)(command)
 for group in (starting.data_app, starting.world_app):
     app.add_typer(group, rich_help_panel="What there is")
 

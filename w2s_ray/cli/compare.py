@@ -1,4 +1,5 @@
-"""`w2s compare`: where the numbers of two runs differ, cell by cell to the last digit, and why by their keys."""
+"""`w2s compare`: runs in one table. Of two that share cells first where their numbers differ, cell by cell to the last
+digit, and why by their keys."""
 
 from __future__ import annotations
 
@@ -9,28 +10,45 @@ from rich.console import Console
 from rich.table import Table
 
 from w2s_ray.cli.say import say
+from w2s_ray.core.errors import InputError
 from w2s_ray.engine.difference import SHOWN, difference, identity_of, shown, why_inputs
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.store import Store, open_store
-from w2s_ray.reports.file import read_results
+from w2s_ray.reports.file import folder_of, read_results
+from w2s_ray.reports.pages.together import together_page
+from w2s_ray.reports.predictions import Predictions
 from w2s_ray.reports.schema import CellResult, Results
+from w2s_ray.reports.terminal import lines
 
 ARMS = ("floor", "student", "ceiling", "pgr")
 CELLS = 20  # lines of them
 
-Name = tuple[str, str, str, str, int]
+Name = tuple[str, str, str, str, int | None]
 Pair = tuple[Name, CellResult, CellResult]
 
 
-def compare(console: Console, one: str, other: str, runs: Path, stores: tuple[str, str]) -> bool:
-    """Print what differs; whether nothing does."""
-    first, second = read_results(one, runs), read_results(other, runs)
+def compare(console: Console, names: list[str], runs: Path, stores: tuple[str, str]) -> bool:
+    """Print how the runs stand to each other; whether nothing differs that should be the same."""
+    if len(names) < 2:
+        raise InputError("w2s compare needs two runs or more; `w2s status` lists those that there are")
+    studies = [read_results(name, runs) for name in names]
+    repeated = len(studies) == 2 and bool(_cells(studies[0]).keys() & _cells(studies[1]).keys())
+    same = not repeated or _differ_nowhere(console, studies[0], studies[1], stores)
+    if not (repeated and same):
+        predictions = [Predictions(folder_of(name, runs), study) for name, study in zip(names, studies, strict=True)]
+        for part in lines(together_page(studies, predictions)):
+            say(console, part)
+    return same
+
+
+def _differ_nowhere(console: Console, first: Results, second: Results, stores: tuple[str, str]) -> bool:
+    """Print where two runs of the same cells differ, to the last digit, and why; whether they do not."""
     ours, theirs = _cells(first), _cells(second)
     pairs = [(name, ours[name], theirs[name]) for name in ours if name in theirs]
     moved = [pair for pair in pairs if _numbers(pair[1]) != _numbers(pair[2])]
     for label, alone in (("first", ours.keys() - theirs.keys()), ("second", theirs.keys() - ours.keys())):
         if alone:
-            say(console, f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone))}")
+            say(console, f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone, key=str))}")
     same = len(pairs) - len(moved)
     numbers = "floor, student, ceiling and gap recovered"
     say(console, f"{same} of {len(pairs)} cells have the same {numbers}, to the last digit")

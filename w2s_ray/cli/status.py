@@ -37,6 +37,7 @@ def _print_runs(console: Console, runs: Path) -> None:
         "ok",
         "no gap",
         "no floor",
+        "no ceiling",
         "failed",
         "steps made",
         "reused",
@@ -51,7 +52,7 @@ def _print_runs(console: Console, runs: Path) -> None:
             say(console, f"{path} cannot be read; `w2s run` of its study writes it again")
             continue
         states = [cell.status for cell in results.cells]
-        counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "failed")]
+        counts = [str(states.count(state)) for state in ("ok", "no_gap", "no_floor", "no_ceiling", "failed")]
         table.add_row(
             results.name,
             str(len(states)),

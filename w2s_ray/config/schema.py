@@ -48,6 +48,15 @@ _ResourceFields: type[BaseModel] = create_model(
 )  # type: ignore[call-overload]  # fields known at run time
 
 
+def folder_name(name: str) -> str:
+    """A study's name, which names a folder below runs/."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{name!r} must be letters, digits, dots, dashes and underscores: it names a folder")
+    if len(name) > NAME_LETTERS:
+        raise ValueError(f"{name[:20]!r}… has {len(name)} letters; it names a folder and may have {NAME_LETTERS}")
+    return name
+
+
 def _build_resources(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
@@ -167,11 +176,7 @@ class StudyConfig(Frozen):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ValueError(f"{name!r} must be letters, digits, dots, dashes and underscores: it names a folder")
-        if len(name) > NAME_LETTERS:
-            raise ValueError(f"{name[:20]!r}… has {len(name)} letters; it names a folder and may have {NAME_LETTERS}")
-        return name
+        return folder_name(name)
 
     @field_validator("seeds")
     @classmethod

@@ -78,7 +78,7 @@ def run_collect(work: Work) -> JSON:
     tables, cells, said = [], [], []
     for names, artifact in zip(work.params["cells"], artifacts, strict=True):
         table = pq.read_table(artifact.path / PREDICTIONS)
-        cells.append(_cell_score(names, table, work.params["metric"]))
+        cells.append(cell_score(names, table, work.params["metric"]))
         said.append((cells[-1].group, names["seed"], _said(table)))
         tables.append(_named(names, table, pa))
     pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
@@ -140,7 +140,8 @@ def _columns(split: str, gold: Labels, labels_of: dict[str, Labels]) -> dict[str
     return columns
 
 
-def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
+def cell_score(names: Mapping[str, Any], table: Any, metric: str) -> CellScore:
+    """A cell's arms on the test rows, from its predictions."""
     import pyarrow.compute as pc
 
     table = table.filter(pc.equal(table["split"], "test"))

@@ -90,11 +90,11 @@ class Agreement(_Open):
 class CellResult(_Names):
     """One method, task, pair of models and seed."""
 
-    seed: int = Field(description="training seed")
-    status: Literal["ok", "no_gap", "no_floor", "failed"] = Field(
+    seed: int | None = Field(description="training seed; null where an imported run does not say it")
+    status: Literal["ok", "no_gap", "no_floor", "no_ceiling", "failed"] = Field(
         description=(
             "`no_gap`: the ceiling does not clearly exceed the floor; `no_floor`: the weak labels have none of the test"
-            " rows; `failed`: a step failed"
+            " rows; `no_ceiling`: an imported run without one; `failed`: a step failed"
         )
     )
     floor: float | None = Field(
@@ -105,7 +105,9 @@ class CellResult(_Names):
         None, ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`"
     )
     pgr: float | None = Field(None, description="(student - floor) / (ceiling - floor); null unless the status is `ok`")
-    num_test: int = Field(0, ge=0, description="test rows behind these values")
+    num_test: int | None = Field(
+        0, ge=0, description="test rows behind these values; null where an imported run does not say it"
+    )
     keys: dict[str, Any] = Field(default_factory=dict, description="role -> key of the artifact in the store")
     reason: str = Field("", description="why the status is not `ok`, as a sentence")
     gold_supervised: bool = Field(
@@ -122,6 +124,8 @@ class CellResult(_Names):
         scores = {"floor": self.floor, "student": self.student, "ceiling": self.ceiling}
         if self.status == "no_floor" and (self.floor is not None or None in (self.student, self.ceiling)):
             raise ValueError(f"a cell with status 'no_floor' has student and ceiling, and no floor; got {scores}")
+        if self.status == "no_ceiling" and (self.ceiling is not None or self.student is None):
+            raise ValueError(f"a cell with status 'no_ceiling' has a student and no ceiling; got {scores}")
         if self.status in ("ok", "no_gap") and None in scores.values():
             raise ValueError(f"a cell with status {self.status!r} has floor, student and ceiling; got {scores}")
         if (self.pgr is None) == (self.status == "ok"):
@@ -169,7 +173,7 @@ class MeanScore(_Open):
 class Excluded(_Open):
     """A seed that does not count for the gap recovered."""
 
-    seed: int = Field(description="training seed")
+    seed: int | None = Field(description="training seed; null where an imported run does not say it")
     reason: str = Field(description="why, as a sentence")
 
 
@@ -443,6 +447,29 @@ class Costs(_Open):
     losses: list[LossRow] = Field(default_factory=list, description="the latest ones")
 
 
+class WeakLabels(_Open):
+    """What a teacher of an imported run said of the pool, measured on its saved rows."""
+
+    weak: str = Field(description="the teacher's model")
+    task: str = Field(description="name of the task")
+    seed: int | None = Field(description="training seed, where it is known")
+    num_rows: int = Field(ge=1, description="pool rows")
+    accuracy: MeanScore = Field(description="share of them that is right, with an interval over rows")
+    auroc: MeanScore | None = Field(description="ROC-AUC on them; null where they are all of one class")
+
+
+class Imported(_Open):
+    """Where results of another code come from. Nothing was run here: `steps` and `seconds` are 0."""
+
+    source: Literal["openai/weak-to-strong", "EleutherAI/w2s"] = Field(
+        alias="from", description="whose scripts wrote them"
+    )
+    folder: str = Field(description="the folder that was read")
+    conventions: dict[str, str] = Field(description="what -> how these numbers were made")
+    weak_labels: list[WeakLabels] = Field(default_factory=list, description="of the teachers that saved their labels")
+    told: list[str] = Field(default_factory=list, description="what was odd in the folder, a sentence each")
+
+
 class Results(_Open):
     """A study's results."""
 
@@ -495,6 +522,7 @@ class Results(_Open):
     costs: Costs | None = Field(None, description="what the results cost")
 
     tuned: Tuned | None = Field(None, description="the search that the values come from")
+    imported: Imported | None = Field(None, description="the other code that made them, where `w2s import` read them")
 
     def cells_of(self, row: SummaryRow) -> list[CellResult]:
         """The cells behind a summary row, with those that failed."""

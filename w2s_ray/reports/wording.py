@@ -86,6 +86,8 @@ def gap_recovered(row: SummaryRow) -> str:
 
 def no_ratio(row: SummaryRow | SweepPair) -> str:
     """Why there is none."""
+    if row.ceiling is None:
+        return "no ceiling"
     return "no floor" if row.floor is None else "no gap"
 
 
@@ -98,6 +100,11 @@ def seeds(row: SummaryRow, num_cells: int) -> str:
     """`3`, or `2 of 3` when one of the cells of this row failed or has no gap or floor."""
     counted, asked = row.num_seeds - len(row.excluded), max(row.num_seeds, num_cells)
     return str(counted) if counted == asked else f"{counted} of {asked}"
+
+
+def seed_shown(seed: int | None) -> str:
+    """Of an imported run it may not be known."""
+    return NOTHING if seed is None else str(seed)
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
 from w2s_ray.engine.store import Store
 from w2s_ray.eval.score import CELLS, cell_names
+from w2s_ray.reports.document import Document
 from w2s_ray.reports.drawing import draw
 from w2s_ray.reports.files import write_files
 from w2s_ray.reports.html import render_page
@@ -147,7 +148,24 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     _write(folder / "config.resolved.yaml", resolved(study.config))
     if collected is not None:
         _copy_cells(folder, collected)
+    write_last(folder, results)
+
+
+def write_last(folder: Path, results: dict[str, Any]) -> None:
+    """results.json: who finds it finds what it speaks of."""
     _write(folder / "results.json", _by_line(results))
+
+
+def write_page(folder: Path, page: Document) -> None:
+    """The report as Markdown and as a page, with its pictures and tables."""
+    _write(folder / "report.md", render(page))
+    _write_drawn(folder, page)
+
+
+def _write_drawn(folder: Path, page: Document) -> None:
+    pictures = draw(page)
+    write_files(folder, page, pictures)
+    _write(folder / PAGE, render_page(page, pictures))
 
 
 def write_looks(folder: Path, results: Mapping[str, Any], store: Store | None, *, again: bool = False) -> None:
@@ -160,10 +178,7 @@ def write_looks(folder: Path, results: Mapping[str, Any], store: Store | None, *
     stamp = folder / ".report"
     if not again and (folder / PAGE).is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == shown:
         return
-    page = study_page(parsed, examples(parsed, folder, store) if store is not None else ())
-    pictures = draw(page)
-    write_files(folder, page, pictures)
-    _write(folder / PAGE, render_page(page, pictures))
+    _write_drawn(folder, study_page(parsed, examples(parsed, folder, store) if store is not None else ()))
     _write(stamp, shown)
 
 

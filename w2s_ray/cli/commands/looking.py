@@ -13,7 +13,7 @@ from w2s_ray.cli.options import (
     StoreUrl,
     store_url,
 )
-from w2s_ray.cli.terminal import out
+from w2s_ray.cli.terminal import err, out
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import CELL_FILES, readable
 
@@ -91,9 +91,31 @@ def errors(
     print_errors(out, name, readable(runs or "runs", CELL_FILES, name), store_url(store), names, where, n, full, csv)
 
 
+def import_(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Result folders of openai/weak-to-strong (train_simple.py, sweep.py, train_weak_to_strong.py) or"
+            " EleutherAI/w2s (run.py).",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What it is called below runs/.  [default: the folder's name]")
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Read what another code's runs wrote, without running or loading anything of it, and write runs/NAME/ as of a
+    study, with the conventions that its numbers were made in."""
+    from w2s_ray.cli.importing import import_runs
+
+    import_runs(out, err, folder, name, runs or "runs")
+
+
 def compare(
-    one: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
-    other: Annotated[str, typer.Argument(help="Another one, or the same study's results from elsewhere.")],
+    studies: Annotated[
+        list[str], typer.Argument(help="Two or more: names below runs/, or folders with a results.json.")
+    ],
     runs: Runs = None,
     store: StoreUrl = None,
     other_store: Annotated[
@@ -101,11 +123,14 @@ def compare(
         typer.Option("--other-store", metavar="URL", help="Where the second one's results live, if elsewhere."),
     ] = None,
 ) -> None:
-    """Say where the numbers of two runs differ, to the last digit, and which fields of their keys differ."""
+    """Put runs into one table, and say which of their numbers may be held against each other.
+
+    Two that share cells: first where these differ, to the last digit, and which fields of their keys differ.
+    """
     from w2s_ray.cli.compare import compare as compare_runs
 
     url = store_url(store)
-    raise typer.Exit(0 if compare_runs(out, one, other, readable(runs or "runs"), (url, other_store or url)) else 1)
+    raise typer.Exit(0 if compare_runs(out, studies, readable(runs or "runs"), (url, other_store or url)) else 1)
 
 
 def why(

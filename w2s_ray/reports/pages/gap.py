@@ -16,11 +16,20 @@ from w2s_ray.reports.wording import (
     percent,
     ratio,
     scale_of,
+    seed_shown,
     seeds,
 )
 
 PLACEMENT_MARK = "‡"
 NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
+INTERVALS = (
+    "Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there"
+    " is no ratio to speak of."
+)
+IMPORTED_INTERVALS = (
+    "No intervals: that code saves no answers on the test rows, so what a difference of a few rows would do cannot be"
+    " said. `no gap`: the ceiling is not above the floor. Every ratio over a small gap is mostly noise."
+)
 CEILING_ROWS = {
     "labelled": "the labelled half (the weak teacher's own rows)",
     "pool": "the pool (the rows that the student sees)",
@@ -73,19 +82,18 @@ def _notes(results: Results) -> list[str]:
     notes = [
         (
             f"Gap recovered = (student − floor) / (ceiling − floor) in {scale_of(results).name}, the median over seeds;"
-            " 0 is the weak teacher, 1 the ceiling. Intervals: bootstrap over seeds and test rows. `no gap`: the"
-            " ceiling does not clearly exceed the floor, so there is no ratio to speak of."
+            f" 0 is the weak teacher, 1 the ceiling. {IMPORTED_INTERVALS if results.imported else INTERVALS}"
         ),
         f"Floor: the weak teacher. Ceiling: the strong model trained on the gold labels of {trained}.",
     ]
-    if any(cell.status == "no_floor" for cell in results.cells):
+    if results.imported is None and any(cell.status == "no_floor" for cell in results.cells):
         notes.append(
             "`no floor`: the weak labels came without a teacher that has said anything of the test rows, so the student"
             " stands beside the ceiling alone."
         )
     if results.tuned is not None:
         notes.append(f"The recipe was tuned, {SELECTED[results.tuned.select_on]} (`{results.tuned.search}`).")
-    if any(row.num_seeds - len(row.excluded) == 1 for row in results.summary):
+    if results.imported is None and any(row.num_seeds - len(row.excluded) == 1 for row in results.summary):
         notes.append(
             "A row that rests on one seed has an interval over test rows alone; another seed may fall outside it."
         )
@@ -140,11 +148,11 @@ def _seed_row(cell: CellResult, place: int, scale: Scale) -> tuple[Entry, ...]:
         cell.method + f" {GOLD_MARK}" * cell.gold_supervised,
         cell.task,
         f"{cell.weak} → {cell.strong}",
-        str(cell.seed),
+        seed_shown(cell.seed),
         _status(cell),
     )
     values = (scale.show(cell.floor), scale.show(cell.student), scale.show(cell.ceiling), ratio(cell.pgr))
-    numbers = (*values, str(cell.num_test))
+    numbers = (*values, NOTHING if cell.num_test is None else str(cell.num_test))
     return (*names, *(Link(number, f"#keys-{place}") if cell.keys else number for number in numbers))
 
 
@@ -190,7 +198,7 @@ def repeat_section(results: Results) -> Section:
 
 
 def _where(cell: CellResult) -> str:
-    return f"{cell.method}, {cell.task}, {cell.weak} → {cell.strong}, seed {cell.seed}"
+    return f"{cell.method}, {cell.task}, {cell.weak} → {cell.strong}, seed {seed_shown(cell.seed)}"
 
 
 def _status(cell: CellResult) -> str:
