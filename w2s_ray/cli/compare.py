@@ -15,6 +15,7 @@ from w2s_ray.engine.difference import SHOWN, difference, identity_of, shown, why
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.store import Store, open_store
 from w2s_ray.reports.file import folder_of, read_results
+from w2s_ray.reports.html import render_page
 from w2s_ray.reports.pages.together import together_page
 from w2s_ray.reports.predictions import Predictions
 from w2s_ray.reports.schema import CellResult, Results
@@ -27,18 +28,30 @@ Name = tuple[str, str, str, str, int | None]
 Pair = tuple[Name, CellResult, CellResult]
 
 
-def compare(console: Console, names: list[str], runs: Path, stores: tuple[str, str]) -> bool:
-    """Print how the runs stand to each other; whether nothing differs that should be the same."""
+def compare(console: Console, names: list[str], runs: Path, stores: tuple[str, str], html: Path | None = None) -> bool:
+    """Print how the runs stand to each other, and write it as a page; whether nothing differs that should be the
+    same."""
     if len(names) < 2:
         raise InputError("w2s compare needs two runs or more; `w2s status` lists those that there are")
     studies = [read_results(name, runs) for name in names]
     repeated = len(studies) == 2 and bool(_cells(studies[0]).keys() & _cells(studies[1]).keys())
     same = not repeated or _differ_nowhere(console, studies[0], studies[1], stores)
-    if not (repeated and same):
+    if html is not None or not (repeated and same):
         predictions = [Predictions(folder_of(name, runs), study) for name, study in zip(names, studies, strict=True)]
-        for part in lines(together_page(studies, predictions)):
+        page = together_page(studies, predictions)
+        for part in lines(page) if not (repeated and same) else ():
             say(console, part)
+        if html is not None:
+            _write(html, render_page(page))
+            say(console, f"page: {html}")
     return same
+
+
+def _write(file: Path, page: str) -> None:
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--html: {file} cannot be written ({error.strerror}); name another file") from None
 
 
 def _differ_nowhere(console: Console, first: Results, second: Results, stores: tuple[str, str]) -> bool:

@@ -541,7 +541,7 @@ class Results(_Open):
         return self._places.get((cell.group, cell.seed))
 
     @cached_property
-    def _places(self) -> dict[tuple[Group, int], int]:
+    def _places(self) -> dict[tuple[Group, int | None], int]:
         return {(cell.group, cell.seed): place for place, cell in reversed(list(enumerate(self.cells)))}
 
     def saw_gold(self, group: Group) -> bool:

@@ -122,6 +122,7 @@ def compare(
         str | None,
         typer.Option("--other-store", metavar="URL", help="Where the second one's results live, if elsewhere."),
     ] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write it as a page.")] = None,
 ) -> None:
     """Put runs into one table, and say which of their numbers may be held against each other.
 
@@ -130,7 +131,8 @@ def compare(
     from w2s_ray.cli.compare import compare as compare_runs
 
     url = store_url(store)
-    raise typer.Exit(0 if compare_runs(out, studies, readable(runs or "runs"), (url, other_store or url)) else 1)
+    same = compare_runs(out, studies, readable(runs or "runs"), (url, other_store or url), html)
+    raise typer.Exit(0 if same else 1)
 
 
 def why(
