@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -12,11 +12,13 @@ from rich.text import Text
 from w2s_ray.config.load import Study, parse_value
 from w2s_ray.config.place import Place
 from w2s_ray.config.schema import StudyConfig
+from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import build
 from w2s_ray.core.secrets import variable_of
 
 if TYPE_CHECKING:
+    from w2s_ray.study.tuning import Searching
     from w2s_ray.trackers.contract import Tracker
     from w2s_ray.trackers.tracking import Tracking
 
@@ -59,8 +61,27 @@ def tracking_of(
     from w2s_ray.study.results import config_digest
     from w2s_ray.trackers.tracking import Told, Tracking
 
-    def warn(text: str) -> None:
-        err.print(Text.assemble(("warning ", "yellow"), text), soft_wrap=True)
-
     told = Told(study, config_digest(study), cell_names(study.cells), store, folder, lasting)
-    return Tracking(trackers, told, warn)
+    return Tracking(trackers, told, _warning(err))
+
+
+def tracking_of_search(
+    planned: Searching, trackers: Sequence[Tracker], folder: Path, lasting: bool, err: Console
+) -> Tracking:
+    """The same for a search, whose trials are runs."""
+    from w2s_ray.trackers.tracking import Told, Tracking
+
+    told = Told(planned.study, planned.journal.digest, (), planned.context.store.url, folder, lasting)
+    return Tracking(trackers, told, _warning(err))
+
+
+def trial_run(trial: Any, spec: SearchSpec) -> dict[str, Any]:
+    """What a tracker is told of a trial of Optuna's."""
+    values = zip((objective.label for objective in spec.objective), trial.values or (), strict=False)
+    reason = str(trial.user_attrs.get("error", ""))
+    status = "failed" if trial.state.name == "FAIL" else "done"
+    return {"status": status, "config": dict(trial.params), "numbers": dict(values), "reason": reason}
+
+
+def _warning(err: Console) -> Callable[[str], None]:
+    return lambda text: err.print(Text.assemble(("warning ", "yellow"), text), soft_wrap=True)

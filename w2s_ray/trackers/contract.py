@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SecretStr
 
 from w2s_ray.core.frozen import Frozen
+from w2s_ray.core.secrets import variable_of
 from w2s_ray.engine.store import sha256_of
 
 Scalar = str | int | float | bool | None
@@ -97,6 +98,11 @@ class Tracker(Frozen):
         """Its fields, for the process that it works in: with its secrets."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: _plain(value) for name, value in fields.items()}
+
+    def reads(self) -> list[str]:
+        """The variables of the environment that it needs: its library's, and those that its fields name."""
+        named = [variable_of(value) for value in self.told().values() if isinstance(value, str)]
+        return [*self.variables, *(name for name in named if name is not None)]
 
     def secrets(self) -> list[str]:
         """The values of its fields that no message, no file and no command line may hold."""

@@ -92,7 +92,7 @@ class Teller:
 
     def hear(self, message: Message) -> bool:
         """Whether it was the last one."""
-        last = message["what"] in ("end", "leave")
+        last = message["what"] in ("end", "searched", "leave")
         if last or message["what"] == "say" or time.monotonic() >= self._again:
             self._try(message)
         if last:
@@ -100,7 +100,10 @@ class Teller:
         return last
 
     def _try(self, message: Message) -> None:
-        hearing = {"say": self._say, "cell": self._cell, "fit": self._fit, "trial": self._trial, "end": self._end}
+        hearing = {
+            "say": self._say, "cell": self._cell, "fit": self._fit, "trial": self._trial, "end": self._end,
+            "searched": self._searched,
+        }  # fmt: skip
         try:
             if message["what"] == "leave":
                 self.leave()
@@ -139,7 +142,14 @@ class Teller:
         return Run(self.id("fit", key.full), "fit", str(key), status, config, {"fit": str(key)}, **known)
 
     def _trial(self, sink: Sink, message: Message) -> None:
-        sink.put(Run(self.id("trial", message["name"]), "trial", **message["run"]))
+        sink.put(Run(self.id("trial", message["name"]), "trial", message["name"], **message["run"]))
+
+    def _searched(self, sink: Sink, message: Message) -> None:
+        for name, run in message["trials"].items():
+            self._trial(sink, {"name": name, "run": run})
+        files = [Path(file) for file in message["files"]]
+        sink.put(Run(self.id("study", ""), "study", f"{self.spot.study}, the search", "done", files=files))
+        sink.close()
 
     def _end(self, sink: Sink, message: Message) -> None:
         """All of it once more; the sink writes what is missing."""

@@ -32,8 +32,8 @@ class Told:
     """What all trackers need to know of a run."""
 
     study: Study
-    digest: str
-    cells: Sequence[Mapping[str, Any]]  # their names, in the study's order
+    digest: str  # of the study, or of its search
+    cells: Sequence[Mapping[str, Any]]  # their names, in the study's order; a search has none
     store: str
     folder: Path
     lasting: bool  # whether the folder will be there when the study is run again
@@ -78,8 +78,16 @@ class Tracking:
         if not self._feeds:
             return
         self._say(in_sentences(parse(results)))
-        there = [str(file.resolve()) for file in files if file.is_file()]
-        self._last = {"what": "end", "results": results, "fits": fits(), "files": there}
+        self._last = {"what": "end", "results": results, "fits": fits(), "files": _there(files)}
+
+    def trial(self, name: str, run: Mapping[str, Any]) -> None:
+        """A trial of a search has ended."""
+        self._put({"what": "trial", "name": name, "run": run})
+
+    def searched(self, trials: Mapping[str, Mapping[str, Any]], files: Sequence[Path]) -> None:
+        """A search has ended, with these trials by their names."""
+        self._say(f"search ended: {len(trials)} trials")
+        self._last = {"what": "searched", "trials": trials, "files": _there(files)}
 
     def _step(self, event: StepEvent | ProgressEvent) -> None:
         what = event.what if isinstance(event, StepEvent) else "running"
@@ -117,11 +125,15 @@ class Tracking:
                 feed.put({"what": "say", "text": f"{self.told.study.config.name}: {text}"})
 
 
+def _there(files: Sequence[Path]) -> list[str]:
+    return [str(file.resolve()) for file in files if file.is_file()]
+
+
 def hello(tracker: Tracker, told: Told) -> dict[str, Any]:
     """The first message to a tracker's process."""
     cells = [
         {"names": dict(names), "config": {**names, **config_of(cell)}}
-        for names, cell in zip(told.cells, told.study.cells, strict=True)
+        for names, cell in zip(told.cells, told.study.cells, strict=bool(told.cells))
     ]
     return {
         "tracker": tracker.told(), "study": told.study.config.name, "digest": told.digest, "store": told.store,

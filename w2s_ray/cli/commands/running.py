@@ -96,6 +96,7 @@ def tune(
     runs: Runs = None,
     address: Address = None,
     env: Env = None,
+    track: Track = None,
     verbose: Verbose = False,
 ) -> None:
     """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/:
@@ -107,8 +108,8 @@ def tune(
 
     with libraries_apart(None if verbose else ray_log()):
         tune_study(
-            file, sets or (), place_of(place, store, runs, address, env), trials, timeout, concurrency, verbose, out,
-            err, stopping,
+            file, sets or (), place_of(place, store, runs, address, env), trials, timeout, concurrency, verbose,
+            track or (), out, err, stopping,
         )  # fmt: skip
     ray_log().unlink(missing_ok=True)
 
