@@ -1,4 +1,4 @@
-"""What is in a tracker, read with its own library: `{run name: {"points": {metric: [(step, value), …]}, "numbers": …}}`."""
+"""What is in a tracker, read with its own library."""
 
 from __future__ import annotations
 

@@ -84,6 +84,7 @@ class Tracker(Frozen):
     wait: float = Field(10.0, ge=0, description="seconds that the end of a run waits for it")
 
     variables: ClassVar[tuple[str, ...]] = ()  # of the environment, that its library reads
+    remedy: ClassVar[str] = "check its settings"
     sentences: ClassVar[bool] = False  # it is told sentences, and of no runs
 
     def sink(self, spot: Spot) -> Sink:

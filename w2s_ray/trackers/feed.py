@@ -23,7 +23,8 @@ from w2s_ray.trackers.contract import Tracker
 
 MOST = 2000  # messages that wait; of more, the end of the run makes up for what was dropped
 EXIT_S = 2.0  # for a process that has written all, to end by itself
-AGAIN = "the run goes on; what is missing is written when it is run again"
+GOES_ON = "the run goes on"
+AGAIN = f"{GOES_ON}; what is missing is written when it is run again"
 
 Message = Mapping[str, Any]
 
@@ -87,7 +88,7 @@ class Feed:
         with self._lock:
             said, self._troubled = self._troubled, True
         if not said:
-            self._warn(f"tracker {self.tracker.name}: {what}; {AGAIN}")
+            self._warn(f"tracker {self.tracker.name}: {what}; {GOES_ON if self.tracker.sentences else AGAIN}")
 
     def _end(self) -> None:
         """With all that its library has started."""

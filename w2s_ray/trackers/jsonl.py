@@ -26,6 +26,8 @@ class Jsonl(Tracker):
     type: Literal["jsonl"] = "jsonl"
     path: str = Field("", description="the file; default: runs/NAME/track.jsonl")
 
+    remedy = "check `path`"
+
     def sink(self, spot: Spot) -> Sink:
         """Appends to the file."""
         return _Lines(Path(self.path).expanduser() if self.path else spot.folder / "track.jsonl")

@@ -27,6 +27,7 @@ class MLflow(Tracker):
     uri: str = Field("", description="sqlite:///FILE, http://… or $NAME; default: MLFLOW_TRACKING_URI, or ./mlflow.db")
     experiment: str = Field("", description="default: the study's name")
 
+    remedy = "check `uri` (or MLFLOW_TRACKING_URI), and that it answers"
     variables = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
     @field_validator("uri")

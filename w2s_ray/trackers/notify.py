@@ -22,6 +22,7 @@ class Notify(Tracker):
     type: Literal["notify"] = "notify"
     url: Webhook
 
+    remedy = "check its address"
     sentences = True
 
     def sink(self, spot: Spot) -> Sink:
@@ -40,7 +41,7 @@ class _Webhook(Sink):
             request = Request(self._url, body, {"Content-Type": "application/json"})
             urlopen(request, timeout=ANSWER_S).close()
         except HTTPError as error:
-            raise ResourceError(f"it answered {error.code} {error.reason}; check its address") from None
+            raise ResourceError(f"it answered {error.code} {error.reason}") from None
         except (URLError, OSError, ValueError) as error:
             why = getattr(error, "reason", type(error).__name__)  # a message could hold the address
-            raise ResourceError(f"it cannot be reached ({why}); check its address and the network") from None
+            raise ResourceError(f"it cannot be reached ({why})") from None

@@ -27,7 +27,8 @@ from w2s_ray.trackers.contract import Curve, Kind, Run, Scalar, Sink, Spot, Stat
 
 AGAIN_S = 20.0  # after a failure nothing is tried for so long, for each attempt may take its time
 LEFT_S = 20  # to close, for one whose driver is gone
-LETTERS = 300  # of what is said of trouble
+LETTERS = 160  # of what a library says of trouble
+GIVES_WAY = 5  # to the study, where they share a machine
 LOG = "log.jsonl"  # of a fit, beside its record
 NAMES = ("method", "task", "weak", "strong", "seed")
 ARMS = ("floor", "student", "ceiling", "pgr", "num_test")
@@ -45,6 +46,7 @@ Message = Mapping[str, Any]
 
 def main() -> None:
     """Until the input ends, or says so."""
+    os.nice(GIVES_WAY)
     out = _own_output()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -184,7 +186,8 @@ class Teller:
         told = [value for value in self.tracker.told().values() if isinstance(value, str)]
         secret = [os.environ.get(variable_of(text) or "", "") for text in told] + self.tracker.secrets()
         said = " ".join(str(error).split()) or type(error).__name__
-        return redacted(said, {**os.environ, **{f"SECRET {n}": text for n, text in enumerate(secret)}})[:LETTERS]
+        said = redacted(said, {**os.environ, **{f"SECRET {n}": text for n, text in enumerate(secret)}})
+        return f"{said if len(said) <= LETTERS else f'{said[:LETTERS]}…'}; {self.tracker.remedy}"
 
     def _answer(self, said: Message) -> None:
         self.out.write(f"{json.dumps(said)}\n")

@@ -25,6 +25,8 @@ class TensorBoard(Tracker):
     type: Literal["tensorboard"] = "tensorboard"
     folder: str = Field("", description="default: runs/NAME/tensorboard")
 
+    remedy = "check `folder`"
+
     def sink(self, spot: Spot) -> Sink:
         """Writes below the folder."""
         import tensorboard  # noqa: F401  (said now, if it is not installed)

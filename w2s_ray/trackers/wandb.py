@@ -27,6 +27,7 @@ class WandB(Tracker):
     mode: Literal["online", "offline"] = "online"
     folder: str = Field("", description="for W&B's own files; default: runs/NAME")
 
+    remedy = "check WANDB_API_KEY and the network, or set mode: offline"
     variables = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY")
 
     def sink(self, spot: Spot) -> Sink:

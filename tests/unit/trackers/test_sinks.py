@@ -27,15 +27,19 @@ DONE = replace(
 SCORED = replace(CELL, status="done", numbers={"floor": 1 / 3, "pgr": -0.1}, links={"student": "train/x-0123"})
 
 
+Opened = tuple[Callable[[], Sink], Callable[[], trackers_read.Read]]
+
+
 def needs(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install 'w2s_ray[trackers]'")
 
 
-@pytest.fixture(params=["jsonl", "tensorboard", "mlflow", "wandb"])
-def tracker(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> tuple[Callable[[], Sink], Callable[[], trackers_read.Read]]:
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("mlflow", "wandb")]  # to start
+
+
+@pytest.fixture(params=["jsonl", "tensorboard", *SLOW])
+def tracker(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """What opens a sink, and what reads all that is there."""
     name, uri = request.param, f"sqlite:///{tmp_path}/mlflow.db"
     needs("json" if name == "jsonl" else name)
@@ -58,9 +62,7 @@ def rounded(read: trackers_read.Read, run: Run) -> dict[str, list[tuple[int, flo
     }
 
 
-def test_what_is_shown_in_parts_is_there_once(
-    tracker: tuple[Callable[[], Sink], Callable[[], trackers_read.Read]], tmp_path: Path
-) -> None:
+def test_what_is_shown_in_parts_is_there_once(tracker: Opened, tmp_path: Path) -> None:
     opened, read = tracker
     first = opened()
     first.put(CELL)
@@ -103,6 +105,7 @@ def test_half_a_line_of_a_process_that_was_killed_is_cut_off(name: str, tmp_path
     assert rounded(read, FIT)["loss"] == list(CURVE)
 
 
+@pytest.mark.slow
 def test_fits_of_mlflow_are_nested_and_a_run_that_was_left_is_not_called_running(tmp_path: Path) -> None:
     needs("mlflow")
     from mlflow import MlflowClient
