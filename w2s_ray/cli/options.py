@@ -71,6 +71,15 @@ PlaceFile = Annotated[
         " above it.",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Write its runs to a tracker as well: jsonl, tensorboard, wandb, mlflow (docs/how-to/trackers.md)."
+        " Repeatable.",
+    ),
+]
 Budget = Annotated[
     float | None,
     typer.Option(

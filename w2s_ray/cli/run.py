@@ -19,9 +19,13 @@ from w2s_ray.engine.executor import Executor
 from w2s_ray.engine.store import Store
 from w2s_ray.reports.terminal import summary_table
 from w2s_ray.study.check import check_memory, check_names
+from w2s_ray.study.fits import fits_of
 from w2s_ray.study.results import build_results, check_writable, write_looks, write_results
 from w2s_ray.study.run import collect, run_cells
 from w2s_ray.study.warnings import warnings_of
+from w2s_ray.trackers.tracking import FITS, Tracking
+
+REPORTS = ("report.md", "report.html")
 
 Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
@@ -44,32 +48,36 @@ def run_study(
     stopping: Stopping,
     out: Console,
     err: Console,
+    tracking: Tracking,
     budget_h: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Compute what the store does not have, write the run's folder (`shown` to people), print the table; the
     failures."""
     started = time.perf_counter()
     recent = Recent()
-    with (
-        view_of(err, len(study.cells)) as view,
-        Context(
-            store,
-            executor,
-            sinks=[view, recent],
-            read_only=store.read_only(),
-            name=study.config.name,
-            budget_h=budget_h,
-            about=recent.about,
-        ) as context,
-        stopping(context.interrupt),
-    ):
-        runs = run_cells(study, context)
-        collected = collect(study, context, runs)
-        tables = collected.value if collected is not None else {}
-        results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
-        write_results(folder, study, results, collected)
-    say(out, summary_table(results))
-    write_looks(folder, results, store)
+    with tracking:
+        with (
+            view_of(err, len(study.cells)) as view,
+            Context(
+                store,
+                executor,
+                sinks=[view, recent, tracking],
+                read_only=store.read_only(),
+                name=study.config.name,
+                budget_h=budget_h,
+                about=recent.about,
+            ) as context,
+            stopping(context.interrupt),
+        ):
+            tracking.params = context.params_of
+            runs = run_cells(study, context)
+            collected = collect(study, context, runs)
+            tables = collected.value if collected is not None else {}
+            results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
+            write_results(folder, study, results, collected)
+        say(out, summary_table(results))
+        write_looks(folder, results, store)
+        tracking.ended(results, lambda: fits_of(context, runs, FITS), [folder / name for name in REPORTS])
     say(out, f"report: {shown}/report.html (and .md)   results: {shown}/results.json")
     failures: list[dict[str, Any]] = results["failures"]
     return failures

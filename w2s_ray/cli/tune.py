@@ -16,13 +16,14 @@ from rich.text import Text
 
 from w2s_ray.cli.event_lines import view_of
 from w2s_ray.cli.say import say
+from w2s_ray.cli.trackers import trackers_of, tracking_of_search, trial_run
 from w2s_ray.config.load import corners, load_study, searched
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import Interrupted
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
-from w2s_ray.engine.folders import written
+from w2s_ray.engine.folders import is_url, written
 from w2s_ray.engine.store import open_store
 from w2s_ray.reports.pages.search import BEST_FILE
 from w2s_ray.reports.search_files import HTML
@@ -41,7 +42,7 @@ Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 def tune_study(
     file: Path, sets: Sequence[str], place: Place, trials: int | None, timeout: float | None, concurrency: int,
-    verbose: bool,
+    verbose: bool, track: Sequence[str],
     out: Console, err: Console, stopping: Stopping,
 ) -> None:  # fmt: skip
     """Search, and print what was found."""
@@ -50,6 +51,7 @@ def tune_study(
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     study = load_study(file, sets, place.resources)
     searched(study)
+    trackers = trackers_of(study.config, place, track)
     for there in (study, *corners(study)):
         check_names(there)
         check_memory(there)
@@ -83,7 +85,19 @@ def tune_study(
         planned = plan_search(study, context)
         wanted = trials or planned.spec.trials
         lines = _Lines(err, planned.spec, wanted)
-        found = run_plan(planned, wanted, folder, launch, lines.told, timeout_s=timeout, concurrency=concurrency)
+        with tracking_of_search(planned, trackers, folder, not is_url(place.runs), err) as tracking:
+
+            def told(trial: Any) -> None:
+                lines.told(trial)
+                tracking.trial(f"trial {trial.number}", trial_run(trial, planned.spec))
+
+            found = run_plan(planned, wanted, folder, launch, told, timeout_s=timeout, concurrency=concurrency)
+            runs = {
+                f"trial {trial.number}": trial_run(trial, planned.spec)
+                for trial in found.trials
+                if trial.state.is_finished()
+            }
+            tracking.searched(runs, [folder / PAGE])
     _print(out, found, f"{place.runs}/{study.config.name}/search")
 
 

@@ -18,8 +18,10 @@ from pydantic_core import ErrorDetails
 from w2s_ray.config.convention import preset_of, with_its_loss
 from w2s_ray.config.schema import MOST_CELLS, Cell, StudyConfig
 from w2s_ray.config.search_spec import Point, SearchSpec
+from w2s_ray.config.track import FOLLOWED
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
+from w2s_ray.core.secrets import variable_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -158,7 +160,7 @@ class Study:
     config: StudyConfig
     cells: tuple[Cell, ...]
     base: Path
-    raw: dict[str, Any]  # as it was read, before defaults
+    raw: dict[str, Any]  # as it was read, before defaults, without what only says who is told
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Study:
@@ -170,12 +172,22 @@ def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str
         name, sep, value = override.partition("=")
         if not sep:
             raise ConfigError(f"--set {_shown(override)} has no '='; write --set key.subkey=value")
+        _refuse_shown(name, value)
         try:
             _refuse_halves(name, "the key")
             _assign(raw, name, parse_value(value))
         except ConfigError as error:
             raise ConfigError(f"--set {_shown(override)}: {_one_line(error)}") from None
     return expand(raw, path.resolve().parent)
+
+
+def _refuse_shown(name: str, value: str) -> None:
+    """A command line is seen by everybody on the machine, and is repeated in messages."""
+    if name == "notify" and value not in ("", "null") and variable_of(value) is None:
+        raise ConfigError(
+            "--set notify: others see an address on a command line; write --set 'notify=$NAME', of a variable that"
+            " holds it"
+        )
 
 
 def parse_value(text: str) -> Any:
@@ -190,6 +202,7 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
     """All cells of a raw config, in the order grid point, method, seed."""
     _check_size(raw)
     config = checked(StudyConfig, _conventional(raw))
+    raw = {key: value for key, value in raw.items() if key not in FOLLOWED}
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from w2s_ray.config.load import checked, read_yaml
 from w2s_ray.config.schema import Placements
+from w2s_ray.config.track import Track, Webhook
 from w2s_ray.core.errors import ConfigError, ResourceError
 from w2s_ray.core.frozen import Frozen
 
@@ -45,6 +46,8 @@ class Place(Frozen):
     )
     budget: float = Field(0.0, ge=0, description="device-hours after which a run stops, to be continued; 0: none")
     driver: Driver = Field(default_factory=Driver)
+    track: tuple[Track, ...] = Field((), description="trackers, beside those of the study")
+    notify: Webhook | None = Field(None, description="a webhook, where the study names none")
     resources: dict[str, Any] = Field(
         default_factory=dict, description="as in a study, field by field above the study's own"
     )

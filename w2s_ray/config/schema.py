@@ -23,6 +23,7 @@ from w2s_ray.config.method import Method
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.search_spec import SearchSpec, SelectOn
 from w2s_ray.config.task import TaskSpec
+from w2s_ray.config.track import Track, Webhook
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.identity import NEVER, Counts
@@ -164,6 +165,12 @@ class StudyConfig(Frozen):
         default_factory=dict, description="dotted key -> values; all combinations are run"
     )
     resources: Annotated[Placements, NEVER] = Field(default_factory=Placements)
+    track: Annotated[tuple[Track, ...], NEVER] = Field(
+        (), exclude=True, description="trackers that its runs are written to as well (docs/how-to/trackers.md)"
+    )
+    notify: Annotated[Webhook | None, NEVER] = Field(
+        None, exclude=True, description="a webhook in Slack's format that is told of ends, failures and long waits"
+    )
     tune: Annotated[SearchSpec | None, NEVER] = Field(
         None, description="the search of `w2s tune`; `w2s run` takes the study's own values"
     )

@@ -26,6 +26,7 @@ GROUPS = {
     "w2s_ray.combiners": "w2s_ray.blocks.combiners",
     "w2s_ray.cleaners": "w2s_ray.blocks.cleaners",
     "w2s_ray.formats": "w2s_ray.data.formats",
+    "w2s_ray.trackers": "w2s_ray.trackers",
 }
 NOUNS = {
     "w2s_ray.methods": "method",
@@ -33,6 +34,7 @@ NOUNS = {
     "w2s_ray.combiners": "combiner",
     "w2s_ray.cleaners": "cleaner",
     "w2s_ray.formats": "format",
+    "w2s_ray.trackers": "tracker",
 }
 
 MARK = "plugin"  # in a JSON schema: any plug-in of this group

@@ -461,6 +461,11 @@ class Context:
         """Any thread: a finished step's files."""
         return self.store.open(key)
 
+    def params_of(self, key: Key) -> Params:
+        """Any thread: the parameters of a step of this run; none of one that is not its own."""
+        node = self._nodes.get(key)
+        return {} if node is None else node.params
+
     def submitted(self) -> list[Submission]:
         """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""
         with self._lock:

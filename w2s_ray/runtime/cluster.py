@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 
 from w2s_ray.config.place import joinable
 from w2s_ray.core.errors import ResourceError
+from w2s_ray.core.secrets import redacted
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,7 @@ LOCALLY = {
 
 # How the names of variables begin that the workers of a cluster get from the driver's machine.
 FORWARDED = ("HF_", "W2S_", "AWS_", "GOOGLE_", "AZURE_", "FSSPEC_")
-SECRET = re.compile("TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)  # in the name of a variable
 REACH_S = 5.0  # for a connection to a cluster's head
-SHORTEST_SECRET = 4  # letters: shorter ones would blacken ordinary words
 
 
 @dataclass(frozen=True)
@@ -101,14 +100,6 @@ def for_workers(runtime_env: dict[str, Any], environ: Mapping[str, str]) -> dict
     variables = {k: v for k, v in runtime_env.get("env_vars", {}).items() if k not in job.get("env_vars", {})}
     rest = {name: value for name, value in runtime_env.items() if name not in job and name != "env_vars"}
     return rest | ({"env_vars": variables} if variables else {})
-
-
-def redacted(text: str, environ: Mapping[str, str]) -> str:
-    """Without the values of variables that may be secrets."""
-    secrets = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
 
 
 def _refused(address: str, why: str) -> str:

@@ -23,6 +23,7 @@ from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
+from w2s_ray.core.secrets import redacted
 from w2s_ray.engine import account
 from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.executor import GATHER_S, Started
@@ -369,7 +370,7 @@ class RayExecutor:
         self._inbox.put(("done", job))
 
     def _lose(self, job: Job, cause: account.Cause, said: str, seconds: float | None = None) -> None:
-        self.account.lose(job, cause, cluster.redacted(said, {**os.environ, **self._target.env}), seconds)
+        self.account.lose(job, cause, redacted(said, {**os.environ, **self._target.env}), seconds)
 
     def _end(self, job: Job) -> None:
         self._running.discard(job)

@@ -20,13 +20,14 @@ from w2s_ray.cli.options import (
     Sets,
     SharedStore,
     StoreUrl,
+    Track,
     Verbose,
     executor_of,
     place_of,
     ray_log,
 )
 from w2s_ray.cli.terminal import err, libraries_apart, out, stopping
-from w2s_ray.engine.folders import written
+from w2s_ray.engine.folders import is_url, written
 
 
 def run(
@@ -38,24 +39,28 @@ def run(
     address: Address = None,
     env: Env = None,
     budget: Budget = None,
+    track: Track = None,
     local: Local = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
     from w2s_ray.cli.run import check_study, run_study
+    from w2s_ray.cli.trackers import trackers_of, tracking_of
     from w2s_ray.config.load import load_study
     from w2s_ray.engine.store import open_store
     from w2s_ray.study.check import check_machine
 
     where = place_of(place, store, runs, address, env, budget)
     study = load_study(file, sets or (), where.resources)
+    trackers = trackers_of(study.config, where, track or ())
     opened = open_store(where.store)
     executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
     with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
         check_study(study, folder, err)
         shown = f"{where.runs}/{study.config.name}"
-        failures = run_study(study, opened, executor, folder, shown, stopping, out, err, where.budget)
+        tracking = tracking_of(study, trackers, opened.url, folder, not is_url(where.runs), err)
+        failures = run_study(study, opened, executor, folder, shown, stopping, out, err, tracking, where.budget)
     if failures:
         _digest(failures)
         if ray_log().exists():
@@ -91,6 +96,7 @@ def tune(
     runs: Runs = None,
     address: Address = None,
     env: Env = None,
+    track: Track = None,
     verbose: Verbose = False,
 ) -> None:
     """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/:
@@ -102,8 +108,8 @@ def tune(
 
     with libraries_apart(None if verbose else ray_log()):
         tune_study(
-            file, sets or (), place_of(place, store, runs, address, env), trials, timeout, concurrency, verbose, out,
-            err, stopping,
+            file, sets or (), place_of(place, store, runs, address, env), trials, timeout, concurrency, verbose,
+            track or (), out, err, stopping,
         )  # fmt: skip
     ray_log().unlink(missing_ok=True)
 
