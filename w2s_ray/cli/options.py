@@ -61,6 +61,10 @@ SharedStore = Annotated[
     ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Objects for programs on standard output, one a line (docs/how-to/follow-a-run.md)."),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
 PlaceFile = Annotated[
     Path | None,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import VARIABLE, drawn
+from w2s_ray.cli.event_lines import drawn
 from w2s_ray.cli.live import View
 from w2s_ray.config.load import Study, load_study
 from w2s_ray.config.place import JOBS, Place
@@ -45,8 +45,8 @@ def submit_study(
     with tempfile.TemporaryDirectory(prefix="w2s-submit-") as folder:
         package.copy(Path(folder))
         name = str(file.resolve().relative_to(package.root))
-        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--place", _write_place(place, folder)]
-        command += [part for text in sets for part in ("--set", text)]
+        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--json"]
+        command += ["--place", _write_place(place, folder), *(part for text in sets for part in ("--set", text))]
         own_code = Path("w2s_ray/__init__.py") in package.files
         err.print(f"{len(package.files)} files, {package.mb:.1f} MB, from {package.root}", soft_wrap=True)
         sent = Sent(command, Path(folder), _variables(place, out), place.driver.model_dump(), own_code)
@@ -70,7 +70,7 @@ def _write_place(place: Place, folder: str) -> str:
 
 
 def _variables(place: Place, out: Console) -> dict[str, str]:
-    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1", VARIABLE: "1"}
+    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1"}
     return own | place.variables(os.environ)
 
 

@@ -106,6 +106,11 @@ def plan_search(study: Study, context: Context) -> Searching:
     )
 
 
+def journal_of(searching: Searching) -> str:
+    """Where a search's journal lies in its store."""
+    return f"{searching.context.store.url.rstrip('/')}/{searching.journal.path}/work/{JOURNAL}"
+
+
 def run_plan(
     searching: Searching,
     trials: int,
