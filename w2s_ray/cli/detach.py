@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from w2s_ray.cli.ending import Kept, folder_of
-from w2s_ray.cli.following import SHOWN, at_work, tell
+from w2s_ray.cli.following import SHOWN, again, at_work, tell
 from w2s_ray.cli.run import check_study
 from w2s_ray.cli.say import say
 from w2s_ray.config.load import load_study
@@ -46,8 +45,7 @@ def detach_study(file: Path, sets: Sequence[str], place: Place, as_json: bool, o
         _tell_ended(store, name, started, log, out, err)
         say(out, f"{name} has ended with exit code {ended}; its log: {log}")
         return ended
-    at = f"--store {shlex.quote(place.store)}"
-    say(out, f"{name} runs, process {process.pid}: w2s attach {name} {at}   w2s stop {name} {at}   log: {log}")
+    say(out, f"{name} runs, process {process.pid}. {again(name, place.store)}   log: {log}")
     return 0
 
 

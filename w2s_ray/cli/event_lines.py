@@ -30,7 +30,7 @@ VERSION = 1
 MARK = f'{{"w2s": {VERSION}, '  # begins such a line
 DETAIL = 300  # letters of what is said of a step
 RECENT = 40  # events that a heartbeat tells of
-_KINDS = {"step": StepEvent, "progress": ProgressEvent, "cell": CellEvent, "wait": WaitEvent}
+KINDS = {"step": StepEvent, "progress": ProgressEvent, "cell": CellEvent, "wait": WaitEvent}
 
 
 class Writer:
@@ -137,7 +137,7 @@ def in_words(event: Event) -> str:
 
 def line_of(event: Event, at: float) -> str:
     """An event as a line."""
-    kind = next(name for name, one in _KINDS.items() if isinstance(event, one))
+    kind = next(name for name, one in KINDS.items() if isinstance(event, one))
     fields = {name: value.full if isinstance(value, Key) else value for name, value in asdict_of(event).items()}
     if isinstance(event, ProgressEvent):
         fields["progress"] = {name: value for name, value in event.progress.items() if math.isfinite(value)}
@@ -179,7 +179,7 @@ def parse(line: str) -> Event | None:
         return None
     try:
         fields = json.loads(line)
-        kind = _KINDS[fields.pop("kind")]
+        kind = KINDS[fields.pop("kind")]
         del fields["w2s"], fields["at"]
         if "key" in fields:
             fields["key"] = Key.parse(fields["key"])
@@ -192,11 +192,11 @@ def parse(line: str) -> Event | None:
 def _at(line: str) -> float:
     """When it happened, in seconds since 1970; 0 where the line does not say."""
     try:
-        at = json.loads(line)["at"]
+        at = float(json.loads(line)["at"])
         time.localtime(at)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError, OSError):
         return 0.0
-    return float(at)
+    return at
 
 
 def _is_sound(event: Event) -> bool:

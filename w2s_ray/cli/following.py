@@ -3,6 +3,7 @@ heartbeats what they do; a study's last one leaves how it ended."""
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -180,7 +181,7 @@ def attach(name: str, url: str, as_json: bool, out: Console, err: Console) -> in
                 _drawn(store, name, err) if writer is None and err.is_terminal else _said(store, name, writer, err)
             )
         except KeyboardInterrupt:
-            say(err, f"\nno longer watched; {name} goes on: w2s attach {name}, w2s stop {name}")
+            say(err, f"\nno longer watched; {name} goes on. {again(name, url)}")
             return 130
         kept = following.end()
         if kept is None and not following.met:
@@ -189,6 +190,12 @@ def attach(name: str, url: str, as_json: bool, out: Console, err: Console) -> in
         if writer is not None:
             writer.end(kept.end)
         return tell(kept, out, err)
+
+
+def again(name: str, url: str) -> str:
+    """How to come back to a study, from anywhere."""
+    at = f"{name} --store {shlex.quote(url)}"
+    return f"Watch: w2s attach {at}   end: w2s stop {at}"
 
 
 def _said(store: Store, name: str, writer: Writer | None, err: Console) -> Following:
@@ -220,7 +227,8 @@ def _catch_up(view: View, store: Store, told: Sequence[Told]) -> None:
     ended = max(each.cells_done + each.cells_failed for each in told)
     counts = {"done": sum(each.made for each in told), "hit": most["reused"], "failed": most["failed"]}
     running = {key: seconds for each in told for key, seconds in each.keys.items()}
-    view.catch_up(most["cells"], ended, counts, running)
+    since_s = max(0.0, time.time() - max(each.began for each in told))
+    view.catch_up(since_s, most["cells"], ended, counts, running)
     view(WaitEvent(next((each.waits_for for each in told if each.waits_for), "")))
     for key in running:
         view(ProgressEvent(key, parse_progress(store.read(progress_name(key)) or b"")))
@@ -252,7 +260,10 @@ def tell(kept: Kept, out: Console, err: Console) -> int:
 def _nothing(store: Store, name: str) -> str:
     living = [beat for beat in heartbeats(store) if not beat.holder.gone()]
     there = ", ".join(f"{beat.name} ({beat.holder.driver[:SHOWN]})" for beat in living) or "none"
-    return f"no driver of {name!r} works on {store.url}; there: {there} (what it has made: `w2s report {name}`)"
+    return (
+        f"no driver of {name!r} works on {store.url}; there: {there} (what it has made: `w2s report {name}`; of a"
+        " cluster's jobs: --address)"
+    )
 
 
 # --- logs and stop ---

@@ -88,16 +88,20 @@ class View:
         else:
             self._cell(event)
 
-    def catch_up(self, num_cells: int, ended: int, counts: Mapping[str, int], running: Mapping[Key, float]) -> None:
-        """Take over what a run tells of itself, with how many seconds each step has run: not all of its events were
-        heard."""
+    def catch_up(
+        self, since_s: float, num_cells: int, ended: int, counts: Mapping[str, int], running: Mapping[Key, float]
+    ) -> None:
+        """Take over what a run tells of itself, with how many seconds it and each step have run: not all of its events
+        were heard."""
         now = time.monotonic()
         with self._lock:
+            self._started = now - since_s
             self._num_cells, self._ended, self._counts = num_cells, ended, Counter(counts)
             before = self._running
             self._running = {key: before.get(key) or _Running(now - took, said=now) for key, took in running.items()}
             self._waiting.clear()
         self._bar.update(self._task, total=num_cells, completed=ended)
+        self._bar.tasks[0].start_time = self._bar.get_time() - since_s
 
     def _step(self, event: StepEvent) -> None:
         what, key = event.what, event.key

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ from w2s_ray.cli.following import SHOWN, Told
 from w2s_ray.cli.say import say
 from w2s_ray.core.errors import DamagedArtifact, IdentityError, InputError
 from w2s_ray.engine.fingerprint import Key
-from w2s_ray.engine.folders import readable
+from w2s_ray.engine.folders import is_url, readable
 from w2s_ray.engine.lease import STALE_S, Holder, heartbeats, key_of
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.store import Store, open_store
@@ -126,7 +127,7 @@ def status_of(store_url: str, runs: Path) -> Status:
 def print_status(console: Console, store_url: str, runs: str, *, as_json: bool = False, watch: bool = False) -> None:
     """Once, or until Ctrl-C."""
     if not watch:
-        _print(console, status_of(store_url, readable(runs)), runs, as_json)
+        _print(console, _look(store_url, runs), runs, as_json)
         return
     with suppress(KeyboardInterrupt):
         if console.is_terminal and not as_json:
@@ -135,11 +136,20 @@ def print_status(console: Console, store_url: str, runs: str, *, as_json: bool =
             _print_anew(console, store_url, runs, as_json)
 
 
+def _look(store_url: str, runs: str) -> Status:
+    folder = readable(runs)
+    try:
+        return status_of(store_url, folder)
+    finally:
+        if is_url(runs):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _redraw(console: Console, store_url: str, runs: str) -> None:
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             clock = Text(time.strftime("%H:%M:%S  (Ctrl-C ends)"), style="dim")
-            live.update(Group(clock, *_shown(status_of(store_url, readable(runs)), runs)), refresh=True)
+            live.update(Group(clock, *_shown(_look(store_url, runs), runs)), refresh=True)
             time.sleep(WATCH_S)
 
 
@@ -147,7 +157,7 @@ def _print_anew(console: Console, store_url: str, runs: str, as_json: bool) -> N
     """Where something has changed that is more than the time that passes."""
     before = None
     while True:
-        found = status_of(store_url, readable(runs))
+        found = _look(store_url, runs)
         now = found.model_dump(exclude={"drivers": {"__all__": {"device_hours"}}})
         for driver in now["drivers"]:
             driver["running"] = sorted(driver["running"])

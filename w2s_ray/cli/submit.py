@@ -16,8 +16,9 @@ from rich.text import Text
 
 from w2s_ray.cli.event_lines import drawn
 from w2s_ray.cli.live import View
+from w2s_ray.cli.options import address_of_jobs
 from w2s_ray.config.load import Study, load_study
-from w2s_ray.config.place import JOBS, Place
+from w2s_ray.config.place import Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.study.check import check_names
@@ -159,8 +160,7 @@ def _digest(study: Study, place: Place, tune: bool) -> str:
 
 
 def _address(address: str | None) -> str:
-    there = os.environ.get("RAY_ADDRESS", "")
-    found = address or os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
+    found = address or address_of_jobs()
     if not found:
         raise InputError("no --address; give that of the cluster's jobs, such as http://HEAD:8265")
     return found

@@ -137,6 +137,7 @@ def output_apart() -> Iterator[Callable[[str], None]]:
     finally:
         sys.stdout = python
         if real:
+            os.dup2(own.fileno(), 1)
             with suppress(OSError):
                 own.close()
 

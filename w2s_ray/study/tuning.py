@@ -149,6 +149,7 @@ def _write(searching: Searching, found: Searched, trials: int, folder: Path, jou
     study, raw = searching.study, searching.trials.raw
     recipes = {number: anchored(at_point(raw, point), study.base) for number, point in found.recipes.items()}
     write_search(folder, found, recipes)
+    shutil.copyfile(journal, folder / JOURNAL)
     if len(found.trials) == found.wanted and not found.running:
         key, params = searching.result(trials), {**searching.params, "trials": trials}
         store = searching.context.store

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
-from w2s_ray.cli.options import JobsAddress, Json, StoreUrl, store_url
+from w2s_ray.cli.options import JobsAddress, Json, StoreUrl, address_of_jobs, store_url
 from w2s_ray.cli.terminal import err, out
 
 
@@ -38,8 +37,8 @@ def logs(
     from w2s_ray.cli.following import print_events
     from w2s_ray.cli.submit import print_logs
 
-    if store is not None and _means_store(ctx, address):
-        raise typer.Exit(print_events(job, store, follow, out))
+    if _means_store(ctx, address):
+        raise typer.Exit(print_events(job, store_url(store), follow, out))
     raise typer.Exit(print_logs(job, address, follow, out, err))
 
 
@@ -49,13 +48,13 @@ def stop(ctx: typer.Context, job: JobName, address: JobsAddress = None, store: S
     from w2s_ray.cli.following import stop_drivers
     from w2s_ray.cli.submit import stop_job
 
-    if store is not None and _means_store(ctx, address):
-        raise typer.Exit(stop_drivers(job, store, out))
+    if _means_store(ctx, address):
+        raise typer.Exit(stop_drivers(job, store_url(store), out))
     raise typer.Exit(stop_job(job, address, out))
 
 
 def _means_store(ctx: typer.Context, address: str | None) -> bool:
-    """Where both are known, what is on the command line stands above what is in the environment."""
+    """What is on the command line stands above what is in the environment; where neither says, it is ./store."""
     source = ctx.get_parameter_source("store")
     given = source is not None and source.name == "COMMANDLINE"
-    return address is None and (given or not os.environ.get("RAY_API_SERVER_ADDRESS"))
+    return address is None and (given or not address_of_jobs())
