@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import typer
 
-from w2s_ray.cli.commands import keeping, looking, running, starting
-from w2s_ray.cli.terminal import err
-from w2s_ray.core.errors import BudgetSpent, InputError, Interrupted, ResourceError, W2SError
+from w2s_ray.cli.commands import following, keeping, looking, running, starting
+from w2s_ray.cli.terminal import err, exit_code
+from w2s_ray.core.errors import BudgetSpent, Interrupted, W2SError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -23,7 +23,8 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (starting.init,),
     "Run a study": (running.run, running.tune, running.plan),
-    "On a cluster": (running.submit, running.logs, running.stop),
+    "On a cluster": (running.submit,),
+    "Follow it": (following.attach, following.logs, following.stop),
     "Look at it": (looking.status, looking.report, looking.errors, looking.compare, looking.import_, looking.why),
     "What there is": (starting.methods, starting.schema),
     "Keep order": (keeping.doctor, keeping.clean),
@@ -39,20 +40,16 @@ def main() -> None:
     """Entry point of `w2s`."""
     try:
         app(prog_name="w2s")
-    except (InputError, ResourceError) as error:
-        _refuse(error)
-        raise SystemExit(2) from None
     except Interrupted as stop:
-        spent = isinstance(stop, BudgetSpent)
-        why = str(stop) if spent else "stopped; to continue, run the same command again"
+        why = str(stop) if isinstance(stop, BudgetSpent) else "stopped; to continue, run the same command again"
         err.print(f"{why}:\n  {' '.join(['w2s', *sys.argv[1:]])}", soft_wrap=True)
         sys.stdout.flush()
         sys.stderr.flush()
         # An inline step may still be in its thread; what it has not committed does not count.
-        os._exit(3 if spent else 130)
+        os._exit(exit_code(stop))
     except W2SError as error:
         _refuse(error)
-        raise SystemExit(1) from None
+        raise SystemExit(exit_code(error)) from None
 
 
 def _refuse(error: W2SError) -> None:

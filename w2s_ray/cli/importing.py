@@ -30,7 +30,7 @@ def import_runs(console: Console, errors: Console, folder: Path, name: str | Non
     if len(told) > SHOWN:
         errors.print(Text(f"and {len(told) - SHOWN} more, which the page lists"), soft_wrap=True)
     say(console, summary_table(results))
-    say(console, f"report: {runs}/{name}/report.md   results: {runs}/{name}/results.json")
+    say(console, f"report: {runs}/{name}/report.html (and .md)   results: {runs}/{name}/results.json")
 
 
 def _checked(name: str) -> str:

@@ -88,6 +88,21 @@ class View:
         else:
             self._cell(event)
 
+    def catch_up(
+        self, since_s: float, num_cells: int, ended: int, counts: Mapping[str, int], running: Mapping[Key, float]
+    ) -> None:
+        """Take over what a run tells of itself, with how many seconds it and each step have run: not all of its events
+        were heard."""
+        now = time.monotonic()
+        with self._lock:
+            self._started = now - since_s
+            self._num_cells, self._ended, self._counts = num_cells, ended, Counter(counts)
+            before = self._running
+            self._running = {key: before.get(key) or _Running(now - took, said=now) for key, took in running.items()}
+            self._waiting.clear()
+        self._bar.update(self._task, total=num_cells, completed=ended)
+        self._bar.tasks[0].start_time = self._bar.get_time() - since_s
+
     def _step(self, event: StepEvent) -> None:
         what, key = event.what, event.key
         with self._lock:
@@ -154,8 +169,9 @@ class View:
         lines = [Text(f"  running {key}  {step.shown(now)}") for key, step in running[:SHOWN]]
         if len(running) > SHOWN:
             lines.append(Text(f"  … and {len(running) - SHOWN} more"))
-        if num_waiting:
-            lines.append(Text(f"  waiting {num_waiting}: {why or waiting[0][0]}", style="dim"))
+        if num_waiting or why:
+            count = f" {num_waiting}" if num_waiting else ""
+            lines.append(Text(f"  waiting{count}: {why or waiting[0][0]}", style="dim"))
         lines.append(
             Text(
                 f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed"

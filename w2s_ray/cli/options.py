@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from w2s_ray.config.place import Place, joinable, load_place
+from w2s_ray.config.place import JOBS, Place, joinable, load_place
 from w2s_ray.engine.store import cache_folder
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ SharedStore = Annotated[
     ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Objects for programs on standard output, one a line (docs/how-to/follow-a-run.md)."),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
 PlaceFile = Annotated[
     Path | None,
@@ -110,6 +114,12 @@ def place_of(
     """The place that the options name, with the defaults of this machine."""
     place = load_place(file, env or (), store=store, runs=runs, address=address, budget=budget)
     return place.model_copy(update={"store": place.store or str(Path.cwd() / "store"), "runs": place.runs or "runs"})
+
+
+def address_of_jobs() -> str:
+    """The cluster's, from the environment; empty where that names none."""
+    there = os.environ.get("RAY_ADDRESS", "")
+    return os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
 
 
 def store_url(store: str | None) -> str:

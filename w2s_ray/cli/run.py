@@ -11,12 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import Recent, view_of
-from w2s_ray.cli.say import say
+from w2s_ray.cli.ending import End, kept
+from w2s_ray.cli.event_lines import Recent, Writer, view_of
+from w2s_ray.cli.say import as_text, say
 from w2s_ray.config.load import Study
+from w2s_ray.config.place import Place
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import Executor
-from w2s_ray.engine.store import Store
+from w2s_ray.engine.store import open_store
 from w2s_ray.reports.terminal import summary_table
 from w2s_ray.study.check import check_memory, check_names
 from w2s_ray.study.fits import fits_of
@@ -41,43 +43,46 @@ def check_study(study: Study, folder: Path, err: Console) -> None:
 
 def run_study(
     study: Study,
-    store: Store,
+    place: Place,
     executor: Callable[[], Executor],
     folder: Path,
-    shown: str,
     stopping: Stopping,
+    writer: Writer | None,
+    tracking: Tracking,
     out: Console,
     err: Console,
-    tracking: Tracking,
-    budget_h: float = 0.0,
-) -> list[dict[str, Any]]:
-    """Compute what the store does not have, write the run's folder (`shown` to people), print the table; the
-    failures."""
+) -> tuple[End, list[dict[str, Any]]]:
+    """Compute what the store does not have, write the run's folder, print the table; how it ended, and the failures."""
     started = time.perf_counter()
-    recent = Recent()
+    store = open_store(place.store)
+    recent = Recent(len(study.cells))
     with tracking:
         with (
-            view_of(err, len(study.cells)) as view,
+            view_of(err, len(study.cells), writer) as view,
             Context(
                 store,
                 executor,
                 sinks=[view, recent, tracking],
                 read_only=store.read_only(),
                 name=study.config.name,
-                budget_h=budget_h,
+                budget_h=place.budget,
                 about=recent.about,
             ) as context,
             stopping(context.interrupt),
+            kept(context) as keep,
         ):
+            context.show()
             tracking.params = context.params_of
             runs = run_cells(study, context)
             collected = collect(study, context, runs)
             tables = collected.value if collected is not None else {}
             results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
             write_results(folder, study, results, collected)
-        say(out, summary_table(results))
+            end, table = End.of(results, place.runs), summary_table(results)
+            keep(end, as_text(table))
+        say(out, table)
         write_looks(folder, results, store)
         tracking.ended(results, lambda: fits_of(context, runs, FITS), [folder / name for name in REPORTS])
+    shown = f"{place.runs}/{study.config.name}"
     say(out, f"report: {shown}/report.html (and .md)   results: {shown}/results.json")
-    failures: list[dict[str, Any]] = results["failures"]
-    return failures
+    return end, results["failures"]

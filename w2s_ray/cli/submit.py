@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import VARIABLE, drawn
+from w2s_ray.cli.event_lines import drawn
 from w2s_ray.cli.live import View
+from w2s_ray.cli.options import address_of_jobs
 from w2s_ray.cli.trackers import literal_secrets, trackers_of
 from w2s_ray.config.load import Study, load_study
-from w2s_ray.config.place import JOBS, Place
+from w2s_ray.config.place import Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.study.check import check_names
@@ -49,8 +50,8 @@ def submit_study(
     with tempfile.TemporaryDirectory(prefix="w2s-submit-") as folder:
         package.copy(Path(folder))
         name = str(file.resolve().relative_to(package.root))
-        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--place", _write_place(place, folder)]
-        command += [part for text in sets for part in ("--set", text)]
+        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--json"]
+        command += ["--place", _write_place(place, folder), *(part for text in sets for part in ("--set", text))]
         own_code = Path("w2s_ray/__init__.py") in package.files
         err.print(f"{len(package.files)} files, {package.mb:.1f} MB, from {package.root}", soft_wrap=True)
         sent = Sent(command, Path(folder), _variables(place, trackers, out), place.driver.model_dump(), own_code)
@@ -76,7 +77,7 @@ def _write_place(place: Place, folder: str) -> str:
 
 def _variables(place: Place, trackers: Sequence[Tracker], out: Console) -> dict[str, str]:
     """With those of the trackers that are set here."""
-    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1", VARIABLE: "1"}
+    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1"}
     theirs = {name: os.environ[name] for one in trackers for name in one.reads() if name in os.environ}
     return own | theirs | place.variables(os.environ)
 
@@ -175,8 +176,7 @@ def _digest(study: Study, place: Place, tune: bool) -> str:
 
 
 def _address(address: str | None) -> str:
-    there = os.environ.get("RAY_ADDRESS", "")
-    found = address or os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
+    found = address or address_of_jobs()
     if not found:
         raise InputError("no --address; give that of the cluster's jobs, such as http://HEAD:8265")
     return found

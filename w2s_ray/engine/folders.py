@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -49,10 +50,13 @@ def readable(runs: str, files: Sequence[str] = READ, name: str = "*") -> Path:
     temporary = Path(tempfile.mkdtemp(prefix="w2s-runs-"))
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     try:
+        fs.invalidate_cache()  # what was there at an earlier look
         for found in (path for wanted in files for path in fs.glob(f"{root}/{name}/{wanted}")):
             local = temporary / Path(found).parent.name / Path(found).name
             local.parent.mkdir(exist_ok=True)
             fs.get_file(found, str(local))
+            written_at = fs.modified(found).timestamp()
+            os.utime(local, (written_at, written_at))
     except Exception as error:  # noqa: BLE001  (each file system has errors of its own)
         raise InputError(f"--runs: {runs} cannot be read ({error}); check its name and your rights there") from None
     return temporary

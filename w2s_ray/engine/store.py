@@ -5,6 +5,7 @@
     <root>/<step>/<slug>-<hash12>/failure.json    why the last attempt ended without a record
     <root>/<step>/<slug>-<hash12>/work/…          what an unfinished step keeps for its next attempt
     <root>/leases/…, <root>/drivers/…, <root>/stops/…   see lease.py
+    <root>/ledger/…, <root>/ends/…                what a study's drivers did (account.py), how its last one ended
 
 Nothing is ever renamed into place, so one protocol serves a disk, an object store and memory. The promise: exactly-once
 results, at-least-once compute.

@@ -581,11 +581,11 @@ def _given(value: object) -> str:
     return "" if isinstance(value, dict | list) else f" (got {value!r})"
 
 
-def schema_table() -> str:
+def schema_table(model: type[BaseModel] = Results) -> str:
     """The schema as a Markdown table, for the documentation."""
     rows = [
         f"| `{key}` | {kind} | {'yes' if required else 'no'} | {text} |"
-        for key, kind, required, text in _fields(Results, "")
+        for key, kind, required, text in _fields(model, "")
     ]
     return "\n".join(["| key | value | required | meaning |", "|---|---|---|---|", *rows]) + "\n"
 

@@ -12,6 +12,9 @@ SAW_GOLD = (
     "The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows."
 )
 
+# How a cell ended.
+STATES = {"ok": "ok", "no_gap": "no gap", "no_floor": "no floor", "no_ceiling": "no ceiling", "failed": "failed"}
+
 # What a recipe that a search found was selected on.
 SELECTED = {
     "heldout": "selected on gold labels of the labelled half's held-out rows",

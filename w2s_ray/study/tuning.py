@@ -107,6 +107,11 @@ def plan_search(study: Study, context: Context) -> Searching:
     )
 
 
+def journal_of(searching: Searching) -> str:
+    """Where a search's journal lies in its store."""
+    return f"{searching.context.store.url.rstrip('/')}/{searching.journal.path}/work/{JOURNAL}"
+
+
 def run_plan(
     searching: Searching,
     trials: int,
@@ -145,6 +150,7 @@ def _write(searching: Searching, found: Searched, trials: int, folder: Path, jou
     study, raw = searching.study, searching.trials.raw
     recipes = {number: anchored(at_point(raw, point), study.base) for number, point in found.recipes.items()}
     write_search(folder, found, recipes)
+    shutil.copyfile(journal, folder / JOURNAL)
     if len(found.trials) == found.wanted and not found.running:
         key, params = searching.result(trials), {**searching.params, "trials": trials}
         store = searching.context.store

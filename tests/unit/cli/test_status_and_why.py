@@ -36,7 +36,7 @@ def runs(tmp_path: Path) -> Path:
 
 def status(store_url: str, runs: Path) -> list[str]:
     console = Console(file=io.StringIO(), width=110, color_system=None)
-    print_status(console, store_url, runs)
+    print_status(console, store_url, str(runs))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from w2s_ray.cli.options import (
     Address,
+    Json,
     Runs,
     StoreUrl,
     store_url,
@@ -18,7 +19,13 @@ from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import CELL_FILES, readable
 
 
-def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -> None:
+def status(
+    store: StoreUrl = None,
+    runs: Runs = None,
+    address: Address = None,
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, until Ctrl-C: what has changed since.")] = False,
+) -> None:
     """Show the studies of runs/, who works on the store now, and what failed last; with --address http://HEAD:8265 the
     jobs of a cluster."""
     from w2s_ray.cli.status import print_status
@@ -26,10 +33,12 @@ def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -
     if address is not None:
         from w2s_ray.cli.submit import print_jobs
 
+        if as_json or watch:
+            raise InputError("--address with --json or --watch: these look at a store; leave out --address")
         print_jobs(address, out)
         return
 
-    print_status(out, store_url(store), readable(runs or "runs"))
+    print_status(out, store_url(store), runs or "runs", as_json=as_json, watch=watch)
 
 
 def report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from w2s_ray.cli.options import (
     Env,
     File,
     JobsAddress,
+    Json,
     Local,
     PlaceFile,
     Runs,
@@ -40,32 +40,43 @@ def run(
     env: Env = None,
     budget: Budget = None,
     track: Track = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run it in the background, also when the terminal closes: w2s attach NAME.")
+    ] = False,
+    as_json: Json = False,
     local: Local = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
+    from w2s_ray.cli.event_lines import objects
     from w2s_ray.cli.run import check_study, run_study
     from w2s_ray.cli.trackers import trackers_of, tracking_of
     from w2s_ray.config.load import load_study
-    from w2s_ray.engine.store import open_store
     from w2s_ray.study.check import check_machine
 
-    where = place_of(place, store, runs, address, env, budget)
-    study = load_study(file, sets or (), where.resources)
-    trackers = trackers_of(study.config, where, track or ())
-    opened = open_store(where.store)
-    executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
-    with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
-        check_study(study, folder, err)
-        shown = f"{where.runs}/{study.config.name}"
-        tracking = tracking_of(study, trackers, opened.url, folder, not is_url(where.runs), err)
-        failures = run_study(study, opened, executor, folder, shown, stopping, out, err, tracking, where.budget)
+    if detach:
+        from w2s_ray.cli.detach import detach_study
+
+        raise typer.Exit(detach_study(file, sets or (), place_of(place, store, runs), as_json, out, err))
+    with libraries_apart(None if local or verbose else ray_log()), objects(as_json) as writer:
+        where = place_of(place, store, runs, address, env, budget)
+        study = load_study(file, sets or (), where.resources)
+        if writer is not None:
+            writer.name = study.config.name
+        trackers = trackers_of(study.config, where, track or ())
+        executor = executor_of(where, where.store, local, verbose, lambda: check_machine(study))
+        with written(where.runs, study.config.name) as folder:
+            check_study(study, folder, err)
+            tracking = tracking_of(study, trackers, where.store, folder, not is_url(where.runs), err)
+            end, failures = run_study(study, where, executor, folder, stopping, writer, tracking, out, err)
+        if writer is not None:
+            writer.end(end)
     if failures:
         _digest(failures)
         if ray_log().exists():
             err.print(f"what Ray itself wrote: {ray_log()}", soft_wrap=True)
-        raise typer.Exit(2 if all(failure["users"] for failure in failures) else 1)
+        raise typer.Exit(end.exit_code)
     ray_log().unlink(missing_ok=True)
 
 
@@ -97,6 +108,7 @@ def tune(
     address: Address = None,
     env: Env = None,
     track: Track = None,
+    as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Search the space of the study's `tune:` for its best point, with Optuna on Ray Tune. Writes runs/NAME/search/:
@@ -104,12 +116,13 @@ def tune(
 
     Killed or stopped, the same command continues it; with more --trials it goes on from there.
     """
+    from w2s_ray.cli.event_lines import objects
     from w2s_ray.cli.tune import tune_study
 
-    with libraries_apart(None if verbose else ray_log()):
+    with libraries_apart(None if verbose else ray_log()), objects(as_json) as writer:
+        where = place_of(place, store, runs, address, env)
         tune_study(
-            file, sets or (), place_of(place, store, runs, address, env), trials, timeout, concurrency, verbose,
-            track or (), out, err, stopping,
+            file, sets or (), where, trials, timeout, concurrency, verbose, track or (), writer, out, err, stopping
         )  # fmt: skip
     ray_log().unlink(missing_ok=True)
 
@@ -159,44 +172,6 @@ def submit(
 
     where = load_place(place, env or (), store=store, runs=runs, address=address, budget=budget)
     raise typer.Exit(submit_study(file, sets or (), where, follow, tune, out, err))
-
-
-JobName = Annotated[str, typer.Argument(help="A job's id, or a study's name for its latest job.")]
-
-
-def logs(
-    ctx: typer.Context,
-    job: JobName,
-    address: JobsAddress = None,
-    store: StoreUrl = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
-) -> None:
-    """Print what a submitted study has written (--address); or, from anywhere, the latest events of a run by the store
-    that it works on (--store)."""
-    from w2s_ray.cli.by_store import print_events
-    from w2s_ray.cli.submit import print_logs
-
-    if store is not None and _means_store(ctx, address):
-        raise typer.Exit(print_events(job, store, follow, out))
-    raise typer.Exit(print_logs(job, address, follow, out, err))
-
-
-def stop(ctx: typer.Context, job: JobName, address: JobsAddress = None, store: StoreUrl = None) -> None:
-    """Stop a study, by the cluster that it was submitted to (--address), or from anywhere by the store that it works on
-    (--store). What is finished is kept; the same command continues it."""
-    from w2s_ray.cli.by_store import stop_drivers
-    from w2s_ray.cli.submit import stop_job
-
-    if store is not None and _means_store(ctx, address):
-        raise typer.Exit(stop_drivers(job, store, out))
-    raise typer.Exit(stop_job(job, address, out))
-
-
-def _means_store(ctx: typer.Context, address: str | None) -> bool:
-    """Where both are known, what is on the command line stands above what is in the environment."""
-    source = ctx.get_parameter_source("store")
-    given = source is not None and source.name == "COMMANDLINE"
-    return address is None and (given or not os.environ.get("RAY_API_SERVER_ADDRESS"))
 
 
 def _digest(failures: list[dict[str, Any]]) -> None:

@@ -7,10 +7,9 @@ from urllib.parse import quote
 
 from w2s_ray.reports.document import Document, Entry, Link, Notes, Paragraph, Part, Section, Table
 from w2s_ray.reports.schema import Results
-from w2s_ray.reports.wording import NOTHING, gap_recovered, scale_of
+from w2s_ray.reports.wording import NOTHING, STATES, gap_recovered, scale_of
 
 PAGE = "index.html"
-STATES = {"ok": "ok", "no_gap": "no gap", "no_floor": "no floor", "failed": "failed"}
 MOST = 3  # rows of a study that are shown here
 
 
