@@ -193,7 +193,7 @@ def _runs(runs: Path) -> tuple[list[RunLine], list[str]]:
 
 
 def _run(path: Path, results: Results) -> RunLine:
-    states = [cell.status for cell in results.cells]
+    states: list[str] = [cell.status for cell in results.cells]
     return RunLine(
         name=results.name, results=str(path), ended=round(path.stat().st_mtime, 3), seconds=results.seconds,
         cells=len(states), statuses={one: states.count(one) for one in STATES},
