@@ -87,14 +87,17 @@ class _Experiment(Sink):
 
         now = int(time.time() * 1000)
         points = [
-            (name, value, step) for name, curve in run.curves.items() for step, value in self._new(there, name, curve)
+            (name, value, step)
+            for name, curve in ((_name(key), curve) for key, curve in run.curves.items())
+            for step, value in self._new(there, name, curve)
         ]
-        points += [(name, value, 0) for name, value in run.numbers.items() if there.data.metrics.get(name) != value]
+        numbers = {_name(key): value for key, value in run.numbers.items()}
+        points += [(name, value, 0) for name, value in numbers.items() if there.data.metrics.get(name) != value]
         params = {_name(key): _value(value) for key, value in run.config.items()}
         tags = {f"{LINK}{role}": key for role, key in run.links.items()} | {REASON: run.reason[:LONGEST]}
         tags |= {PARENT: self._runs[run.parent].info.run_id} if run.parent in self._runs else {}
         sent: dict[str, list[Any]] = {
-            "metrics": [Metric(_name(name), value, now, step) for name, value, step in points],
+            "metrics": [Metric(name, value, now, step) for name, value, step in points],
             "params": [Param(key, text) for key, text in params.items() if key not in there.data.params],
             "tags": [RunTag(key, text) for key, text in tags.items() if there.data.tags.get(key, "") != text],
         }

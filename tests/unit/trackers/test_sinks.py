@@ -106,21 +106,24 @@ def test_half_a_line_of_a_process_that_was_killed_is_cut_off(name: str, tmp_path
 
 
 @pytest.mark.slow
-def test_fits_of_mlflow_are_nested_and_a_run_that_was_left_is_not_called_running(tmp_path: Path) -> None:
+def test_in_mlflow_fits_are_nested_and_odd_names_are_there_once_too(tmp_path: Path) -> None:
     needs("mlflow")
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     plugin, spot = build("w2s_ray.trackers", {"type": "mlflow", "uri": uri}), Spot("small", "d1", tmp_path)
-    sink = plugin.sink(spot)
-    sink.put(SCORED)
-    sink.put(replace(DONE, parent=CELL.id))
-    sink.put(replace(FIT, id="e" * 32))
-    sink.close()
+    odd = replace(SCORED, numbers={"naive world:topic/pgr": 0.5})
+    for _ in range(2):
+        sink = plugin.sink(spot)
+        sink.put(odd)
+        sink.put(replace(DONE, parent=CELL.id))
+        sink.put(replace(FIT, id="e" * 32))
+        sink.close()
     client = MlflowClient(tracking_uri=uri)
     runs = {run.data.tags["w2s.run"]: run for run in client.search_runs(["1"])}
     assert runs[FIT.id].data.tags["mlflow.parentRunId"] == runs[CELL.id].info.run_id
     assert {run.info.status for run in runs.values()} == {"FINISHED", "KILLED"}
     assert runs["e" * 32].info.status == "KILLED"
+    assert len(client.get_metric_history(runs[CELL.id].info.run_id, "naive world_topic/pgr")) == 1
     assert runs[CELL.id].data.params == {"train.lr": "0.1", "name": "naïve\n"}
     assert runs[CELL.id].data.tags["w2s.key.student"] == "train/x-0123"
