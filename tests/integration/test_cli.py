@@ -406,7 +406,9 @@ def test_a_run_is_seen_and_stopped_from_elsewhere_by_its_store(face: Face) -> No
     assert following.returncode == 0, "it ends with the run"
     _, err = process.communicate(timeout=60)
     assert re.search(
-        r"small: driver \w{8}, process \d+: \d+ made, \d+ reused, 0 failed(; \S+ device-hours)?; running train/", seen
+        r"small: driver \w{8}, process \d+: 0 of 3 cells; \d+ made, \d+ reused, 0 failed(; \S+ device-hours)?;"
+        r" running train/",
+        seen,
     ), seen
     assert (ended.code, ended.out) == (0, "1 of 1 drivers of small have stopped\n"), ended.err
     assert process.returncode == 130, err
