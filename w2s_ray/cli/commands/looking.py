@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from w2s_ray.cli import complete
 from w2s_ray.cli.options import (
     Address,
     Runs,
@@ -33,7 +34,9 @@ def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    name: Annotated[
+        str, typer.Argument(help="A study's name, or the folder with its results.json.", autocompletion=complete.runs)
+    ],
     runs: Runs = None,
 ) -> None:
     """Print the report of a finished run, from its results.json alone."""
@@ -45,22 +48,39 @@ def report(
 
 
 def errors(
-    name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    name: Annotated[
+        str, typer.Argument(help="A study's name, or the folder with its results.json.", autocompletion=complete.runs)
+    ],
     where: Annotated[
         str,
         typer.Option(
             "--where",
             metavar="SORT",
+            autocompletion=complete.sorts,
             help="student-wrong; copied: the student repeats its teacher's error; corrected: the teacher is wrong and"
             " the student right; own: the student is wrong and the teacher right; teacher-wrong; disagree; all.",
         ),
     ] = "student-wrong",
-    method: Annotated[str | None, typer.Option("--method", metavar="M", help="Of this method.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="M", help="Of this method.", autocompletion=complete.methods_of_runs),
+    ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Of this task.")] = None,
-    weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="Of this weak model.")] = None,
-    strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="Of this strong model.")] = None,
+    weak: Annotated[
+        str | None,
+        typer.Option("--weak", metavar="MODEL", help="Of this weak model.", autocompletion=complete.models_of_runs),
+    ] = None,
+    strong: Annotated[
+        str | None,
+        typer.Option("--strong", metavar="MODEL", help="Of this strong model.", autocompletion=complete.models_of_runs),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of this seed.  [default: the first cell of the study]")
+        int | None,
+        typer.Option(
+            "--seed",
+            help="Of this seed.  [default: the first cell of the study]",
+            autocompletion=complete.seeds_of_runs,
+        ),
     ] = None,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many rows are shown.")] = 20,
     full: Annotated[bool, typer.Option("--full", help="Show whole texts, a row below the other.")] = False,
@@ -79,8 +99,13 @@ def errors(
 
 
 def compare(
-    one: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
-    other: Annotated[str, typer.Argument(help="Another one, or the same study's results from elsewhere.")],
+    one: Annotated[
+        str, typer.Argument(help="A study's name, or the folder with its results.json.", autocompletion=complete.runs)
+    ],
+    other: Annotated[
+        str,
+        typer.Argument(help="Another one, or the same study's results from elsewhere.", autocompletion=complete.runs),
+    ],
     runs: Runs = None,
     store: StoreUrl = None,
     other_store: Annotated[
@@ -102,7 +127,8 @@ def why(
             help=(
                 "A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is"
                 " enough."
-            )
+            ),
+            autocompletion=complete.keys,
         ),
     ],
     store: StoreUrl = None,
