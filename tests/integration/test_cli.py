@@ -25,15 +25,19 @@ from w2s_ray.study.results import config_digest
 
 COMMANDS = [
     (),
+    ("init",),
     ("run",),
     ("tune",),
     ("plan",),
     ("status",),
     ("why",),
     ("report",),
+    ("errors",),
     ("methods",),
+    ("schema",),
     ("data",),
     ("data", "show"),
+    ("data", "export"),
     ("doctor",),
 ]
 REAL = Path(__file__).parents[2] / "experiments/real/qwen2.5-7b_sciq.yaml"

@@ -14,7 +14,7 @@ from w2s_ray.cli.terminal import err, exit_code
 from w2s_ray.core.errors import BudgetSpent, Interrupted, W2SError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Weak-to-strong generalization experiments: shared, resumable, with error bars.\n\n"
     "Start with `w2s run experiments/quickstart.yaml`; run it again to see that nothing is computed twice.",
 )  # fmt: skip

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from w2s_ray.config.place import JOBS, Place, joinable, load_place
-from w2s_ray.engine.store import cache_folder
+from w2s_ray.cli import complete
 
 if TYPE_CHECKING:
+    from w2s_ray.config.place import Place
     from w2s_ray.engine.executor import Executor
 
-File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
+File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False, autocompletion=complete.studies)]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -112,12 +112,16 @@ def place_of(
     budget: float | None = None,
 ) -> Place:
     """The place that the options name, with the defaults of this machine."""
+    from w2s_ray.config.place import load_place
+
     place = load_place(file, env or (), store=store, runs=runs, address=address, budget=budget)
     return place.model_copy(update={"store": place.store or str(Path.cwd() / "store"), "runs": place.runs or "runs"})
 
 
 def address_of_jobs() -> str:
     """The cluster's, from the environment; empty where that names none."""
+    from w2s_ray.config.place import JOBS
+
     there = os.environ.get("RAY_ADDRESS", "")
     return os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
 
@@ -132,6 +136,7 @@ def executor_of(
 ) -> Callable[[], Executor]:
     """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this
     machine alone cannot hold."""
+    from w2s_ray.config.place import joinable
     from w2s_ray.engine.executor import InlineExecutor
 
     if local:
@@ -152,4 +157,6 @@ def executor_of(
 
 def ray_log() -> Path:
     """The file for what Ray writes to this process's standard error."""
+    from w2s_ray.engine.store import cache_folder
+
     return cache_folder() / "logs" / f"ray-{os.getpid()}.log"

@@ -15,7 +15,6 @@ from w2s_ray.cli.options import (
     store_url,
 )
 from w2s_ray.cli.terminal import out
-from w2s_ray.config.place import JOBS
 
 
 def doctor(
@@ -27,6 +26,7 @@ def doctor(
     """Check versions, devices, the store, disk and memory, and name each problem's remedy. With --address the same of
     every node of a cluster, and whether their processes can meet."""
     from w2s_ray.cli.doctor import checks, cluster_checks
+    from w2s_ray.config.place import JOBS
 
     where = place_of(place, store, address=address)
     if (where.address or "").startswith(JOBS):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from w2s_ray.cli import complete
 from w2s_ray.cli.options import (
     Address,
     Json,
@@ -43,7 +44,12 @@ def status(
 
 def report(
     name: Annotated[
-        str | None, typer.Argument(help="A study's name, or the folder with its results.json.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A study's name, or the folder with its results.json.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ] = None,
     runs: Runs = None,
     page: Annotated[
@@ -67,22 +73,39 @@ def report(
 
 
 def errors(
-    name: Annotated[str, typer.Argument(help="A study's name, or the folder with its results.json.")],
+    name: Annotated[
+        str, typer.Argument(help="A study's name, or the folder with its results.json.", autocompletion=complete.runs)
+    ],
     where: Annotated[
         str,
         typer.Option(
             "--where",
             metavar="SORT",
+            autocompletion=complete.sorts,
             help="student-wrong; copied: the student repeats its teacher's error; corrected: the teacher is wrong and"
             " the student right; own: the student is wrong and the teacher right; teacher-wrong; disagree; all.",
         ),
     ] = "student-wrong",
-    method: Annotated[str | None, typer.Option("--method", metavar="M", help="Of this method.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="M", help="Of this method.", autocompletion=complete.methods_of_runs),
+    ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Of this task.")] = None,
-    weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="Of this weak model.")] = None,
-    strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="Of this strong model.")] = None,
+    weak: Annotated[
+        str | None,
+        typer.Option("--weak", metavar="MODEL", help="Of this weak model.", autocompletion=complete.models_of_runs),
+    ] = None,
+    strong: Annotated[
+        str | None,
+        typer.Option("--strong", metavar="MODEL", help="Of this strong model.", autocompletion=complete.models_of_runs),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of this seed.  [default: the first cell of the study]")
+        int | None,
+        typer.Option(
+            "--seed",
+            help="Of this seed.  [default: the first cell of the study]",
+            autocompletion=complete.seeds_of_runs,
+        ),
     ] = None,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many rows are shown.")] = 20,
     full: Annotated[bool, typer.Option("--full", help="Show whole texts, a row below the other.")] = False,
@@ -123,7 +146,10 @@ def import_(
 
 def compare(
     studies: Annotated[
-        list[str], typer.Argument(help="Two or more: names below runs/, or folders with a results.json.")
+        list[str],
+        typer.Argument(
+            help="Two or more: names below runs/, or folders with a results.json.", autocompletion=complete.runs
+        ),
     ],
     runs: Runs = None,
     store: StoreUrl = None,
@@ -151,7 +177,8 @@ def why(
             help=(
                 "A step's key as the live view, results.json or `plan --keys` print it; a part that is unique is"
                 " enough."
-            )
+            ),
+            autocompletion=complete.keys,
         ),
     ],
     store: StoreUrl = None,

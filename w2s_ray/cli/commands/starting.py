@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray.cli import complete
 from w2s_ray.cli.options import (
     Address,
     File,
@@ -41,7 +42,13 @@ def init(
     weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="The teacher.")] = None,
     strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="The student.")] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", metavar="NAME", help="A method or a loss; may be given often.")
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A method or a loss; may be given often.",
+            autocompletion=complete.methods,
+        ),
     ] = None,
     format: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="How a row is read; without it a guess by columns.")
