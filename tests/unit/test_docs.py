@@ -23,7 +23,6 @@ from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.plugins import available
 from w2s_ray.data.prepare import prepare
 from w2s_ray.data.sources import schemes, source_identity
-from w2s_ray.reports.schema import schema_table
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -146,11 +145,6 @@ def test_the_readme_shows_the_real_method() -> None:
     shown = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[0]
     source = (ROOT / "w2s_ray/methods/naive.py").read_text(encoding="utf-8")
     assert source[source.index("class Naive") :] == shown
-
-
-def test_the_schema_of_the_results_is_the_codes() -> None:
-    page = (ROOT / "docs/how-to/read-the-results.md").read_text(encoding="utf-8")
-    assert page.partition("schema_table() -->\n")[2] == schema_table()
 
 
 @pytest.mark.parametrize(("group", "page"), [("w2s_ray.losses", "losses.md"), ("w2s_ray.formats", "data-formats.md")])
