@@ -151,11 +151,6 @@ def test_the_readme_shows_the_real_method() -> None:
     assert source[source.index("class Naive") :] == shown
 
 
-def test_the_schema_of_the_results_is_the_codes() -> None:
-    page = (ROOT / "docs/how-to/read-the-results.md").read_text(encoding="utf-8")
-    assert page.partition("schema_table() -->\n")[2] == schema_table()
-
-
 def test_the_objects_for_programs_are_the_codes() -> None:
     page = (ROOT / "docs/how-to/follow-a-run.md").read_text(encoding="utf-8")
     assert page.partition("schema_table(Status) -->\n")[2] == schema_table(Status)

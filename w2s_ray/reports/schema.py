@@ -594,7 +594,7 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, boo
     """Depth first: each key with its place, its kind, whether it must be there, and its meaning."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
-        yield key, _kind(field.annotation), field.is_required(), field.description or ""
+        yield key, in_words(field.annotation), field.is_required(), field.description or ""
         nested = _nested(field.annotation)
         if nested is not None:
             yield from _fields(
@@ -608,18 +608,22 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
     return next((model for argument in get_args(annotation) if (model := _nested(argument)) is not None), None)
 
 
-KINDS = {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Any: "anything"}
+WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Any: "anything"}
 
 
-def _kind(annotation: Any) -> str:
-    """An annotation in words."""
+def in_words(annotation: Any) -> str:
+    """What a value may be."""
     origin, arguments = getattr(annotation, "__origin__", None), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
-    if origin is list:
-        return f"list of {_kind(arguments[0])}"
-    if origin is dict:
+    if origin is list or arguments[1:] == (...,):
+        return f"list of {in_words(arguments[0])}"
+    if origin is tuple:
+        return f"[{', '.join(map(in_words, arguments))}]"
+    if origin in (dict, Mapping):
         return "object"
+    if hasattr(annotation, "__metadata__"):
+        return in_words(origin)
     if arguments:
-        return " or ".join(_kind(argument) for argument in arguments)
-    return KINDS.get(annotation, "object")
+        return " or ".join(in_words(argument) for argument in arguments)
+    return WORDS.get(annotation, "object")
