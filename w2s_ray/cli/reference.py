@@ -184,7 +184,7 @@ def commands_page() -> str:
     from w2s_ray.cli.app import COMMANDS, app
 
     known: Mapping[str, Any] = get_command(app).commands  # type: ignore[attr-defined]  # a group's
-    listed = {heading: [one.__name__ for one in some] for heading, some in COMMANDS.items()}
+    listed = {heading: [one.__name__.rstrip("_") for one in some] for heading, some in COMMANDS.items()}
     others = [name for name in known if not any(name in names for names in listed.values())]
     listed["What there is"] += others
     parts = [
