@@ -46,7 +46,7 @@ class Given:
         return str(typer.prompt(question, default=default)).strip()
 
 
-def init_study(console: Console, path: Path, given: Given, *, force: bool) -> None:
+def init_study(console: Console, warned: Console, path: Path, given: Given, *, force: bool) -> None:
     """Ask what was not said, check it, write it, and say what comes next."""
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"{path} is to be the YAML of a study; name it {path.name}.yaml")
@@ -67,7 +67,7 @@ def init_study(console: Console, path: Path, given: Given, *, force: bool) -> No
     ).split(",")
     draft = Draft(name, rows, weak, strong, [method.strip() for method in methods])
     for warning in warnings_of(checked(draft, folder)):
-        console.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
+        warned.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     _write(path, written(draft, folder, SCHEMA))
     if not (folder / SCHEMA).exists():
         _write(folder / SCHEMA, schema_text())

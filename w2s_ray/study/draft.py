@@ -27,6 +27,7 @@ from w2s_ray.study.check import check_names, check_rows
 DATA, WEAK, STRONG = "world:topic", "world/nano", "world/small"
 HYPOTHESIS = "The student ends between its teacher and its ceiling."
 WIDTH = 52  # of a line before its comment
+LONGEST = 90  # letters of a comment that quotes something
 # Of the built-in models what the quickstart takes, of others what suits most pretrained ones.
 RECIPES = {"weak": {"lr": 2e-3, "epochs": 4}, "strong": {"lr": 4e-4, "epochs": 1}}
 OF_OTHERS = {"lr": 1e-4, "epochs": 2}
@@ -128,14 +129,16 @@ def _lines(draft: Draft, raw: dict[str, Any]) -> Iterator[Line]:
         yield f"  - {_yaml(method)}", _of_method(name)
     yield "train:", "how each model is finetuned; an editor lists the other fields"
     for role, recipe in raw["train"].items():
-        yield f"  {role}:", ""
+        yield f"  {role}:", "the teacher" if role == "weak" else "the student, and the ceiling"
         yield f"    lr: {recipe['lr']!r}", "size of a step; `w2s tune` searches for a better one"
         yield f"    epochs: {recipe['epochs']}", "how often each row is seen"
     yield f"seeds: {raw['seeds']}", "repetitions of the training: intervals need three or more"
 
 
 def _of_task(rows: RowsFound, task: dict[str, Any]) -> Iterator[Line]:
-    yield f"  data: {_yaml(task['data'])}", "where they are from; relative paths start at this file's folder"
+    from_file = task["data"].startswith("file:")
+    where = "where they are; a relative path starts at this file's folder" if from_file else "where they are from"
+    yield f"  data: {_yaml(task['data'])}", where
     if "format" in task:
         yield f"  format: {_yaml(task['format'])}", "how a row is read; `w2s data` lists the others"
     if "columns" in task:
@@ -160,8 +163,12 @@ COLUMNS = {
     "first": "what the models read first",
     "second": "what they read after it",
     "id": "labels of your own are joined by it",
+    "prompt": "what is asked",
+    "question": "what is asked",
+    "choices": "the answers to choose from",
     "answer": "what is right",
     "chosen": "the better text; models see the two in random order",
+    "rejected": "the other one",
 }
 
 
@@ -169,7 +176,7 @@ def _of_column(column: str, rows: RowsFound) -> str:
     if column == "label":
         classes = rows.prepared.splits["pool"].classes if rows.prepared else ()
         return _short(f"the class: {', '.join(map(_yaml, classes))}") if classes else "the class"
-    return COLUMNS.get(column, "")
+    return COLUMNS.get(column, "`w2s data` says of each format what it reads")
 
 
 def _of_weak(model: str) -> str:
@@ -208,7 +215,7 @@ def name_of(path: Path) -> str:
 
 
 def _short(text: str) -> str:
-    return textwrap.shorten(text, 110, placeholder=" …")
+    return textwrap.shorten(text, LONGEST, placeholder=" …")
 
 
 _PLAIN = re.compile(r"[A-Za-z][\w ./@-]*", re.ASCII)

@@ -69,7 +69,7 @@ def report(
         return
     written = write_index(out, runs or "runs") if name is None else write_page(out, name, runs or "runs")
     if page:
-        open_page(written)
+        open_page(out, written)
 
 
 def errors(

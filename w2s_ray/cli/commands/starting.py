@@ -66,7 +66,7 @@ def init(
     from w2s_ray.cli.init import Given, init_study
 
     given = Given(data, weak, strong, method or (), format, column or (), yes)
-    init_study(out, file, given, force=force)
+    init_study(out, err, file, given, force=force)
 
 
 def schema() -> None:
