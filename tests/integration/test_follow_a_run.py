@@ -45,7 +45,7 @@ def test_a_run_as_objects_ends_with_its_summary(face: Face) -> None:
     assert (end["name"], end["status"], end["exit_code"], end["error"]) == ("small", "done", 0, "")
     assert (end["report"], end["results"]) == (str(folder / "report.md"), str(folder / "results.json"))
     assert end["summary"] == face.results()["summary"]
-    assert "gap recovered" in ended.err and "report: runs/small/report.md" in ended.err, "people are told too"
+    assert "gap recovered" in ended.err and "report: runs/small/report.html" in ended.err, "people are told too"
 
 
 def test_what_fails_or_is_refused_has_an_end_too(face: Face) -> None:
@@ -175,7 +175,7 @@ def test_attach_ends_with_the_table_also_of_what_has_ended(background: Face) -> 
     assert (ended.code, again.code) == (0, 0), ended.err
     assert ended.out == again.out
     assert "gap recovered" in ended.out
-    assert f"report: {face.folder}/runs/small/report.md" in ended.out
+    assert f"report: {face.folder}/runs/small/report.html" in ended.out
     assert "no driver of 'other' works on" in face.w2s("attach", "other").refusal
     assert driver_processes(face) == []
 
