@@ -18,7 +18,7 @@ TUTORIAL = ROOT / "docs/tutorial.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"[Ss]ave\s+this\s+as\s+`([\w./-]+)`|^And\s+this\s+as\s+`([\w./-]+)`", re.MULTILINE)
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?")
-NEAR = {"%": 6.0, "": 0.3}  # how far points of accuracy, and ratios, may be from what is shown
+NEAR = {"points": 6.0, "share": 0.06, "ratio": 0.3}  # how far from what is shown the measured may be
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,13 @@ def alike(shown: str, line: str) -> bool:
     """The same words; whole numbers equal, measured ones near."""
     if [NUMBER.sub("N", word) for word in shown.split()] != [NUMBER.sub("N", word) for word in line.split()]:
         return False
-    near = NEAR["%"] if "%" in shown and "[" not in shown else None
-    pairs = zip(NUMBER.findall(shown), NUMBER.findall(line), strict=True)
-    return all(one == other if "." not in one else close(one, other, near) for one, other in pairs)
+    return all(close(*pair) for pair in zip(NUMBER.findall(shown), NUMBER.findall(line), strict=True))
 
 
-def close(one: str, other: str, near: float | None) -> bool:
-    """Percentages are above 2, ratios below."""
-    allowed = near or (NEAR["%"] if abs(float(one)) > 2 else NEAR[""])
-    return abs(float(one) - float(other)) <= allowed
+def close(one: str, other: str) -> bool:
+    """One decimal: points of accuracy; two: gap recovered; three: a share."""
+    kind = {0: "", 1: "points", 2: "ratio"}.get(len(one.partition(".")[2]), "share")
+    return abs(float(one) - float(other)) <= NEAR[kind] if kind else one == other
 
 
 def expect(shown: tuple[str, ...], said: str) -> None:
