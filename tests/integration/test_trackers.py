@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psutil
 import pytest
 import trackers_read
 from integration.face import Face
@@ -232,6 +233,23 @@ def test_a_submitted_study_may_not_carry_an_address(face: Face) -> None:
     refusal = face.w2s("submit", study, "--address", "http://127.0.0.1:1", "--store", "/s").refusal
     assert "write $NAME in its place" in refusal
     assert "s3cret" not in refusal
+
+
+@pytest.mark.slow
+def test_a_tracker_that_hangs_does_not_outlive_a_driver_that_was_killed(face: Face, hanging: str) -> None:
+    study = face.study({"seeds": [0], "track": [{"type": "mlflow", "uri": hanging, "wait": 1000}]})
+    driver = subprocess.Popen(
+        face.command("run", study, "--local"), cwd=face.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (theirs := psutil.Process(driver.pid).children()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(5)
+    driver.kill()
+    driver.wait()
+    assert len(theirs) == 1
+    _, alive = psutil.wait_procs(theirs, timeout=60)
+    assert alive == []
 
 
 def content(face: Face, runs: str = "runs") -> list[str]:
