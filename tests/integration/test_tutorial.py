@@ -135,6 +135,6 @@ def check_claims(folder: Path) -> None:
     probed = second["comparisons"]["pairs"][0]["difference"]
     assert probed["low"] < 0 < probed["high"]
     assert sure["comparisons"]["pairs"][0]["losses"] == 3
-    of_the_first, after_a_probe, of_reviews, of_each_share = 9, 3, 9, 3
-    assert trainings(folder) >= of_the_first + after_a_probe + of_reviews + 2 * of_each_share, "and those of the search"
+    of_the_first, after_a_probe, of_reviews, of_the_surest = 9, 3, 9, 3
+    assert trainings(folder) >= of_the_first + after_a_probe + of_reviews + of_the_surest, "and those of the search"
     assert "verdict" in (folder / "reviews.csv").read_text(encoding="utf-8")
