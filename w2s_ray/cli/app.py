@@ -21,7 +21,7 @@ app = typer.Typer(
 
 # In the order and under the headings of `w2s --help`.
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run a study": (running.run, running.tune, running.plan),
+    "Run a study": (running.run, running.tune, running.plan, running.pin),
     "On a cluster": (running.submit, running.logs, running.stop),
     "Look at it": (looking.status, looking.report, looking.compare, looking.why),
     "What there is": (starting.methods,),

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from w2s_ray.cli.event_lines import VARIABLE, drawn
 from w2s_ray.cli.live import View
-from w2s_ray.config.load import Study, load_study
+from w2s_ray.cli.pin import load_pinned
+from w2s_ray.config.load import Study
 from w2s_ray.config.place import JOBS, Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
@@ -35,7 +36,7 @@ def submit_study(
     """Send a study to a cluster, or attach to the job that it already is there; the exit code of its driver."""
     from w2s_ray.runtime.jobs import Jobs, Sent
 
-    study = load_study(file, sets, place.resources)
+    study = load_pinned(file, sets, place.resources, err)
     check_names(study)
     _check_shared(place)
     package = package_of(file, study)

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from w2s_ray.cli.event_lines import view_of
+from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.say import say
-from w2s_ray.config.load import corners, load_study, searched
+from w2s_ray.config.load import corners, searched
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import Interrupted
@@ -46,7 +47,7 @@ def tune_study(
     if place.budget:
         warning = f"budget is {place.budget:g}, which counts for `run`; a search is bounded by --trials and --timeout"
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    study = load_study(file, sets, place.resources)
+    study = load_pinned(file, sets, place.resources, err)
     searched(study)
     for there in (study, *corners(study)):
         check_names(there)

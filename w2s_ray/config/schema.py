@@ -59,7 +59,7 @@ def _build_resources(value: Any) -> Any:
 
 class Models(Frozen):
     """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or
-    `hub:ORG/NAME@REVISION`."""
+    `hub:ORG/NAME[@COMMIT]`."""
 
     weak: str
     strong: str

@@ -43,13 +43,13 @@ def run(
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
+    from w2s_ray.cli.pin import load_pinned
     from w2s_ray.cli.run import check_study, run_study
-    from w2s_ray.config.load import load_study
     from w2s_ray.engine.store import open_store
     from w2s_ray.study.check import check_machine
 
     where = place_of(place, store, runs, address, env, budget)
-    study = load_study(file, sets or (), where.resources)
+    study = load_pinned(file, sets or (), where.resources, err)
     opened = open_store(where.store)
     executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
     with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
@@ -114,19 +114,39 @@ def plan(
     place: PlaceFile = None,
     store: StoreUrl = None,
     runs: Runs = None,
+    address: Address = None,
     keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False,
 ) -> None:
-    """Say what a run would compute and what it would find, without computing (only the rows are split)."""
+    """Say what a run would compute and find, how long that may take, and what would fail (exit code 2), without
+    computing: only the rows are split. With --address a cluster is meant, and what this machine lacks does not
+    count."""
+    from w2s_ray.cli.pin import load_pinned
     from w2s_ray.cli.plan import make_plan, print_plan
-    from w2s_ray.config.load import load_study
     from w2s_ray.study.warnings import warnings_of
 
-    where = place_of(place, store, runs)
-    study = load_study(file, sets or (), where.resources)
+    where = place_of(place, store, runs, address)
+    study = load_pinned(file, sets or (), where.resources, err, keep=False)
     for warning in warnings_of(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     with written(where.runs, study.config.name) as folder:
-        print_plan(out, make_plan(study, where.store, folder), show_keys=keys)
+        made = make_plan(study, where.store, folder, here=where.here)
+        print_plan(out, made, show_keys=keys)
+    if made.foreseen.problems:
+        raise typer.Exit(2)
+
+
+def pin(
+    file: File,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Ask anew for these names of the study alone.", show_default=False)
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Ask anew for all names.")] = False,
+) -> None:
+    """Write beside a study (study.yaml: study.lock) which commit each of its models and data sets of the hub means that
+    is named without one; names that have one there keep it, unless asked for anew. `run` does the same."""
+    from w2s_ray.cli.pin import pin_study
+
+    pin_study(file, names or (), out, update=update)
 
 
 def submit(
