@@ -90,7 +90,7 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("offload is params", "zero: 3"),
     ),
     "a GPU's memory without a GPU": (
-        {"resources": {"strong": {"gpu_gb": 80}}},
+        {"resources": {"strong": {"gpu_gb": 80, "gpus": 0}}},
         ("gpu_gb is 80", "gpus is 0", "set gpus: 1"),
     ),
     "a seed twice": ({"seeds": [0, 0]}, ("seeds", "[0, 0]", "twice")),

@@ -133,13 +133,13 @@ def _print_placement(
         Text.assemble((f"{roles}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"),
         soft_wrap=True,
     )
-    if not (resources.sharded or resources.gpus) or recipe.way.solved:
+    if not (resources.sharded or resources.num_gpus) or recipe.way.solved:
         return
     shape = shape_of_name(model, base)
     if shape is None:
         say(console, "  its shape is not known before it is downloaded, so neither is what it needs")
         return
-    gpu = bool(resources.gpus)
+    gpu = bool(resources.num_gpus)
     given_gb = resources.gpu_gb if gpu else resources.memory_gb or host_bytes() / GB / resources.fewest
     room = given_gb or UNKNOWN_GB
     options = list(ways(shape, recipe, resources, resources.fewest, room * GB, longest, gpu=gpu))
@@ -180,12 +180,16 @@ def _ways_table(options: Sequence[Way], chosen: Way | None) -> Table:
 
 
 def _devices(resources: Resources) -> str:
-    each = " and ".join(
-        part for part in (f"{resources.cpus:g} CPU", f"{resources.gpus:g} GPU" if resources.gpus else "") if part
-    )
+    each = " and ".join(part for part in (f"{resources.cpus:g} CPU", _gpus(resources)) if part)
     if resources.most == 1:
         return each
     return (
         f"{resources.fewest if resources.fewest == resources.most else f'{resources.fewest} to {resources.most}'}"
         f" processes with {each} each"
     )
+
+
+def _gpus(resources: Resources) -> str:
+    if resources.gpus == "auto":
+        return "1 GPU where the cluster has them"
+    return f"{resources.num_gpus:g} GPU" if resources.num_gpus else ""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray.cli.devices import on_devices
 from w2s_ray.cli.event_lines import view_of
 from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.say import say
@@ -47,7 +48,7 @@ def tune_study(
     if place.budget:
         warning = f"budget is {place.budget:g}, which counts for `run`; a search is bounded by --trials and --timeout"
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    study = load_pinned(file, sets, place.resources, err)
+    study = on_devices(load_pinned(file, sets, place.resources, err), place, err, search=True)
     searched(study)
     for there in (study, *corners(study)):
         check_names(there)

@@ -198,11 +198,11 @@ def check_memory(study: Study) -> None:
     their devices and rows."""
     for role, model, recipe, resources in placements(study):
         shape = shape_of_name(model, study.base)
-        room = resources.gpu_gb if resources.gpus else resources.memory_gb
-        if not room or shape is None or recipe.way.solved:
+        room = resources.gpu_gb if resources.num_gpus else resources.memory_gb
+        if not room or shape is None or recipe.way.solved or resources.gpus == "auto":
             continue
         try:
-            settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
+            settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.num_gpus))
         except ResourceError as error:
             raise ResourceError(f"resources.{role}: {error}") from None
 
@@ -214,7 +214,7 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
         config, method = cell.config, cell.method
         others: list[tuple[Role, str]] = [(role_of(method, name), name) for name in method.other_models]
         for role, model in [("weak", config.models.weak), *others, ("strong", config.models.strong)]:
-            recipe, resources = config.train.of(role, model), getattr(config.resources, role)
+            recipe, resources = config.train.of(role, model), config.resources.of(role, study.gpus)
             key = (role, model, digest(identity(recipe, MEMORY)), resources)
             if key not in seen and not model.startswith(EXTERNAL):
                 seen.add(key)
@@ -232,7 +232,7 @@ def missing_here(study: Study) -> Iterator[ResourceError | ModelError]:
     for role, model, recipe, resources in placements(study):
         if recipe.way.solved:
             continue  # solved in one process
-        cpus, gpus = resources.cpus * resources.fewest, resources.gpus * resources.fewest
+        cpus, gpus = resources.cpus * resources.fewest, resources.num_gpus * resources.fewest
         lacking = [f"{cpus:g} CPU (this machine has {os.cpu_count()})"] if cpus > (os.cpu_count() or 1) else []
         if gpus and gpus > (have := num_gpus()):
             lacking.append(f"{gpus:g} GPU (this machine has {have})")

@@ -125,5 +125,5 @@ def _count(store: Store, full: str, known: Mapping[str, Submission]) -> int | No
 
 def _device(resources: Resources) -> tuple[str, float]:
     """The device that a step computes on, and how many of it."""
-    name, each = ("GPU", resources.gpus) if resources.gpus else ("CPU", resources.cpus)
+    name, each = ("GPU", resources.num_gpus) if resources.num_gpus else ("CPU", resources.cpus)
     return name, each * resources.fewest

@@ -28,7 +28,7 @@ class Foreseen:
 
 def foresee(study: Study, context: Context, submitted: Iterable[Submission], *, here: bool) -> Foreseen:
     """After a dry run; `here`: it would run on this machine, not on a cluster."""
-    setting = Setting(context, study.base)
+    setting = Setting(context, study.base, study.gpus)
     rows = {cell.task_label: setting.prepared(cell).value["facts"] for cell in study.cells}
     measured = list(lengths_of(study, context))
     lengths = tuple(one for one in measured if isinstance(one, Lengths))

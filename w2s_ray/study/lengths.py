@@ -46,7 +46,7 @@ class _Reading:
 def lengths_of(study: Study, context: Context) -> Iterator[Lengths | InputError]:
     """For every model and every split of its tasks; an error where a model's tokenizer cannot be loaded or a row not be
     read."""
-    setting = Setting(context, study.base)
+    setting = Setting(context, study.base, study.gpus)
     seen: set[tuple[str, _Reading]] = set()
     failed: set[str] = set()
     for cell in study.cells:

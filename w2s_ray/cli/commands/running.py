@@ -43,13 +43,14 @@ def run(
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
+    from w2s_ray.cli.devices import on_devices
     from w2s_ray.cli.pin import load_pinned
     from w2s_ray.cli.run import check_study, run_study
     from w2s_ray.engine.store import open_store
     from w2s_ray.study.check import check_machine
 
     where = place_of(place, store, runs, address, env, budget)
-    study = load_pinned(file, sets or (), where.resources, err)
+    study = on_devices(load_pinned(file, sets or (), where.resources, err), where, err)
     opened = open_store(where.store)
     executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
     with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
@@ -120,12 +121,13 @@ def plan(
     """Say what a run would compute and find, how long that may take, and what would fail (exit code 2), without
     computing: only the rows are split. With --address a cluster is meant, and what this machine lacks does not
     count."""
+    from w2s_ray.cli.devices import on_devices
     from w2s_ray.cli.pin import load_pinned
     from w2s_ray.cli.plan import make_plan, print_plan
     from w2s_ray.study.warnings import warnings_of
 
     where = place_of(place, store, runs, address)
-    study = load_pinned(file, sets or (), where.resources, err, keep=False)
+    study = on_devices(load_pinned(file, sets or (), where.resources, err, keep=False), where, err)
     for warning in warnings_of(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     with written(where.runs, study.config.name) as folder:
