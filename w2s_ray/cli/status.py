@@ -4,6 +4,7 @@ failures."""
 from __future__ import annotations
 
 import calendar
+import shutil
 import time
 from pathlib import Path
 
@@ -16,15 +17,18 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import STALE_S, Holder, drivers, key_of
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.engine.usage import usage
 from w2s_ray.reports.file import read_results
 
 FAILURES = 10
+STEPS = 6  # that are named with their size
 
 
 def print_status(console: Console, store_url: str, runs: Path) -> None:
-    """Three short tables."""
+    """Short tables: studies, the store's disk, drivers, leases, failures."""
     _print_runs(console, runs)
     store = open_store(store_url)
+    _print_disk(console, store)
     _print_drivers(console, store)
     _print_leases(console, store)
     _print_failures(console, store)
@@ -61,6 +65,27 @@ def _print_runs(console: Console, runs: Path) -> None:
             f"{results.seconds:.1f}",
         )
     say(console, table if table.row_count else f"no finished study in {runs}/")
+
+
+def _print_disk(console: Console, store: Store) -> None:
+    """What the store holds, the largest steps first, and how much room is left."""
+    used = usage(store)
+    if not used:
+        return
+    largest = sorted(used.items(), key=lambda item: -item[1].size)
+    steps = ", ".join(f"{name} {each.artifacts} with {_in_bytes(each.size)}" for name, each in largest[:STEPS])
+    more = f", {len(largest) - STEPS} more steps" if len(largest) > STEPS else ""
+    free = f", {_in_bytes(shutil.disk_usage(store.root).free)} free on its disk" if store.local else ""
+    total = _in_bytes(sum(each.size for each in used.values()))
+    say(console, f"{store.url}: {total}{free}; {steps}{more}")
+
+
+def _in_bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _print_drivers(console: Console, store: Store) -> None:
