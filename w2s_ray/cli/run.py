@@ -19,7 +19,7 @@ from w2s_ray.engine.executor import Executor
 from w2s_ray.engine.store import Store
 from w2s_ray.reports.terminal import summary_table
 from w2s_ray.study.check import check_memory, check_names
-from w2s_ray.study.results import build_results, check_writable, write_results
+from w2s_ray.study.results import build_results, check_writable, write_keys, write_results
 from w2s_ray.study.run import collect, run_cells
 from w2s_ray.study.warnings import warnings_of
 
@@ -67,6 +67,7 @@ def run_study(
         collected = collect(study, context, runs)
         tables = collected.value if collected is not None else {}
         results = build_results(study, context, runs, tables, time.perf_counter() - started)
+        write_keys(folder, context)
         write_results(folder, study, results, collected)
     say(out, summary_table(results))
     say(out, f"report: {shown}/report.md   results: {shown}/results.json")

@@ -28,6 +28,7 @@ from w2s_ray.study.costs import costs
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
+KEYS = ".keys"
 FROM_SCORE = (
     "status",
     "reason",
@@ -141,6 +142,12 @@ def write_results(folder: Path, study: Study, results: dict[str, Any], collected
     if collected is not None:
         _copy_cells(folder, collected)
     _write(folder / "results.json", _by_line(results))
+
+
+def write_keys(folder: Path, context: Context) -> None:
+    """All results that the run used, so that a store can tell what no run needs: a method may look at one (features
+    that clean its labels) to which no other result leads."""
+    _write(folder / KEYS, "".join(f"{key}\n" for key in sorted(s.key.full for s in context.submitted() if s.there)))
 
 
 def _by_line(results: dict[str, Any]) -> str:
