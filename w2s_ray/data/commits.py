@@ -74,8 +74,8 @@ def _cached(what: What, repo: str, revision: str, why: str) -> Commit:
         digest = ""
     if not COMMIT.fullmatch(digest):
         raise InputError(
-            f"has no commit, and this machine's cache knows no {revision} of it: {why}, or write the 40 digits that"
-            f" {page(what, repo)}/commits/main lists after an @"
+            f"has no commit, and this machine's cache knows no {revision} of it: {why}, or write"
+            f" hub:{repo}@COMMIT with the 40 digits that {page(what, repo)}/commits/main lists"
         )
     return Commit(digest, f"told by this machine's cache ({why.partition(';')[0]})")
 
