@@ -341,7 +341,7 @@ def test_every_shipped_experiment_loads_plans_and_states_a_hypothesis(face: Face
     if study.config.tune is not None:
         searched(study)
     _skip_without_its_parts(study)
-    ended = face.w2s("plan", str(path), "--store", str(face.store))
+    ended = face.w2s("plan", str(path), "--store", str(face.store), "--address", "auto")  # where devices and models are
     assert ended.code == 0, ended.err
     assert f"{len(study.cells)} cells" in ended.out
 

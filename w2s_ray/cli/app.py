@@ -22,7 +22,7 @@ app = typer.Typer(
 # In the order and under the headings of `w2s --help`.
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (starting.init,),
-    "Run a study": (running.run, running.tune, running.plan),
+    "Run a study": (running.run, running.tune, running.plan, running.pin),
     "On a cluster": (running.submit,),
     "Follow it": (following.attach, following.logs, following.stop),
     "Look at it": (looking.status, looking.report, looking.errors, looking.compare, looking.import_, looking.why),

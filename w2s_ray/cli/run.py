@@ -22,7 +22,7 @@ from w2s_ray.engine.store import open_store
 from w2s_ray.reports.terminal import summary_table
 from w2s_ray.study.check import check_memory, check_names
 from w2s_ray.study.fits import fits_of
-from w2s_ray.study.results import build_results, check_writable, write_looks, write_results
+from w2s_ray.study.results import build_results, check_writable, write_keys, write_looks, write_results
 from w2s_ray.study.run import collect, run_cells
 from w2s_ray.study.warnings import warnings_of
 from w2s_ray.trackers.tracking import FITS, Tracking
@@ -77,6 +77,7 @@ def run_study(
             collected = collect(study, context, runs)
             tables = collected.value if collected is not None else {}
             results = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
+            write_keys(folder, context)
             write_results(folder, study, results, collected)
             end, table = End.of(results, place.runs), summary_table(results)
             keep(end, as_text(table))

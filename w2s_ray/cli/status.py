@@ -26,11 +26,13 @@ from w2s_ray.engine.folders import is_url, readable
 from w2s_ray.engine.lease import STALE_S, Holder, heartbeats, key_of
 from w2s_ray.engine.record import Failure
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.engine.usage import usage
 from w2s_ray.reports.file import read_results
 from w2s_ray.reports.schema import Results
 from w2s_ray.reports.wording import STATES
 
 FAILURES = 10
+STEPS = 6  # that are named with their size
 WATCH_S = 3.0
 
 
@@ -102,6 +104,15 @@ class FailureLine(_Part):
     at: float = Field(description="when, in seconds since 1970")
 
 
+class DiskLine(_Part):
+    """What a store holds."""
+
+    total: int = Field(description="bytes")
+    free: int | None = Field(description="bytes free on its disk; null of a store elsewhere")
+    artifacts: dict[str, int] = Field(description="step -> how many it has")
+    bytes: dict[str, int] = Field(description="step -> bytes, the most first")
+
+
 class Status(_Part):
     """What `w2s status --json` prints."""
 
@@ -110,6 +121,7 @@ class Status(_Part):
     store: str = Field(description="the store that was looked at")
     runs: list[RunLine] = Field(description="studies that have run, by name")
     unreadable: list[str] = Field(description="results that cannot be read; `w2s run` of their study writes them again")
+    disk: DiskLine = Field(description="what the store holds")
     drivers: list[DriverLine] = Field(description="who works on the store")
     leases: list[LeaseLine] = Field(description="steps that are being made")
     failures: list[FailureLine] = Field(description="the latest ten, the latest first")
@@ -120,7 +132,8 @@ def status_of(store_url: str, runs: Path) -> Status:
     store = open_store(store_url)
     found, unreadable = _runs(runs)
     return Status(
-        store=store.url, runs=found, unreadable=unreadable, drivers=list(_drivers(store)), leases=list(_leases(store)),
+        store=store.url, runs=found, unreadable=unreadable, disk=_disk(store),
+        drivers=list(_drivers(store)), leases=list(_leases(store)),
         failures=sorted(_failures(store), key=lambda one: one.at, reverse=True)[:FAILURES],
     )  # fmt: skip
 
@@ -208,6 +221,16 @@ def _run(path: Path, results: Results) -> RunLine:
     )  # fmt: skip
 
 
+def _disk(store: Store) -> DiskLine:
+    used = dict(sorted(usage(store).items(), key=lambda item: -item[1].size))
+    return DiskLine(
+        total=sum(each.size for each in used.values()),
+        free=shutil.disk_usage(store.root).free if store.local and used else None,
+        artifacts={step: each.artifacts for step, each in used.items()},
+        bytes={step: each.size for step, each in used.items()},
+    )
+
+
 def _drivers(store: Store) -> Iterator[DriverLine]:
     for beat in heartbeats(store):
         if not beat.holder.gone():
@@ -247,10 +270,12 @@ def _failures(store: Store) -> Iterator[FailureLine]:
 
 
 def _shown(found: Status, runs: str) -> Iterator[RenderableType]:
-    """Four short tables."""
+    """Short tables: studies, the store's disk, drivers, leases, failures."""
     for path in found.unreadable:
         yield Text(f"{path} cannot be read; `w2s run` of its study writes it again")
     yield _run_table(found.runs) if found.runs else Text(f"no finished study in {runs}/")
+    if found.disk.total:
+        yield Text(_disk_line(found.store, found.disk))
     yield from map(Text, map(_driver_line, found.drivers))
     for lease in found.leases:
         state = "dead: the next run takes over" if lease.state == "dead" else "working"
@@ -266,6 +291,22 @@ def _run_table(runs: list[RunLine]) -> Table:
         counts = (run.cells, *run.statuses.values(), run.made, run.reused)
         table.add_row(Text(run.name), *map(str, counts), f"{run.seconds:.1f}")
     return table
+
+
+def _disk_line(store: str, disk: DiskLine) -> str:
+    """The largest steps first, and how much room is left."""
+    steps = [f"{step} {disk.artifacts[step]} with {_in_bytes(size)}" for step, size in disk.bytes.items()]
+    more = f", {len(steps) - STEPS} more steps" if len(steps) > STEPS else ""
+    free = "" if disk.free is None else f", {_in_bytes(disk.free)} free on its disk"
+    return f"{store}: {_in_bytes(disk.total)}{free}; {', '.join(steps[:STEPS])}{more}"
+
+
+def _in_bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _driver_line(one: DriverLine) -> str:

@@ -17,8 +17,9 @@ from rich.text import Text
 from w2s_ray.cli.event_lines import drawn
 from w2s_ray.cli.live import View
 from w2s_ray.cli.options import address_of_jobs
+from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.trackers import literal_secrets, trackers_of
-from w2s_ray.config.load import Study, load_study
+from w2s_ray.config.load import Study
 from w2s_ray.config.place import Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
@@ -38,7 +39,7 @@ def submit_study(
     """Send a study to a cluster, or attach to the job that it already is there; the exit code of its driver."""
     from w2s_ray.runtime.jobs import Jobs, Sent
 
-    study = load_study(file, sets, place.resources)
+    study = load_pinned(file, sets, place.resources, err)
     check_names(study)
     _check_shared(place)
     trackers = trackers_of(study.config, place)

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray.cli.devices import on_devices
 from w2s_ray.cli.ending import End, folder_of, kept
 from w2s_ray.cli.event_lines import Recent, Writer, view_of
+from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.say import as_text, say
 from w2s_ray.cli.trackers import trackers_of, tracking_of_search, trial_run
-from w2s_ray.config.load import corners, load_study, searched
+from w2s_ray.config.load import corners, searched
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import Interrupted
@@ -49,7 +51,7 @@ def tune_study(
     if place.budget:
         warning = f"budget is {place.budget:g}, which counts for `run`; a search is bounded by --trials and --timeout"
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    study = load_study(file, sets, place.resources)
+    study = on_devices(load_pinned(file, sets, place.resources, err), place, err, search=True)
     name = study.config.name
     if writer is not None:
         writer.name = name

@@ -161,6 +161,7 @@ class Study:
     cells: tuple[Cell, ...]
     base: Path
     raw: dict[str, Any]  # as it was read, before defaults, without what only says who is told
+    gpus: int | None = None  # of the machine that it runs on, for `gpus: auto`; None: those of a cluster decide
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Study:

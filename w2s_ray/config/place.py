@@ -58,6 +58,11 @@ class Place(Frozen):
         Placements.model_validate(value)
         return value
 
+    @property
+    def here(self) -> bool:
+        """Whether a study runs on this machine, and not on a cluster."""
+        return (self.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The workers' variables, those without a value from this machine."""
         absent = [name for name, value in self.env.items() if value is None and name not in environ]

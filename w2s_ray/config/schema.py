@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, Literal, get_type_hints
+from dataclasses import Field as DataclassField
+from typing import Annotated, Any, Literal, cast, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -37,16 +38,22 @@ STUDY, SEARCH = "study", "search"  # whose identity a field is part of: a search
 MOST_CELLS = 20_000
 NAME_LETTERS = 100  # file systems limit the length of a name
 
+IN_A_STUDY = {"gpus": "auto"}  # defaults of a YAML, which differ from those of a step that nobody describes
+
+
+def _default(field: DataclassField[Any]) -> Any:
+    if field.default is MISSING:
+        return Field(default_factory=cast("Any", field.default_factory))
+    return IN_A_STUDY.get(field.name, field.default)
+
+
 _hints = get_type_hints(Resources)
 # `Resources` is a plain dataclass, since the engine builds it too; this model checks the fields that a YAML sets.
 _ResourceFields: type[BaseModel] = create_model(
     "_ResourceFields",
     __base__=Frozen,
-    **{
-        f.name: (_hints[f.name], f.default if f.default is not MISSING else Field(default_factory=f.default_factory))  # type: ignore[arg-type]
-        for f in fields(Resources)
-    },
-)  # type: ignore[call-overload]  # fields known at run time
+    **{f.name: (_hints[f.name], _default(f)) for f in fields(Resources)},  # type: ignore[call-overload]  # known at run time
+)
 
 
 def folder_name(name: str) -> str:
@@ -72,7 +79,7 @@ Placed = Annotated[Resources, BeforeValidator(_build_resources, json_schema_inpu
 
 class Models(Frozen):
     """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or
-    `hub:ORG/NAME@REVISION`."""
+    `hub:ORG/NAME[@COMMIT]`."""
 
     weak: str
     strong: str
@@ -117,8 +124,13 @@ class Recipes(Frozen):
 class Placements(Frozen):
     """Where each role runs; no part of any identity."""
 
-    weak: Placed = Resources()
-    strong: Placed = Resources()
+    weak: Placed = Resources(gpus="auto")
+    strong: Placed = Resources(gpus="auto")
+
+    def of(self, role: Role, gpus: int | None) -> Resources:
+        """Of a role, on a machine with so many GPUs; None: of a cluster, which settles that itself."""
+        asked: Resources = getattr(self, role)
+        return asked if gpus is None else asked.settled(gpus)
 
 
 class Tuned(Frozen):

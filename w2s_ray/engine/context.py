@@ -485,6 +485,8 @@ class Context:
                 key_names(keys_of(node.inputs)),
                 node.step.version,
                 node.future.done() and node.future.exception() is None,
+                node.resources,
+                node.owner is not None,
             )
             for node in nodes
         ]

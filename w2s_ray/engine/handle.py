@@ -54,6 +54,8 @@ class Submission:
     inputs: dict[str, Any]
     version: int
     there: bool
+    resources: Resources = field(default_factory=Resources)
+    rides: bool = False  # made by another step's call
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.admission import Admission
-from w2s_ray.runtime.demand import demand, lacking, options, room, shown, totals
+from w2s_ray.runtime.demand import demand, lacking, may_hold, options, room, shown, totals
 from w2s_ray.runtime.gang import GangLost, run_gang
 from w2s_ray.runtime.head import LOOK_S, HeadWatch
 from w2s_ray.runtime.job import Errors, Job, dealt
@@ -180,6 +181,7 @@ class RayExecutor:
     def _take(self, what: str, job: Any) -> None:
         """A message."""
         if what == "launch":
+            job.calls = [self._settled(call) for call in job.calls]
             self._open.add(job)
             if job.call.group is None or self._joined:
                 self._accept(job)
@@ -193,6 +195,13 @@ class RayExecutor:
             self._lose(job, cause_in(said), said, seconds)
         elif what == "done":
             self._end(job)
+
+    def _settled(self, call: Call) -> Call:
+        """With a number of GPUs in the place of `auto`: those of the nodes that may hold it decide."""
+        if call.resources.gpus != "auto":
+            return call
+        there = totals(node for node in self._living() if may_hold(node, call.resources))["GPU"]
+        return replace(call, resources=call.resources.settled(there))
 
     def _say_what_waits(self) -> None:
         """When it has changed, and not for what waits a moment."""
@@ -328,7 +337,7 @@ class RayExecutor:
     def _run(self, job: Job, resources: Resources) -> None:
         """As a task, or in a process that keeps its GPUs."""
         anywhere = "DEFAULT" if self._joined else None  # not in what this process itself was given
-        if resources.gpus:
+        if resources.num_gpus:
             job.slot = self._slots.take(resources, anywhere)
             job.ref = job.slot.run(job.call)
         else:

@@ -36,6 +36,7 @@ from w2s_ray.study.run import CellRun
 SCHEMA = 1
 PAGE = "report.html"
 OF_THE_RUN = ("seconds", "steps")  # of the results, what another run of the same study changes
+KEYS = ".keys"
 FROM_SCORE = (
     "status",
     "reason",
@@ -180,6 +181,12 @@ def write_looks(folder: Path, results: Mapping[str, Any], store: Store | None, *
         return
     _write_drawn(folder, study_page(parsed, examples(parsed, folder, store) if store is not None else ()))
     _write(stamp, shown)
+
+
+def write_keys(folder: Path, context: Context) -> None:
+    """All results that the run used, so that a store can tell what no run needs: a method may look at one (features
+    that clean its labels) to which no other result leads."""
+    _write(folder / KEYS, "".join(f"{key}\n" for key in sorted(s.key.full for s in context.submitted() if s.there)))
 
 
 def _by_line(results: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ class CellRun:
 
 def run_cells(study: Study, context: Context) -> list[CellRun]:
     """All cells, in the study's order. A mistake in the rows of any task stops the study before anything is trained."""
-    setting = Setting(context, study.base)
+    setting = Setting(context, study.base, study.gpus)
     for cell, rows in [(cell, setting.prepared(cell)) for cell in study.cells]:
         check_rows(cell, rows.value)
     with (

@@ -83,8 +83,8 @@ def plan_search(study: Study, context: Context) -> Searching:
     spec = searched(study)
     seeds = spec.seeds or study.config.seeds[:1]
     raw = {key: value for key, value in study.raw.items() if key not in ("tune", "tuned")}
-    trials = Trials(raw, str(study.base), spec, seeds, context.store.url)
-    setting = Setting(context, study.base)
+    trials = Trials(raw, str(study.base), spec, seeds, context.store.url, study.gpus or 0)
+    setting = Setting(context, study.base, study.gpus)
     cells = cells_of(study_at(trials, {}), seeds[0])
     rows = [setting.prepared(cell) for cell in cells]
     for one in rows:
@@ -207,13 +207,14 @@ def _demand(searching: Searching) -> Resources:
     sharded = [role for role in roles if role.sharded]
     if sharded:
         return sharded[0]
-    most = {name: max(getattr(role, name) for role in roles) for name in ("cpus", "gpus", "memory_gb", "retries")}
-    return replace(Resources(), **most)
+    most = {name: max(getattr(role, name) for role in roles) for name in ("cpus", "memory_gb", "retries")}
+    return replace(Resources(), gpus=max(role.num_gpus for role in roles), **most)
 
 
 def _roles(searching: Searching) -> tuple[Resources, ...]:
-    resources = searching.study.config.resources
-    return (resources.weak,) if searching.spec.of_weak_alone else (resources.weak, resources.strong)
+    placed, gpus = searching.study.config.resources, searching.trials.gpus
+    weak = placed.of("weak", gpus)
+    return (weak,) if searching.spec.of_weak_alone else (weak, placed.of("strong", gpus))
 
 
 def _sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:

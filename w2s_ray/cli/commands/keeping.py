@@ -46,9 +46,24 @@ def doctor(
 def clean(
     store: StoreUrl = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, it is only listed.")] = False,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Instead, results to which no study below --runs leads.")
+    ] = False,
+    runs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--runs", metavar="DIR", help="With --unused: a folder of kept runs. Repeatable.  [default: ./runs]"
+        ),
+    ] = None,
+    days: Annotated[
+        float, typer.Option("--days", min=0, help="With --unused: what is younger stays, kept study or not.")
+    ] = 7.0,
 ) -> None:
     """List, and with --yes remove, what dead drivers and killed attempts left in the store. Results, and checkpoints
-    that a run goes on from, stay."""
-    from w2s_ray.cli.clean import clean_store
+    that a run goes on from, stay; with --unused it is results that go, where no study or search needs them."""
+    from w2s_ray.cli.clean import clean_store, clean_unused
 
-    clean_store(out, store_url(store), yes=yes)
+    if unused:
+        clean_unused(out, store_url(store), runs or ["runs"], days, yes=yes)
+    else:
+        clean_store(out, store_url(store), yes=yes)

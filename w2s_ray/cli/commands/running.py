@@ -49,10 +49,11 @@ def run(
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
+    from w2s_ray.cli.devices import on_devices
     from w2s_ray.cli.event_lines import objects
+    from w2s_ray.cli.pin import load_pinned
     from w2s_ray.cli.run import check_study, run_study
     from w2s_ray.cli.trackers import trackers_of, tracking_of
-    from w2s_ray.config.load import load_study
     from w2s_ray.study.check import check_machine
 
     if detach:
@@ -61,7 +62,7 @@ def run(
         raise typer.Exit(detach_study(file, sets or (), place_of(place, store, runs), as_json, out, err))
     with libraries_apart(None if local or verbose else ray_log()), objects(as_json) as writer:
         where = place_of(place, store, runs, address, env, budget)
-        study = load_study(file, sets or (), where.resources)
+        study = on_devices(load_pinned(file, sets or (), where.resources, err), where, err)
         if writer is not None:
             writer.name = study.config.name
         trackers = trackers_of(study.config, where, track or ())
@@ -133,19 +134,40 @@ def plan(
     place: PlaceFile = None,
     store: StoreUrl = None,
     runs: Runs = None,
+    address: Address = None,
     keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False,
 ) -> None:
-    """Say what a run would compute and what it would find, without computing (only the rows are split)."""
+    """Say what a run would compute and find, how long that may take, and what would fail (exit code 2), without
+    computing: only the rows are split. With --address a cluster is meant, and what this machine lacks does not
+    count."""
+    from w2s_ray.cli.devices import on_devices
+    from w2s_ray.cli.pin import load_pinned
     from w2s_ray.cli.plan import make_plan, print_plan
-    from w2s_ray.config.load import load_study
     from w2s_ray.study.warnings import warnings_of
 
-    where = place_of(place, store, runs)
-    study = load_study(file, sets or (), where.resources)
+    where = place_of(place, store, runs, address)
+    study = on_devices(load_pinned(file, sets or (), where.resources, err, keep=False), where, err)
     for warning in warnings_of(study):
         err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
     with written(where.runs, study.config.name) as folder:
-        print_plan(out, make_plan(study, where.store, folder), show_keys=keys)
+        made = make_plan(study, where.store, folder, here=where.here)
+        print_plan(out, made, show_keys=keys)
+    if made.foreseen.problems:
+        raise typer.Exit(2)
+
+
+def pin(
+    file: File,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Ask anew for these names of the study alone.", show_default=False)
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Ask anew for all names.")] = False,
+) -> None:
+    """Write beside a study (study.yaml: study.lock) which commit each of its models and data sets of the hub means that
+    is named without one; names that have one there keep it, unless asked for anew. `run` does the same."""
+    from w2s_ray.cli.pin import pin_study
+
+    pin_study(file, names or (), out, update=update)
 
 
 def submit(

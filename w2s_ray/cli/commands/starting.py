@@ -129,11 +129,11 @@ def show(
     n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 3,
 ) -> None:
     """Print formatted rows, as a model will read them."""
-    from w2s_ray.config.load import load_study
+    from w2s_ray.cli.pin import load_pinned, name_pinned
     from w2s_ray.data.catalogue import show as rows_of
 
-    study = load_study(Path(name)) if name.endswith((".yaml", ".yml")) else None
-    spec, base = (study.config.task, study.base) if study else (name, Path.cwd())
+    study = load_pinned(Path(name), (), None, err, keep=False) if name.endswith((".yaml", ".yml")) else None
+    spec, base = (study.config.task, study.base) if study else (name_pinned(name, err), Path.cwd())
     for row in rows_of(spec, n, base):
         table = Table(box=None, show_header=False, pad_edge=False)
         for column, text in row.items():
