@@ -43,7 +43,7 @@ def test_a_run_as_objects_ends_with_its_summary(face: Face) -> None:
     assert [one["kind"] for one in found].index("end") == len(found) - 1
     end, folder = found[-1], face.folder / "runs/small"
     assert (end["name"], end["status"], end["exit_code"], end["error"]) == ("small", "done", 0, "")
-    assert (end["report"], end["results"]) == (str(folder / "report.md"), str(folder / "results.json"))
+    assert (end["report"], end["results"]) == (str(folder / "report.html"), str(folder / "results.json"))
     assert end["summary"] == face.results()["summary"]
     assert "gap recovered" in ended.err and "report: runs/small/report.html" in ended.err, "people are told too"
 

@@ -14,7 +14,7 @@ def test_a_sweep_becomes_a_study_that_the_other_commands_know(face: Face) -> Non
     said = "without intervals, imported from openai/weak-to-strong. 8 cells (4 without a gap)."
     assert said in " ".join(ended.out.split())
     assert {path.name for path in (face.folder / "runs/default").iterdir()} == {
-        "results.json", "report.md", "sweep.csv", "sweep.svg", ".report-files",
+        "results.json", "report.md", "report.html", "gap.svg", "sweep.csv", "sweep.svg", ".report-files",
     }  # fmt: skip
     report = face.w2s("report", "default")
     assert report.out == (face.folder / "runs/default/report.md").read_text()

@@ -40,7 +40,7 @@ def finished(folder: Path, task: dict[str, Any], seeds: tuple[int, ...] = (1,)) 
         runs = run_cells(study, context)
         collected = collect(study, context, runs)
         assert collected is not None, runs[0].traceback
-        results = build_results(study, context, runs, collected.value, 1.0)
+        results = build_results(study, context, runs, collected.value, 1.0, folder)
         write_results(folder / "run", study, results, collected)
     return parse(results), store
 
