@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from w2s_ray.cli.event_lines import Recent, in_words
 from w2s_ray.cli.say import say
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.lease import HEARTBEAT_S, STALE_S, Holder, drivers, stop_name
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.reports.event_lines import Recent, in_words
 
 SHOWN = 8  # letters of a driver's id
 STOP_S = 60.0  # for a driver to end what runs

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import VARIABLE, drawn
-from w2s_ray.cli.live import View
 from w2s_ray.config.load import Study, load_study
 from w2s_ray.config.place import JOBS, Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
+from w2s_ray.reports.event_lines import VARIABLE, drawn
+from w2s_ray.reports.live import View
 from w2s_ray.study.check import check_names
 from w2s_ray.study.pack import package_of
 

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import view_of
 from w2s_ray.cli.say import say
 from w2s_ray.config.load import corners, load_study, searched
 from w2s_ray.config.place import Place, joinable
@@ -24,6 +23,7 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.folders import written
 from w2s_ray.engine.store import open_store
+from w2s_ray.reports.event_lines import view_of
 from w2s_ray.reports.search_report import BEST_FILE, PAGE, Searched
 from w2s_ray.reports.wording import SELECTED
 from w2s_ray.study.check import check_memory, check_names

@@ -163,7 +163,15 @@ class Study:
 
 def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Study:
     """Read, override, check and expand. `resources` of a place stand above the study's own."""
-    raw = _apart(_extended(path))
+    return made(raw_of(path), path.resolve().parent, overrides, resources)
+
+
+def made(
+    raw: dict[str, Any], base: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None
+) -> Study:
+    """The same of a study that is read already, or was written in code."""
+    raw = _apart(raw)
+    _refuse_halves(raw)
     if resources:
         raw = _merged(raw, {"resources": resources})
     for override in overrides:
@@ -175,7 +183,15 @@ def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str
             _assign(raw, name, parse_value(value))
         except ConfigError as error:
             raise ConfigError(f"--set {_shown(override)}: {_one_line(error)}") from None
-    return expand(raw, path.resolve().parent)
+    return expand(raw, base)
+
+
+def changed(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with other values at dotted keys, as `--set` sets them."""
+    copy: dict[str, Any] = _apart(dict(raw))
+    for name, value in changes.items():
+        _assign(copy, name, value)
+    return copy
 
 
 def parse_value(text: str) -> Any:
@@ -363,7 +379,8 @@ def as_yaml(raw: dict[str, Any]) -> str:
     return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 
-def _extended(path: Path) -> dict[str, Any]:
+def raw_of(path: Path) -> dict[str, Any]:
+    """The mapping of a study's file, over that of the file that it extends."""
     raw = read_yaml(path)
     parent = raw.pop("extends", None)
     if parent is None:

@@ -55,6 +55,10 @@ class Place(Frozen):
         Placements.model_validate(value)
         return value
 
+    def here(self) -> Place:
+        """With the defaults of this machine, in the folder where it is asked."""
+        return self.model_copy(update={"store": self.store or str(Path.cwd() / "store"), "runs": self.runs or "runs"})
+
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The workers' variables, those without a value from this machine."""
         absent = [name for name, value in self.env.items() if value is None and name not in environ]

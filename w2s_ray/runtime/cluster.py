@@ -57,6 +57,11 @@ def join(target: Target) -> bool:
 
     A bare `ray.init()` may join a dead cluster left in Ray's temporary folder, hence "local".
     """
+    if ray.is_initialized():
+        raise ResourceError(
+            "this process has a Ray already, of its own or of another run; wait for that run, or call ray.shutdown()"
+            " first (with local=True a run needs none)"
+        )
     address, verbose = joinable(target.address) or "local", target.verbose
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"

@@ -13,8 +13,9 @@ from w2s_ray.cli.options import (
     StoreUrl,
     store_url,
 )
-from w2s_ray.cli.terminal import harmless, out
+from w2s_ray.cli.terminal import out
 from w2s_ray.engine.folders import readable
+from w2s_ray.reports.console import harmless
 
 
 def status(store: StoreUrl = None, runs: Runs = None, address: Address = None) -> None:

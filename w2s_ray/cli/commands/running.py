@@ -21,7 +21,6 @@ from w2s_ray.cli.options import (
     SharedStore,
     StoreUrl,
     Verbose,
-    executor_of,
     place_of,
     ray_log,
 )
@@ -43,19 +42,13 @@ def run(
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
-    from w2s_ray.cli.run import check_study, run_study
+    from w2s_ray.cli.run import run_study
     from w2s_ray.config.load import load_study
-    from w2s_ray.engine.store import open_store
-    from w2s_ray.study.check import check_machine
 
     where = place_of(place, store, runs, address, env, budget)
     study = load_study(file, sets or (), where.resources)
-    opened = open_store(where.store)
-    executor = executor_of(where, opened.url, local, verbose, lambda: check_machine(study))
-    with written(where.runs, study.config.name) as folder, libraries_apart(None if local or verbose else ray_log()):
-        check_study(study, folder, err)
-        shown = f"{where.runs}/{study.config.name}"
-        failures = run_study(study, opened, executor, folder, shown, stopping, out, err, where.budget)
+    with libraries_apart(None if local or verbose else ray_log()):
+        failures = run_study(study, where, local, verbose, stopping, out, err)
     if failures:
         _digest(failures)
         if ray_log().exists():
@@ -117,8 +110,9 @@ def plan(
     keys: Annotated[bool, typer.Option("--keys", help="Print the key of every step that would run.")] = False,
 ) -> None:
     """Say what a run would compute and what it would find, without computing (only the rows are split)."""
-    from w2s_ray.cli.plan import make_plan, print_plan
+    from w2s_ray.cli.plan import print_plan
     from w2s_ray.config.load import load_study
+    from w2s_ray.study.plan import make_plan
     from w2s_ray.study.warnings import warnings_of
 
     where = place_of(place, store, runs)

@@ -15,10 +15,10 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from w2s_ray.cli.live import View
 from w2s_ray.core.errors import IdentityError
 from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent, What
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports.live import View
 
 MARK = "@w2s "  # begins such a line
 DETAIL = 300  # letters of what is said of a step
