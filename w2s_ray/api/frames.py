@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from w2s_ray.config.schema import suffix_of
 from w2s_ray.core.errors import InputError
 from w2s_ray.reports.schema import CellResult, Comparison, MeanScore, OverallRow, PairedRow, Results, SummaryRow
 
@@ -29,25 +30,33 @@ COUNTS = ("num_seeds", "num_failed", "num_test", "wins", "losses", "ties", "num_
 def cells(results: Results) -> pd.DataFrame:
     """A row a cell."""
     rows = [_cell(cell) for cell in results.cells]
-    chosen = [dict(_flat("", (cell.model_extra or {}).get("grid", {}))) for cell in results.cells]
-    measured = [dict(_measured(cell.model_extra or {})) for cell in results.cells]
+    chosen = [dict(_flat("", _more(cell, "grid"))) for cell in results.cells]
+    measured = [dict(_measured(cell)) for cell in results.cells]
     grid, metrics = _keys(chosen), _keys(measured)
     told = ("num_test", "gold_supervised", "reason", "seconds", "placement")
-    columns = (*NAMES, "seed", *grid, "status", *SCORES, *told, *metrics)
-    joined = [a | b | c for a, b, c in zip(rows, chosen, measured, strict=True)]
-    return _frame(joined, columns, (*SCORES, *metrics, "seconds"))
+    columns = (*NAMES, "seed", "method_name", *grid, "status", *SCORES, *told, *metrics)
+    joined = [a | b | c for a, b, c in zip(chosen, measured, rows, strict=True)]
+    return _frame(joined, list(dict.fromkeys(columns)), (*SCORES, *metrics, "seconds"))
 
 
 def _cell(cell: CellResult) -> dict[str, Any]:
     more = cell.model_extra or {}
     said = {name: getattr(cell, name) for name in (*NAMES, "seed", "status", *SCORES, "num_test", "gold_supervised")}
-    return {**said, "reason": cell.reason, "seconds": more.get("seconds"), "placement": more.get("placement")}
+    name = cell.method.removesuffix(suffix_of(_more(cell, "grid")))
+    told = {"reason": cell.reason, "seconds": more.get("seconds"), "placement": more.get("placement")}
+    return {**said, "method_name": name, **told}
 
 
-def _measured(more: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _more(cell: CellResult, key: str) -> Mapping[str, Any]:
+    """What a cell says of itself beside the schema: anybody's, so no mapping may stand there."""
+    said = (cell.model_extra or {}).get(key)
+    return said if isinstance(said, Mapping) else {}
+
+
+def _measured(cell: CellResult) -> Iterator[tuple[str, float]]:
     """`student.auroc`, `labels.accuracy`: the metrics of the arms on the test rows, of the weak labels on the pool."""
-    for who, metrics in {**(more.get("metrics") or {}), "labels": more.get("labels") or {}}.items():
-        for name, value in metrics.items():
+    for who, metrics in {**_more(cell, "metrics"), "labels": _more(cell, "labels")}.items():
+        for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
             if isinstance(value, (int, float)):
                 yield f"{who}.{name}", float(value)
 
