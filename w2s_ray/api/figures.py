@@ -29,7 +29,8 @@ class Drawn:
     def svg(self) -> str:
         """The figure as SVG."""
         with tempfile.TemporaryDirectory(prefix="w2s-figure-") as folder:
-            return self.save(Path(folder) / "figure.svg").read_text(encoding="utf-8")
+            drawn = self.save(Path(folder) / "figure.svg").read_text(encoding="utf-8")
+        return drawn[drawn.index("<svg") :]  # inside a page it has no prolog
 
     def _repr_svg_(self) -> str:
         return self.svg

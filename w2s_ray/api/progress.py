@@ -38,9 +38,9 @@ class _InNotebook:
         self._place: Any = None
 
     def __enter__(self) -> _InNotebook:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
-        self._place = display(HTML(""), display_id=True)
+        self._place = display(_both(""), raw=True, display_id=True)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -55,6 +55,9 @@ class _InNotebook:
             self._show(self._view.picture(WIDTH))
 
     def _show(self, text: str) -> None:
-        from IPython.display import HTML
+        self._place.update(_both(text), raw=True)
 
-        self._place.update(HTML(f"<pre>{html.escape(text)}</pre>"))
+
+def _both(text: str) -> dict[str, str]:
+    """For those who show HTML, and those who do not."""
+    return {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}

@@ -7,25 +7,20 @@ that ends what runs and keeps what is finished.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
+from w2s_ray.api.given import Given, taken
 from w2s_ray.api.progress import shown_here
 from w2s_ray.api.results import StudyResults
-from w2s_ray.api.study import Study
-from w2s_ray.config.load import Study as Checked
 from w2s_ray.config.place import Place, load_place
-from w2s_ray.config.schema import StudyConfig
 from w2s_ray.engine.folders import written
 from w2s_ray.reports.console import Terminal
 from w2s_ray.study.conduct import conduct
 from w2s_ray.study.plan import Plan, make_plan
-
-Given = Study | Checked | StudyConfig | Mapping[str, Any] | str | Path
 
 
 def run(
@@ -40,7 +35,7 @@ def run(
     spent. A failed cell does not raise: see `failures` and `raise_for_failures()` of what is returned.
     """
     where = _place(store, runs, place, address, budget)
-    of = Study.of(study, sets, resources=where.resources)
+    of = taken(study, sets, resources=where.resources)
     console = Terminal(stderr=True, force_jupyter=False)
     console.quiet = quiet
     view = nullcontext(lambda event: None) if quiet else shown_here(console, of)
@@ -54,7 +49,7 @@ def plan(
 ) -> Plan:  # fmt: skip
     """What a run would compute and what it would find, as `w2s plan` says it. Computes nothing."""
     where = _place(store, runs, place)
-    of = Study.of(study, sets, resources=where.resources)
+    of = taken(study, sets, resources=where.resources)
     with written(where.runs, of.config.name) as folder:
         return make_plan(of, where.store, folder)
 

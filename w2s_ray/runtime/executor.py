@@ -50,24 +50,6 @@ KNOWN_S = 30.0  # after which Ray knows that a node is dead
 REFRESH_S = 5.0  # how often the cluster is looked at while nothing waits; else as often as words are said
 
 
-_LEFT: list[threading.Thread] = []  # of a stopped run of this process, whose Ray waits for their end
-
-
-def _await_left() -> None:
-    """End what a stopped run of this process has left, as where a notebook's cell is run again."""
-    until = time.monotonic() + LEAVE_S
-    for thread in _LEFT:
-        thread.join(timeout=max(0.0, until - time.monotonic()))
-    if any(thread.is_alive() for thread in _LEFT):
-        raise ResourceError(
-            "a run that was stopped in this process still holds its Ray; try again in a minute, or start the process"
-            " anew"
-        )
-    if _LEFT:
-        _LEFT.clear()
-        ray.shutdown()
-
-
 class RayExecutor:
     """Starts (or joins) Ray at its first call; `joined`: in a process of Ray's own, which is in its cluster already."""
 
@@ -126,7 +108,6 @@ class RayExecutor:
             if self._joined:
                 self._local = False
             else:
-                _await_left()
                 self._local = cluster.join(self._target)
                 nodes.check(self._store)
                 self._head = None if self._local else HeadWatch(self._head_is_lost)
@@ -169,7 +150,7 @@ class RayExecutor:
                 self._slots.end_idle(0)
                 self._scouts.call_back()
         if not self._joined and any(thread.is_alive() for thread in threads):
-            _LEFT.extend(threads)
+            cluster.leave_as_it_is()
         elif not self._joined:
             ray.shutdown()
 

@@ -73,7 +73,7 @@ def test_what_a_grid_chose_can_be_grouped_by() -> None:
 def test_what_stands_beside_the_schema_may_be_anything() -> None:
     for odd in (None, [1], "x", {"student": [1]}, {"student": {"auroc": "high"}}):
         frame = results([cell("naive", 0, grid=odd, metrics=odd, labels=odd)]).cells
-        assert frame["method_name"].tolist() == ["naive"] and "student.auroc" not in frame
+        assert frame["method_name"].tolist() == ["naive"] and frame["student"].tolist() == [0.7]
 
 
 def test_a_method_whose_cells_all_failed_stays_in_the_summary() -> None:

@@ -9,9 +9,9 @@ import pytest
 from clock import Clock
 from rich.console import Console
 
-from w2s_ray.cli import live
 from w2s_ray.engine.events import CellEvent, ProgressEvent, StepEvent, WaitEvent, What
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports import live
 from w2s_ray.reports.live import SHOWN, View
 
 KEY = Key("train", "world-nano-full-s0", "0" * 64)
