@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 FOLDERS = ("docs", "cluster", "benchmarks", "experiments")
 BESIDE = ("LICENSE",)  # linked to, and no page
-TOOLS = "docs/site.py"
+LEFT_OUT = ("docs/site.py", "docs/notebooks/runs/", "docs/notebooks/store/")  # the latter two, where one was run
 
 external: set[str] = set()
 
@@ -38,7 +38,7 @@ def paths() -> Iterator[str]:
         for path in (ROOT / folder).rglob("*"):
             parts = path.relative_to(ROOT).parts
             name = "/".join(parts)
-            if path.is_file() and name != TOOLS and not any(part[0] in "._" for part in parts):
+            if path.is_file() and not name.startswith(LEFT_OUT) and not any(part[0] in "._" for part in parts):
                 yield name
 
 

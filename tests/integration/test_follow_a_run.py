@@ -64,7 +64,7 @@ def test_what_fails_or_is_refused_has_an_end_too(face: Face) -> None:
 
 def test_what_libraries_and_children_print_is_no_object(face: Face) -> None:
     code = (
-        "import os, sys; from w2s_ray.cli.event_lines import objects; from w2s_ray.engine.events import WaitEvent\n"
+        "import os, sys; from w2s_ray.reports.event_lines import objects; from w2s_ray.engine.events import WaitEvent\n"
         "with objects(True) as writer: print('a'); os.system('echo b'); os.write(1, b'c\\n'); writer(WaitEvent('x'))\n"
         "print('after')"
     )

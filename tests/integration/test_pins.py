@@ -17,6 +17,7 @@ import yaml
 from huggingface_hub import constants
 from integration.face import SMALL, Face
 
+import w2s_ray as w2s
 from w2s_ray.config.load import expand, load_study
 from w2s_ray.ops.models import folder_of
 from w2s_ray.study.pack import package_of
@@ -108,6 +109,28 @@ def test_a_name_is_resolved_from_the_cache_kept_and_is_then_as_if_the_commit_sto
     again = face.run(study)
     assert again.code == 0 and "hub:org/tiny is" not in again.err
     assert face.results()["steps"]["executed"] == 0
+
+
+def test_from_python_a_name_means_what_the_lock_says(
+    face: Face, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = w2s.Study.from_yaml(face.folder / face.study({"models.weak": "hub:org/tiny", "seeds": [0]}))
+    where = {"store": face.store, "runs": face.folder / "runs", "local": True}
+    study.run(**where)
+    assert "study.lock keeps it" in capsys.readouterr().err
+    assert lock(face) == {"models": {"org/tiny": OLD}}
+    (cache / "refs/main").write_text(NEW)
+    again = study.with_(seeds=[0]).run(**where)
+    assert again.data.steps.executed == 0 and again.config["models"]["weak"] == f"hub:org/tiny@{OLD}"
+    assert "hub:org/tiny is" not in capsys.readouterr().err
+
+
+def test_pins_leave_whom_a_study_tells(tmp_path: Path) -> None:
+    models = {"weak": "hub:org/a", "strong": "world/micro"}
+    study = expand(SMALL | {"models": models, "track": ["jsonl"], "notify": "$HOOK"}, tmp_path)
+    made = pinned(study, dict.fromkeys(pins_of(study), NEW))
+    assert made.config.models.weak == f"hub:org/a@{NEW}"
+    assert study.config.track and (made.config.track, made.config.notify) == (study.config.track, study.config.notify)
 
 
 def test_neither_hub_nor_cache_is_a_line_that_says_what_to_do(face: Face, cache: Path) -> None:

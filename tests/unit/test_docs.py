@@ -18,8 +18,6 @@ from studies import config, run, write_rows
 from typer.main import get_command
 
 from w2s_ray.cli.app import app
-from w2s_ray.cli.ending import STATUS, End
-from w2s_ray.cli.event_lines import KINDS
 from w2s_ray.cli.status import Status
 from w2s_ray.config.convention import PRESETS
 from w2s_ray.config.load import load_study
@@ -27,6 +25,8 @@ from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.plugins import available
 from w2s_ray.data.prepare import prepare
 from w2s_ray.data.sources import schemes, source_identity
+from w2s_ray.reports.ending import STATUS, End
+from w2s_ray.reports.event_lines import KINDS
 from w2s_ray.reports.schema import schema_table
 
 ROOT = Path(__file__).parents[2]

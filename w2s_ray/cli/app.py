@@ -10,8 +10,8 @@ from collections.abc import Callable
 import typer
 
 from w2s_ray.cli.commands import following, keeping, looking, running, starting
-from w2s_ray.cli.terminal import err, exit_code
-from w2s_ray.core.errors import BudgetSpent, Interrupted, W2SError
+from w2s_ray.cli.terminal import err
+from w2s_ray.core.errors import BudgetSpent, Interrupted, W2SError, exit_code
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",

@@ -14,8 +14,6 @@ from typing import Any
 
 import typer
 
-import w2s_ray
-
 MOST = 200  # names
 LARGEST = 4 * 2**20  # bytes of a file that is read
 LATEST = 5  # runs whose cells are looked at
@@ -41,7 +39,7 @@ def keys(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def methods(incomplete: str) -> list[str]:
     """Each method is a file of its name; those of other packages have entry points."""
-    built_in = (module.name for module in pkgutil.iter_modules([str(Path(w2s_ray.__file__).parent / "methods")]))
+    built_in = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "methods")]))
     return _begun([*built_in, *(entry.name for entry in entry_points(group="w2s_ray.methods"))], incomplete)
 
 

@@ -11,9 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from w2s_ray.cli.ending import Kept, folder_of
 from w2s_ray.cli.following import SHOWN, again, at_work, tell
-from w2s_ray.cli.run import check_study
 from w2s_ray.cli.say import say
 from w2s_ray.config.load import load_study
 from w2s_ray.config.place import Place
@@ -21,6 +19,9 @@ from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import is_url, written
 from w2s_ray.engine.lease import heartbeats
 from w2s_ray.engine.store import Store, cache_folder, open_store
+from w2s_ray.reports.console import warner
+from w2s_ray.reports.ending import Kept, folder_of
+from w2s_ray.study.conduct import check_study
 
 LOG = "run.log"
 BEGIN_S = 60.0  # for the process to say its first word
@@ -35,7 +36,7 @@ def detach_study(file: Path, sets: Sequence[str], place: Place, as_json: bool, o
     study = load_study(file, sets, place.resources)
     name, store = study.config.name, open_store(place.store)
     with written(place.runs, name) as folder:
-        check_study(study, folder, err)
+        check_study(study, folder, warner(err))
     _refuse_twice(store, name)
     log = cache_folder() / "logs" / f"{name}.log" if is_url(place.runs) else Path(folder_of(place.runs, name), LOG)
     started = time.time()

@@ -13,9 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from w2s_ray.cli.ending import End, Kept
-from w2s_ray.cli.event_lines import Recent, Writer, in_words, objects
-from w2s_ray.cli.live import View
 from w2s_ray.cli.say import say
 from w2s_ray.core.errors import IdentityError, InputError
 from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, WaitEvent, parse_progress
@@ -23,6 +20,9 @@ from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import HEARTBEAT_S, STALE_S, Heartbeat, Holder, heartbeats, stop_name
 from w2s_ray.engine.progress import every_s, progress_name
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.reports.ending import End, Kept
+from w2s_ray.reports.event_lines import Recent, Writer, in_words, objects
+from w2s_ray.reports.live import View
 
 SHOWN = 8  # letters of a driver's id
 STOP_S = 60.0  # for a driver to end what runs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from w2s_ray.cli import complete
 
 if TYPE_CHECKING:
     from w2s_ray.config.place import Place
-    from w2s_ray.engine.executor import Executor
 
 File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False, autocompletion=complete.studies)]
 Sets = Annotated[
@@ -114,8 +112,7 @@ def place_of(
     """The place that the options name, with the defaults of this machine."""
     from w2s_ray.config.place import load_place
 
-    place = load_place(file, env or (), store=store, runs=runs, address=address, budget=budget)
-    return place.model_copy(update={"store": place.store or str(Path.cwd() / "store"), "runs": place.runs or "runs"})
+    return load_place(file, env or (), store=store, runs=runs, address=address, budget=budget).with_defaults()
 
 
 def address_of_jobs() -> str:
@@ -129,30 +126,6 @@ def address_of_jobs() -> str:
 def store_url(store: str | None) -> str:
     """For a command that has no place."""
     return store or str(Path.cwd() / "store")
-
-
-def executor_of(
-    place: Place, url: str, local: bool, verbose: bool, check: Callable[[], None] = lambda: None
-) -> Callable[[], Executor]:
-    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this
-    machine alone cannot hold."""
-    from w2s_ray.config.place import joinable
-    from w2s_ray.engine.executor import InlineExecutor
-
-    if local:
-        os.environ.update(place.variables(os.environ))
-        return InlineExecutor
-    address, env = joinable(place.address), place.variables(os.environ)
-
-    def start() -> Executor:
-        if address in (None, "local"):
-            check()
-        from w2s_ray.runtime.cluster import Target
-        from w2s_ray.runtime.executor import RayExecutor
-
-        return RayExecutor(url, Target(address, verbose, env, place.autoscale))
-
-    return start
 
 
 def ray_log() -> Path:

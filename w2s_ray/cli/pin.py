@@ -13,7 +13,8 @@ from w2s_ray.config.load import Study, load_study
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
 from w2s_ray.data.commits import Commit
-from w2s_ray.study.pins import Lock, Pin, pinned, pins_of, with_commit
+from w2s_ray.reports.console import teller
+from w2s_ray.study.pins import Lock, Pin, pins_of, with_commit, with_pins
 
 
 def load_pinned(
@@ -21,21 +22,7 @@ def load_pinned(
 ) -> Study:
     """A study whose models and rows of the hub all have a commit. What is not in its lock is asked for and said; with
     `keep`, it is written there."""
-    study = load_study(file, sets, resources)
-    pins = pins_of(study)
-    if not pins:
-        return study
-    lock = Lock.beside(file)
-    commits = {pin: commit for pin in pins if (commit := lock.get(pin)) is not None}
-    new = [pin for pin in pins if pin not in commits]
-    for pin in new:
-        found = pin.commit()
-        commits[pin] = found.digest
-        say(err, f"hub:{pin} is {found.digest}, {found.told_by}; {_kept_in(lock, keep)}")
-    if new and keep:
-        lock.pins |= {pin: commits[pin] for pin in new}
-        _write(lock, err)
-    return pinned(study, commits)
+    return with_pins(load_study(file, sets, resources), teller(err), keep=keep)
 
 
 def name_pinned(name: str, err: Console) -> str:
@@ -46,22 +33,6 @@ def name_pinned(name: str, err: Console) -> str:
     found = pin.commit()
     say(err, f"hub:{pin} is {found.digest}, {found.told_by}")
     return with_commit("dataset", name, found.digest)
-
-
-def _kept_in(lock: Lock, keep: bool) -> str:
-    name = lock.path.name
-    return f"{name} keeps it" if keep else f"not kept: `w2s pin` or `w2s run` writes {name}"
-
-
-def _write(lock: Lock, err: Console) -> None:
-    try:
-        lock.write()
-    except OSError as error:
-        say(
-            err,
-            f"warning {lock.path} cannot be written ({error.strerror}), so the next run may mean other commits; write"
-            " these after an @ into the study",
-        )
 
 
 def pin_study(file: Path, names: Sequence[str], out: Console, *, update: bool) -> None:

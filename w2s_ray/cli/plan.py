@@ -1,13 +1,8 @@
-"""`w2s plan`: the run with a context that launches nothing. Known as far as the first look into a result that is not
-there."""
+"""`w2s plan`: the steps of a study that would run, what is foreseen of them, and what each fit needs where it runs."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -17,78 +12,23 @@ from rich.text import Text
 from w2s_ray.backends.devices.memory import Way, host_bytes, in_words, settle, ways
 from w2s_ray.cli.foreseen import print_foreseen
 from w2s_ray.cli.say import say
-from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role
-from w2s_ray.core.errors import InputError, ResourceError
+from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.resources import GB, Resources
-from w2s_ray.engine.context import Context
-from w2s_ray.engine.executor import InlineExecutor
-from w2s_ray.engine.store import open_store
 from w2s_ray.ops.shapes import shape_of_name
-from w2s_ray.study.check import check_names, placements
-from w2s_ray.study.foresee import Foreseen, foresee, lacking_here
-from w2s_ray.study.results import check_writable
-from w2s_ray.study.run import run_cells
+from w2s_ray.study.check import placements
+from w2s_ray.study.plan import Plan, product
 
 LONGEST = 512  # tokens of the longest row, where it is not known
 UNKNOWN_GB = 80.0  # of a GPU that nobody has described
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study would do."""
-
-    study: Study
-    to_run: Counter[str] = field(default_factory=Counter)
-    reused: Counter[str] = field(default_factory=Counter)
-    keys: tuple[str, ...] = ()
-    no_rows: str = ""  # why the rows could not be looked at
-    cut_short: int = 0  # cells that look into results which are not there yet, and go on from them
-    foreseen: Foreseen = field(default_factory=Foreseen)
-
-
-def make_plan(study: Study, store_url: str, folder: Path, *, here: bool = False) -> Plan:
-    """Dry-run all cells. Rows that cannot be had now (offline) leave the plan at its cells. `here`: the study would run
-    on this machine, which must then have what it needs."""
-    check_names(study)
-    store = open_store(store_url)
-    with Context(store, InlineExecutor, dry=True, read_only=store.read_only()) as context:
-        try:
-            runs = run_cells(study, context)
-        except InputError as error:
-            if not any(cell.config.task.data.startswith("hub:") for cell in study.cells):
-                raise
-            lacking = lacking_here(study, here=here)
-            return Plan(study, no_rows=str(error), foreseen=Foreseen(problems=(*([str(error)] * here), *lacking)))
-        submitted = context.submitted()
-        wrong = next((run for run in runs if run.users), None)
-        if wrong is not None:
-            raise InputError(f"{wrong.cell.method_label}: {wrong.error}")
-        foreseen = foresee(study, context, submitted, here=here)
-    check_writable(folder)
-    plan = {
-        s.key.full: {"params": s.params, "inputs": s.inputs, "version": s.version, "there": s.there} for s in submitted
-    }
-    part = folder / "plan.json.part"
-    part.write_text(json.dumps(plan, indent=1), encoding="utf-8")
-    os.replace(part, folder / "plan.json")
-    missing = [s.key for s in submitted if not s.there]
-    return Plan(
-        study,
-        Counter(k.step for k in missing),
-        Counter(s.key.step for s in submitted if s.there),
-        tuple(sorted(map(str, missing))),
-        cut_short=sum(run.planned for run in runs),
-        foreseen=foreseen,
-    )
 
 
 def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
     """The cells, the steps by kind, the placements."""
     config = plan.study.config
     console.print(
-        Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {_product(plan.study)}"),
+        Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {product(plan.study)}"),
         soft_wrap=True,
     )
     if plan.no_rows:
@@ -115,13 +55,6 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
     if show_keys:
         for key in plan.keys:
             say(console, key)
-
-
-def _product(study: Study) -> str:
-    config = study.config
-    points = {json.dumps(cell.point, sort_keys=True, default=list) for cell in study.cells}
-    counts = ((len(points), "grid point"), (len(config.methods), "method"), (len(config.seeds), "seed"))
-    return " x ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
 
 
 def _print_placement(

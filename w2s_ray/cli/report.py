@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 
 from w2s_ray.cli.say import say
-from w2s_ray.cli.terminal import harmless
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import is_url
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.reports.console import harmless
 from w2s_ray.reports.file import RESULTS, folder_of, read_results
 from w2s_ray.reports.html import render_page
 from w2s_ray.reports.markdown import render

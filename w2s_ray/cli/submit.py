@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import drawn
-from w2s_ray.cli.live import View
 from w2s_ray.cli.options import address_of_jobs
 from w2s_ray.cli.pin import load_pinned
-from w2s_ray.cli.trackers import literal_secrets, trackers_of
 from w2s_ray.config.load import Study
 from w2s_ray.config.place import Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
+from w2s_ray.reports.event_lines import drawn
+from w2s_ray.reports.live import View
 from w2s_ray.study.check import check_names
 from w2s_ray.study.pack import package_of
+from w2s_ray.study.trackers import literal_secrets, trackers_of
 
 if TYPE_CHECKING:
     from w2s_ray.runtime.jobs import Jobs

@@ -14,12 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.devices import on_devices
-from w2s_ray.cli.ending import End, folder_of, kept
-from w2s_ray.cli.event_lines import Recent, Writer, view_of
 from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.say import as_text, say
-from w2s_ray.cli.trackers import trackers_of, tracking_of_search, trial_run
 from w2s_ray.config.load import corners, searched
 from w2s_ray.config.place import Place, joinable
 from w2s_ray.config.search_spec import SearchSpec
@@ -28,12 +24,17 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.folders import is_url, written
 from w2s_ray.engine.store import open_store
+from w2s_ray.reports.console import teller, warner
+from w2s_ray.reports.ending import End, folder_of, kept
+from w2s_ray.reports.event_lines import Recent, Writer, view_of
 from w2s_ray.reports.pages.search import BEST_FILE
 from w2s_ray.reports.search_files import HTML, PAGE
 from w2s_ray.reports.searched import Searched
 from w2s_ray.reports.wording import SELECTED
 from w2s_ray.study.check import check_memory, check_names
+from w2s_ray.study.devices import on_devices
 from w2s_ray.study.results import check_writable
+from w2s_ray.study.trackers import trackers_of, tracking_of_search, trial_run
 from w2s_ray.study.tuning import journal_of, plan_search, run_plan
 from w2s_ray.study.warnings import warnings_of_search
 
@@ -50,8 +51,8 @@ def tune_study(
     """Search, and print what was found."""
     if place.budget:
         warning = f"budget is {place.budget:g}, which counts for `run`; a search is bounded by --trials and --timeout"
-        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    study = on_devices(load_pinned(file, sets, place.resources, err), place, err, search=True)
+        warner(err)(warning)
+    study = on_devices(load_pinned(file, sets, place.resources, err), place, teller(err), search=True)
     name = study.config.name
     if writer is not None:
         writer.name = name
@@ -61,7 +62,7 @@ def tune_study(
         check_names(there)
         check_memory(there)
     for warning in warnings_of_search(study):
-        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
+        warner(err)(warning)
     store = open_store(place.store)
     store.probe()
     stopped = threading.Event()
@@ -94,7 +95,7 @@ def tune_study(
         wanted = trials or planned.spec.trials
         say(err, f"Optuna's journal: {journal_of(planned)}")
         lines = _Lines(err, planned.spec, wanted, writer)
-        with tracking_of_search(planned, trackers, folder, not is_url(place.runs), err) as tracking:
+        with tracking_of_search(planned, trackers, folder, not is_url(place.runs), warner(err)) as tracking:
 
             def told(trial: Any) -> None:
                 lines.told(trial)

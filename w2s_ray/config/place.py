@@ -63,6 +63,10 @@ class Place(Frozen):
         """Whether a study runs on this machine, and not on a cluster."""
         return (self.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
+    def with_defaults(self) -> Place:
+        """With those of this machine, in the folder where it is asked."""
+        return self.model_copy(update={"store": self.store or str(Path.cwd() / "store"), "runs": self.runs or "runs"})
+
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The workers' variables, those without a value from this machine."""
         absent = [name for name, value in self.env.items() if value is None and name not in environ]

@@ -4,6 +4,7 @@ seed."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from dataclasses import Field as DataclassField
 from typing import Annotated, Any, Literal, cast, get_type_hints
@@ -291,9 +292,12 @@ class Cell:
     @property
     def suffix(self) -> str:
         """What the grid varies beside task and models: it tells apart the rows of one method."""
-        return _in_brackets(
-            {name: value for name, value in self.point.items() if name.split(".")[0] not in ("task", "models")}
-        )
+        return suffix_of(self.point)
+
+
+def suffix_of(point: Mapping[str, Any]) -> str:
+    """What a grid point adds to a method's name."""
+    return _in_brackets({name: value for name, value in point.items() if name.split(".")[0] not in ("task", "models")})
 
 
 def _in_brackets(varied: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +75,18 @@ Pictures = Mapping[str, str]  # the name of a figure's file -> SVG
 
 def draw(document: Document) -> Pictures:
     """All of a document's pictures."""
-    return {figure.file: _svg(figure) for figure in document.figures()}
+    return {figure.file: svg_of(figure) for figure in document.figures()}
 
 
 def save(picture: str, path: Path) -> None:
     """As a file, on white."""
+    path.write_text(on_white(picture), encoding="utf-8")
+
+
+def on_white(picture: str) -> str:
+    """With a background, for where it stands alone."""
     head, end, rest = picture.partition(">\n <metadata>")
-    path.write_text(f'{head}>\n <rect width="100%" height="100%" fill="white"/>{end[1:]}{rest}', encoding="utf-8")
+    return f'{head}>\n <rect width="100%" height="100%" fill="white"/>{end[1:]}{rest}'
 
 
 def inline(picture: str, prefix: str) -> str:
@@ -91,12 +97,26 @@ def inline(picture: str, prefix: str) -> str:
     return text.replace(INK, "currentColor")
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
+    """A picture, for a page or a file."""
+    written = io.BytesIO()
+    with _look():
+        figure.draw().savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue().decode("utf-8")
+
+
+def save_as(figure: Figure, path: Path) -> None:
+    """A picture in the format of a file's suffix, on white."""
+    if path.suffix == ".svg":
+        save(svg_of(figure), path)
+        return
+    with _look():
+        figure.draw().savefig(path, facecolor="white")
+
+
+def _look() -> AbstractContextManager[None]:
     from cycler import cycler
     from matplotlib import rc_context
 
-    written = io.BytesIO()
     style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}
-    with rc_context(style):
-        figure.draw().savefig(written, format="svg", metadata={"Date": None})
-    return written.getvalue().decode("utf-8")
+    return rc_context(style)

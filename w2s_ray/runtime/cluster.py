@@ -56,6 +56,8 @@ def join(target: Target) -> bool:
 
     A bare `ray.init()` may join a dead cluster left in Ray's temporary folder, hence "local".
     """
+    if ray.is_initialized():
+        raise ResourceError(_held())
     address, verbose = joinable(target.address) or "local", target.verbose
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"
@@ -71,6 +73,27 @@ def join(target: Target) -> bool:
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ResourceError(_refused(address, redacted(str(error), {**os.environ, **given}))) from None
     return local
+
+
+_left: list[bool] = []  # whether this process has a Ray that cannot be ended before it
+
+
+def leave_as_it_is() -> None:
+    """This process's Ray stays up to its end: a thread that goes on asking it would end the process with it."""
+    _left.append(True)
+
+
+def _held() -> str:
+    """Why no other Ray can be started in this process."""
+    if _left:
+        return (
+            "a run that was stopped in this process, while members of an ensemble or a spread fit were trained, still"
+            " holds its Ray; start the process (of a notebook: the kernel) anew, and the same call continues"
+        )
+    return (
+        "this process has a Ray already, its own or that of another run; wait for that run, or call ray.shutdown()"
+        " first (with local=True a run needs none)"
+    )
 
 
 def _check_reachable(address: str) -> None:

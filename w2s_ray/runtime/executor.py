@@ -151,7 +151,9 @@ class RayExecutor:
             with suppress(Exception):  # a process that goes on would keep their devices
                 self._slots.end_idle(0)
                 self._scouts.call_back()
-        if not self._joined and not any(thread.is_alive() for thread in threads):
+        if not self._joined and any(thread.is_alive() for thread in threads):
+            cluster.leave_as_it_is()
+        elif not self._joined:
             ray.shutdown()
 
     def _serve(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from w2s_ray.config.load import Study, as_yaml, expand, read_yaml
+from w2s_ray.config.load import Study, as_yaml, expand, followed, read_yaml
 from w2s_ray.core.errors import ConfigError, InputError, ModelError
 from w2s_ray.data.commits import MAIN, Commit, What, commit_of
 from w2s_ray.data.hub import COMMIT
@@ -118,7 +118,43 @@ def pinned(study: Study, commits: Mapping[Pin, str]) -> Study:
         pin = Pin.of(what, name)
         return name if pin is None else with_commit(what, name, commits[pin])
 
-    return expand(_renamed(study.raw, rename), study.base)
+    return expand(_renamed(study.raw, rename) | followed(study.config), study.base)
+
+
+def with_pins(study: Study, tell: Callable[[str], None], *, keep: bool = True) -> Study:
+    """The study with a commit in each of its names of the hub. What is not in the lock beside its file is asked for and
+    told; with `keep`, it is written there. A study that has no file has no lock, and asks each time."""
+    pins = pins_of(study)
+    if not pins:
+        return study
+    lock = None if study.file is None else Lock.beside(study.file)
+    commits = {pin: commit for pin in pins if lock is not None and (commit := lock.get(pin)) is not None}
+    new = [pin for pin in pins if pin not in commits]
+    for pin in new:
+        found = pin.commit()
+        commits[pin] = found.digest
+        tell(f"hub:{pin} is {found.digest}, {found.told_by}; {_kept_in(lock, keep)}")
+    if lock is not None and new and keep:
+        lock.pins |= {pin: commits[pin] for pin in new}
+        _write(lock, tell)
+    return pinned(study, commits)
+
+
+def _kept_in(lock: Lock | None, keep: bool) -> str:
+    if lock is None:
+        return "not kept: write it after an @ into the study"
+    name = lock.path.name
+    return f"{name} keeps it" if keep else f"not kept: `w2s pin` or `w2s run` writes {name}"
+
+
+def _write(lock: Lock, tell: Callable[[str], None]) -> None:
+    try:
+        lock.write()
+    except OSError as error:
+        tell(
+            f"warning {lock.path} cannot be written ({error.strerror}), so the next run may mean other commits; write"
+            " these after an @ into the study"
+        )
 
 
 def with_commit(what: What, name: str, commit: str) -> str:

@@ -13,10 +13,7 @@ import pytest
 from rich.console import Console
 
 from w2s_ray.cli import following, status
-from w2s_ray.cli.ending import End, Kept, kept
-from w2s_ray.cli.event_lines import Recent
 from w2s_ray.cli.following import Following, Told, at_work, attach, print_events
-from w2s_ray.cli.live import View
 from w2s_ray.cli.status import print_status
 from w2s_ray.core.errors import BudgetSpent, InputError
 from w2s_ray.engine.context import Context
@@ -25,6 +22,9 @@ from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.lease import Holder
 from w2s_ray.engine.store import Store, open_store
+from w2s_ray.reports.ending import End, Kept, kept
+from w2s_ray.reports.event_lines import Recent
+from w2s_ray.reports.live import View
 
 KEYS = [Key("train", f"m{n}", f"{n:064x}") for n in range(4)]
 CELL = CellEvent({"method": "naive", "seed": 0}, "done")
@@ -52,7 +52,7 @@ class Driver:
 
 
 def following_name(name: str) -> str:
-    from w2s_ray.cli.ending import _name
+    from w2s_ray.reports.ending import _name
 
     return _name(name)
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from w2s_ray.cli.plan import Plan, print_plan
+from w2s_ray.cli.plan import print_plan
 from w2s_ray.cli.say import say
 from w2s_ray.cli.status import FAILURES, print_status
 from w2s_ray.cli.terminal import err, out
@@ -23,6 +23,7 @@ from w2s_ray.engine.fingerprint import Key, make_key
 from w2s_ray.engine.lease import Holder, Leases
 from w2s_ray.engine.record import Failure, Record, key_names
 from w2s_ray.engine.store import open_store
+from w2s_ray.study.plan import Plan
 
 KEY, OTHER = (Key("train", "m", two * 32) for two in ("ab", "cd"))
 DEAD = Holder("0" * 32, Holder.me().machine, 2**22 + 1, "1")  # no process has this id

@@ -3,16 +3,13 @@ changes."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from studies import config
 
-from w2s_ray.cli.devices import _lines, on_devices
 from w2s_ray.config.load import Study, expand, resolved
 from w2s_ray.config.place import Place
 from w2s_ray.core.errors import ConfigError
@@ -21,6 +18,7 @@ from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
 from w2s_ray.study.check import check_machine, check_memory, placements
+from w2s_ray.study.devices import _lines, on_devices
 from w2s_ray.study.setting import Setting
 from w2s_ray.study.tuning import _demand, plan_search
 
@@ -80,14 +78,14 @@ def test_a_study_says_in_a_line_which_roles_use_gpus() -> None:
 
 
 def test_of_a_cluster_it_says_what_will_decide_and_leaves_it_open() -> None:
-    told = io.StringIO()
-    there = on_devices(study(), Place(address="auto"), Console(file=told, width=200))
+    told: list[str] = []
+    there = on_devices(study(), Place(address="auto"), told.append)
     assert there.gpus is None
-    assert told.getvalue() == "weak and strong on 1 GPU each where the cluster has them, else on CPUs (gpus: auto)\n"
+    assert told == ["weak and strong on 1 GPU each where the cluster has them, else on CPUs (gpus: auto)"]
     given = {"weak": {"gpus": 0}, "strong": {"gpus": 1}}
-    told = io.StringIO()
-    on_devices(study(given), Place(address="auto"), Console(file=told))
-    assert told.getvalue() == ""
+    told.clear()
+    on_devices(study(given), Place(address="auto"), told.append)
+    assert told == []
 
 
 def test_memory_and_machine_are_checked_for_what_it_means_here() -> None:

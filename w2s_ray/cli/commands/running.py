@@ -22,12 +22,11 @@ from w2s_ray.cli.options import (
     StoreUrl,
     Track,
     Verbose,
-    executor_of,
     place_of,
     ray_log,
 )
 from w2s_ray.cli.terminal import err, libraries_apart, out, stopping
-from w2s_ray.engine.folders import is_url, written
+from w2s_ray.engine.folders import written
 
 
 def run(
@@ -49,12 +48,11 @@ def run(
 ) -> None:
     """Run a study: every cell, to a table. Killed or stopped, the same command continues it; run again, it computes
     nothing."""
-    from w2s_ray.cli.devices import on_devices
-    from w2s_ray.cli.event_lines import objects
     from w2s_ray.cli.pin import load_pinned
-    from w2s_ray.cli.run import check_study, run_study
-    from w2s_ray.cli.trackers import trackers_of, tracking_of
-    from w2s_ray.study.check import check_machine
+    from w2s_ray.cli.run import run_study
+    from w2s_ray.reports.console import teller
+    from w2s_ray.reports.event_lines import objects
+    from w2s_ray.study.devices import on_devices
 
     if detach:
         from w2s_ray.cli.detach import detach_study
@@ -62,15 +60,10 @@ def run(
         raise typer.Exit(detach_study(file, sets or (), place_of(place, store, runs), as_json, out, err))
     with libraries_apart(None if local or verbose else ray_log()), objects(as_json) as writer:
         where = place_of(place, store, runs, address, env, budget)
-        study = on_devices(load_pinned(file, sets or (), where.resources, err), where, err)
+        study = on_devices(load_pinned(file, sets or (), where.resources, err), where, teller(err))
         if writer is not None:
             writer.name = study.config.name
-        trackers = trackers_of(study.config, where, track or ())
-        executor = executor_of(where, where.store, local, verbose, lambda: check_machine(study))
-        with written(where.runs, study.config.name) as folder:
-            check_study(study, folder, err)
-            tracking = tracking_of(study, trackers, where.store, folder, not is_url(where.runs), err)
-            end, failures = run_study(study, where, executor, folder, stopping, writer, tracking, out, err)
+        end, failures = run_study(study, where, track or (), local, verbose, stopping, writer, out, err)
         if writer is not None:
             writer.end(end)
     if failures:
@@ -117,8 +110,8 @@ def tune(
 
     Killed or stopped, the same command continues it; with more --trials it goes on from there.
     """
-    from w2s_ray.cli.event_lines import objects
     from w2s_ray.cli.tune import tune_study
+    from w2s_ray.reports.event_lines import objects
 
     with libraries_apart(None if verbose else ray_log()), objects(as_json) as writer:
         where = place_of(place, store, runs, address, env)
@@ -140,15 +133,17 @@ def plan(
     """Say what a run would compute and find, how long that may take, and what would fail (exit code 2), without
     computing: only the rows are split. With --address a cluster is meant, and what this machine lacks does not
     count."""
-    from w2s_ray.cli.devices import on_devices
     from w2s_ray.cli.pin import load_pinned
-    from w2s_ray.cli.plan import make_plan, print_plan
+    from w2s_ray.cli.plan import print_plan
+    from w2s_ray.reports.console import teller, warner
+    from w2s_ray.study.devices import on_devices
+    from w2s_ray.study.plan import make_plan
     from w2s_ray.study.warnings import warnings_of
 
     where = place_of(place, store, runs, address)
-    study = on_devices(load_pinned(file, sets or (), where.resources, err, keep=False), where, err)
+    study = on_devices(load_pinned(file, sets or (), where.resources, err, keep=False), where, teller(err))
     for warning in warnings_of(study):
-        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
+        warner(err)(warning)
     with written(where.runs, study.config.name) as folder:
         made = make_plan(study, where.store, folder, here=where.here)
         print_plan(out, made, show_keys=keys)

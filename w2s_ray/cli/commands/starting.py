@@ -18,7 +18,6 @@ from w2s_ray.cli.options import (
     Sets,
     StoreUrl,
     Verbose,
-    executor_of,
     place_of,
 )
 from w2s_ray.cli.terminal import err, out
@@ -183,8 +182,9 @@ def build(
 ) -> None:
     """Pretrain the built-in models again from their seeds, examine them, and compare with what is shipped. All take
     about a quarter of an hour on two cores."""
-    from w2s_ray.cli.live import View
     from w2s_ray.cli.world import build as build_ladder
+    from w2s_ray.reports.live import View
+    from w2s_ray.study.executor import executor_of
 
     where = place_of(store=store, address=address)
     url = where.store

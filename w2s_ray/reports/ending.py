@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from w2s_ray.cli.terminal import exit_code
+from w2s_ray.core.errors import exit_code
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.folders import is_url
 from w2s_ray.engine.store import Store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports.console import Terminal
 
 SHOWN = 8  # running steps on the screen
 SMALL = ("prepare", "score", "collect")  # steps of which only the end is worth a line
@@ -160,6 +162,19 @@ class View:
             Text.assemble((f"{time.monotonic() - self._started:7.1f} s  ", "dim"), *parts), soft_wrap=True
         )
 
+    def picture(self, width: int) -> str:
+        """What a terminal of this width would show now."""
+        out = io.StringIO()
+        Terminal(file=out, width=width, force_jupyter=False).print(self._render())
+        return out.getvalue()
+
+    def in_a_line(self, name: str) -> str:
+        """What has happened, for where the picture is no longer looked at."""
+        with self._lock:
+            ended, counts = self._ended, dict(self._counts)
+        took = _duration(time.monotonic() - self._started)
+        return f"{name}: {ended} of {self._num_cells} cells in {took}; {_steps(counts)}"
+
     def _render(self) -> Group:
         now = time.monotonic()
         with self._lock:
@@ -174,8 +189,7 @@ class View:
             lines.append(Text(f"  waiting{count}: {why or waiting[0][0]}", style="dim"))
         lines.append(
             Text(
-                f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed"
-                f" {counts.get('failed', 0)}{self._eta(now, ended)}",
+                f"  {_steps(counts)}{self._eta(now, ended)}",
                 style="dim",
             )
         )
@@ -185,6 +199,10 @@ class View:
         if not 0 < ended < self._num_cells:
             return ""
         return f", about {_duration((now - self._started) / ended * (self._num_cells - ended))} left"
+
+
+def _steps(counts: Mapping[str, int]) -> str:
+    return f"steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed {counts.get('failed', 0)}"
 
 
 def _duration(seconds: float) -> str:

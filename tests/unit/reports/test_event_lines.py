@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from w2s_ray.cli.ending import End
-from w2s_ray.cli.event_lines import MARK, Recent, Writer, drawn, line_of, objects, parse, view_of
-from w2s_ray.cli.live import View
 from w2s_ray.core.errors import BudgetSpent, ConfigError, Interrupted, StoreError
 from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports.ending import End
+from w2s_ray.reports.event_lines import MARK, Recent, Writer, drawn, line_of, objects, parse, view_of
+from w2s_ray.reports.live import View
 
 KEY = Key("train", "world-nano", "ab" * 32)
 NUMBERS = st.dictionaries(st.sampled_from(["step", "loss"]), st.floats(allow_nan=False, allow_infinity=False))

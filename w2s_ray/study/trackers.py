@@ -1,13 +1,10 @@
-"""The trackers that a study, a place and a command line name together."""
+"""The trackers that a study, a place and a command line name together, and what tells them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.text import Text
 
 from w2s_ray.config.load import Study, parse_value
 from w2s_ray.config.place import Place
@@ -16,13 +13,17 @@ from w2s_ray.config.search_spec import SearchSpec
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import build
 from w2s_ray.core.secrets import variable_of
+from w2s_ray.eval.score import cell_names
+from w2s_ray.study.results import config_digest
+from w2s_ray.trackers.contract import Tracker
+from w2s_ray.trackers.tracking import Told, Tracking
 
 if TYPE_CHECKING:
     from w2s_ray.study.tuning import Searching
-    from w2s_ray.trackers.contract import Tracker
-    from w2s_ray.trackers.tracking import Tracking
 
 GROUP = "w2s_ray.trackers"
+
+Warn = Callable[[str], None]
 
 
 def trackers_of(config: StudyConfig, place: Place, names: Sequence[str] = ()) -> list[Tracker]:
@@ -54,25 +55,19 @@ def literal_secrets(trackers: Sequence[Tracker]) -> list[str]:
 
 
 def tracking_of(
-    study: Study, trackers: Sequence[Tracker], store: str, folder: Path, lasting: bool, err: Console
+    study: Study, trackers: Sequence[Tracker], store: str, folder: Path, lasting: bool, warn: Warn
 ) -> Tracking:
     """The sink that tells them."""
-    from w2s_ray.eval.score import cell_names
-    from w2s_ray.study.results import config_digest
-    from w2s_ray.trackers.tracking import Told, Tracking
-
     told = Told(study, config_digest(study), cell_names(study.cells), store, folder, lasting)
-    return Tracking(trackers, told, _warning(err))
+    return Tracking(trackers, told, warn)
 
 
 def tracking_of_search(
-    planned: Searching, trackers: Sequence[Tracker], folder: Path, lasting: bool, err: Console
+    planned: Searching, trackers: Sequence[Tracker], folder: Path, lasting: bool, warn: Warn
 ) -> Tracking:
     """The same for a search, whose trials are runs."""
-    from w2s_ray.trackers.tracking import Told, Tracking
-
     told = Told(planned.study, planned.journal.digest, (), planned.context.store.url, folder, lasting)
-    return Tracking(trackers, told, _warning(err))
+    return Tracking(trackers, told, warn)
 
 
 def trial_run(trial: Any, spec: SearchSpec) -> dict[str, Any]:
@@ -81,7 +76,3 @@ def trial_run(trial: Any, spec: SearchSpec) -> dict[str, Any]:
     reason = str(trial.user_attrs.get("error", ""))
     status = "failed" if trial.state.name == "FAIL" else "done"
     return {"status": status, "config": dict(trial.params), "numbers": dict(values), "reason": reason}
-
-
-def _warning(err: Console) -> Callable[[str], None]:
-    return lambda text: err.print(Text.assemble(("warning ", "yellow"), text), soft_wrap=True)

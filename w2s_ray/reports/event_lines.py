@@ -19,12 +19,12 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from w2s_ray.cli.ending import End
-from w2s_ray.cli.live import View
-from w2s_ray.cli.terminal import output_apart
 from w2s_ray.core.errors import IdentityError
 from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent, What
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports.console import output_apart
+from w2s_ray.reports.ending import End
+from w2s_ray.reports.live import View
 
 VERSION = 1
 MARK = f'{{"w2s": {VERSION}, '  # begins such a line

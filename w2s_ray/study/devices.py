@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from rich.console import Console
-
 from w2s_ray.backends.devices.memory import num_gpus
-from w2s_ray.cli.say import say
 from w2s_ray.config.load import Study
 from w2s_ray.config.place import Place
 from w2s_ray.config.schema import Role
@@ -18,7 +15,7 @@ CLUSTERS = "1 GPU each where the cluster has them, else on CPUs"
 ROLES: tuple[Role, ...] = ("weak", "strong")
 
 
-def on_devices(study: Study, place: Place, err: Console, *, search: bool = False) -> Study:
+def on_devices(study: Study, place: Place, tell: Callable[[str], None], *, search: bool = False) -> Study:
     """The study where it runs; says which roles use GPUs that nobody asked for by number. A search must say what a
     trial holds before it sees the cluster."""
     asked: dict[Role, Resources] = {
@@ -27,13 +24,13 @@ def on_devices(study: Study, place: Place, err: Console, *, search: bool = False
     if not place.here:
         if asked:
             where = "CPUs: a search on a cluster needs a number, such as gpus: 1" if search else CLUSTERS
-            say(err, f"{' and '.join(asked)} on {where} (gpus: auto)")
+            tell(f"{' and '.join(asked)} on {where} (gpus: auto)")
         return study
     if not asked:
         return study
     there = num_gpus()
     for line in _lines(asked, there):
-        say(err, line)
+        tell(line)
     return replace(study, gpus=there)
 
 
