@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,7 @@ def _svg(figure: Figure) -> str:
 
     written = io.BytesIO()
     style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the reader's fonts may have what ours lacks
         figure.draw().savefig(written, format="svg", metadata={"Date": None})
     return written.getvalue().decode("utf-8")
