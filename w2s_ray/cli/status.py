@@ -285,10 +285,12 @@ def _shown(found: Status, runs: str) -> Iterator[RenderableType]:
 
 
 def _run_table(runs: list[RunLine]) -> Table:
-    columns = ("study", "cells", *STATES.values(), "steps made", "reused", "seconds")
+    """With the ways in which cells have ended here; `ok` in any case."""
+    states = [state for state in STATES if state == "ok" or any(run.statuses[state] for run in runs)]
+    columns = ("study", "cells", *(STATES[state] for state in states), "steps made", "reused", "seconds")
     table = Table(*columns, box=None, pad_edge=False)
     for run in runs:
-        counts = (run.cells, *run.statuses.values(), run.made, run.reused)
+        counts = (run.cells, *(run.statuses[state] for state in states), run.made, run.reused)
         table.add_row(Text(run.name), *map(str, counts), f"{run.seconds:.1f}")
     return table
 

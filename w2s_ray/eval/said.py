@@ -40,7 +40,7 @@ class _Arm:
 
     def add(self, seed: int, said: Said) -> None:
         self.cells += 1
-        if len(said.said_N) > 1 and len(np.unique(said.said_N)) == 1:
+        if len(said.said_N) > 1 and bool((said.said_N == said.said_N[0]).all()):
             self.constant.append(seed)
         if said.probs_NK is None or not len(said.said_N):
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +115,12 @@ def save_as(figure: Figure, path: Path) -> None:
         figure.draw().savefig(path, facecolor="white")
 
 
-def _look() -> AbstractContextManager[None]:
+@contextmanager
+def _look() -> Iterator[None]:
     from cycler import cycler
     from matplotlib import rc_context
 
     style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}
-    return rc_context(style)
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the reader's fonts may have what ours lacks
+        yield

@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,6 +25,7 @@ from w2s_ray.eval.score import cell_names
 from w2s_ray.eval.summary import ARMS
 from w2s_ray.ops.models import num_parameters
 from w2s_ray.study.run import CellRun
+from w2s_ray.study.setting import ROLES
 
 MOST_CURVES, MOST_POINTS, AT_ONCE = 200, 60, 8
 LOG = "log.jsonl"
@@ -73,13 +75,14 @@ def _tasks(named: Named) -> list[dict[str, Any]]:
 
 
 def _fitted(study: Study) -> list[dict[str, Any]]:
+    """Each once; cells of one point of the grid share their config."""
     found: dict[str, dict[str, Any]] = {}
-    default = Recipe().model_dump(mode="json")
-    for cell in study.cells:
-        for role in ("weak", "strong"):
-            model, recipe = getattr(cell.config.models, role), cell.config.recipe(role).model_dump(mode="json")
+    default, parameters = Recipe().model_dump(mode="json"), cache(partial(_parameters, base=study.base))
+    for config in {id(cell.config): cell.config for cell in study.cells}.values():
+        for role in ROLES:
+            model, recipe = getattr(config.models, role), config.recipe(role).model_dump(mode="json")
             changed = {name: value for name, value in recipe.items() if name in TOLD or value != default[name]}
-            row = {"role": role, "model": model, "parameters": _parameters(model, study.base), "recipe": changed}
+            row = {"role": role, "model": model, "parameters": parameters(model), "recipe": changed}
             found.setdefault(json.dumps(row, sort_keys=True), row)
     return list(found.values())
 

@@ -61,7 +61,16 @@ def test_a_page_needs_nothing_else(results: dict[str, Any]) -> None:
 
 
 HOSTILE = st.text(st.sampled_from("<>&\"'`*#/\\|\n $ax="), max_size=20) | st.sampled_from(
-    ["<script>alert(1)</script>", '" onload="x', "javascript:alert(1)", "</style>", "<!--", "]]>", "$\\frac{1}{2}$"]
+    [
+        "<script>alert(1)</script>",
+        '" onload="x',
+        "javascript:alert(1)",
+        "</style>",
+        "<!--",
+        "]]>",
+        "$\\frac{1}{2}$",
+        "数 🙂",
+    ]
 )
 
 
