@@ -386,6 +386,9 @@ class RayExecutor:
             if self._again(job, error):
                 return
             errors = in_a_line(error, job.lost)
+            if isinstance(error, LocalRayletDiedError):  # nothing that is started now would end
+                self._settle(job, errors)
+                raise errors from None
         self._settle(job, errors)
 
     def _settle(self, job: Job, errors: Errors) -> None:
