@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Small models are slower with two threads a process than with one; Ray runs one process a core instead.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test slow check format install dev clean
+.PHONY: quickstart test slow check format docs reference install dev clean
 
 quickstart: install
 	$(BIN)/w2s run experiments/quickstart.yaml
@@ -29,6 +29,14 @@ format: dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A broken link or anchor, or a page that is not in the navigation, is an error (with --quiet none would be).
+docs: dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pages of docs/reference/, from the code.
+reference: dev
+	$(BIN)/python -m w2s_ray.cli.reference
+
 install: .venv/installed
 dev: .venv/installed-dev
 
@@ -43,4 +51,4 @@ dev: .venv/installed-dev
 	touch .venv/installed $@
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -48,7 +48,7 @@ def main() -> None:
     from w2s_ray.engine.context import Context
     from w2s_ray.engine.executor import InlineExecutor
     from w2s_ray.engine.store import open_store
-    from w2s_ray.study.results import build_results, write_results
+    from w2s_ray.study.results import build_results, write_looks, write_results
     from w2s_ray.study.run import collect, run_cells
 
     raw = {
@@ -62,8 +62,9 @@ def main() -> None:
         runs = run_cells(study, context)
         collected = collect(study, context, runs)
         assert collected is not None
-        results = build_results(study, context, runs, collected.value, 0.0)
+        results = build_results(study, context, runs, collected.value, 0.0, Path(folder) / "runs")
         write_results(Path(folder) / "runs", study, results, collected)
+        write_looks(Path(folder) / "runs", results, context.store)
     print(json.dumps({
         "seconds": time.perf_counter() - started, "executed": len(context.executed),
         "keys": len(context.executed) + len(context.reused),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -267,6 +268,26 @@ def test_steps_on_gpus_share_a_process_until_it_is_not_clean(
     assert [loss.cause for loss in ledger.losses] == ["error", "process"]
     assert ledger.busy["GPU"] >= 4
     assert ledger.there["GPU"] > ledger.busy["GPU"]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_the_gpus_of_the_cluster_decide_what_auto_means(
+    store_url: str, notes: Path, monkeypatch: pytest.MonkeyPatch, gpus: int
+) -> None:
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps({"CPU": 2, "GPU": gpus}))
+    auto = Resources(gpus="auto")
+    with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
+        record = ctx.submit(ADD, {"number": 1}, resources=auto).record()
+        assert record.resources == auto.settled(gpus).as_dict()
+        assert record.resources["gpus"] == float(gpus)
+
+
+def test_without_a_cluster_auto_is_settled_by_whoever_knows_the_machine_or_means_none(
+    store_url: str, notes: Path
+) -> None:
+    with Context(open_store(store_url), InlineExecutor) as ctx:
+        assert ctx.submit(ADD, {"number": 1}, resources=Resources(gpus="auto")).record().resources["gpus"] == 0.0
 
 
 @pytest.mark.ray

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from integration.face import Face
+from integration.installed import Installed, install
 
 
 @pytest.fixture
@@ -25,3 +26,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Face]:
         ended = face.run()
         assert ended.code == 0, ended.err
         yield face
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The package in an environment of its own."""
+    return install(tmp_path_factory.mktemp("installed"))

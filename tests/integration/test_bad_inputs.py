@@ -90,7 +90,7 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("offload is params", "zero: 3"),
     ),
     "a GPU's memory without a GPU": (
-        {"resources": {"strong": {"gpu_gb": 80}}},
+        {"resources": {"strong": {"gpu_gb": 80, "gpus": 0}}},
         ("gpu_gb is 80", "gpus is 0", "set gpus: 1"),
     ),
     "a seed twice": ({"seeds": [0, 0]}, ("seeds", "[0, 0]", "twice")),
@@ -196,13 +196,13 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no such test file": ({"task.test_data": "file:tset.jsonl"}, ("task.test_data", "tset.jsonl")),
     "dataset without a revision": (
         {"task.data": "hub:org/name"},
-        ("task.data", "'hub:org/name'", "no revision", "hub:org/name@COMMIT"),
+        ("task.data: hub:org/name has no commit", "HF_HUB_OFFLINE is set", "hub:org/name@COMMIT"),
     ),
-    "dataset at a branch": ({"task.data": "hub:org/name@main"}, ("'main'", "40-digit commit")),
+    "dataset at a branch": ({"task.data": "hub:org/name@main"}, ("task.data: hub:org/name has no commit", "40 digits")),
     "unknown world model": ({"models.strong": "world/mega"}, ("models", "'world/mega'", "world/small")),
     "model without a revision": (
         {"models.strong": "hub:org/name"},
-        ("models", "'hub:org/name'", "not pinned to a commit", "hub:org/name@COMMIT"),
+        ("models: hub:org/name has no commit", "HF_HUB_OFFLINE is set", "hub:org/name@COMMIT"),
     ),
     "no model folder": ({"models.strong": "./nope"}, ("models", "'./nope'", "config.json", "world/NAME")),
     "model in a package that is not there": (

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,19 @@ from w2s_ray.study.results import config_digest
 
 COMMANDS = [
     (),
+    ("init",),
     ("run",),
     ("tune",),
     ("plan",),
     ("status",),
     ("why",),
     ("report",),
+    ("errors",),
     ("methods",),
+    ("schema",),
     ("data",),
     ("data", "show"),
+    ("data", "export"),
     ("doctor",),
 ]
 REAL = Path(__file__).parents[2] / "experiments/real/qwen2.5-7b_sciq.yaml"
@@ -87,11 +92,15 @@ def test_data_show_prints_rows_as_a_model_reads_them(face: Face) -> None:
     assert all(part in shown for part in ("[red]not markup", "first", "second", "yes"))
 
 
-def test_a_finished_run_leaves_four_files_that_agree(finished: Face) -> None:
+def test_a_finished_run_leaves_files_that_agree(finished: Face) -> None:
     folder, results = finished.folder / "runs" / "small", finished.results()
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "calibration.svg",
         "cells.parquet",
         "config.resolved.yaml",
+        "gap.svg",
+        "loss.svg",
+        "report.html",
         "report.md",
         "results.json",
     ]
@@ -332,7 +341,7 @@ def test_every_shipped_experiment_loads_plans_and_states_a_hypothesis(face: Face
     if study.config.tune is not None:
         searched(study)
     _skip_without_its_parts(study)
-    ended = face.w2s("plan", str(path), "--store", str(face.store))
+    ended = face.w2s("plan", str(path), "--store", str(face.store), "--address", "auto")  # where devices and models are
     assert ended.code == 0, ended.err
     assert f"{len(study.cells)} cells" in ended.out
 
@@ -401,7 +410,9 @@ def test_a_run_is_seen_and_stopped_from_elsewhere_by_its_store(face: Face) -> No
     assert following.returncode == 0, "it ends with the run"
     _, err = process.communicate(timeout=60)
     assert re.search(
-        r"small: driver \w{8}, process \d+: \d+ made, \d+ reused, 0 failed(; \S+ device-hours)?; running train/", seen
+        r"small: driver \w{8}, process \d+: 0 of 3 cells; \d+ made, \d+ reused, 0 failed(; \S+ device-hours)?;"
+        r" running train/",
+        seen,
     ), seen
     assert (ended.code, ended.out) == (0, "1 of 1 drivers of small have stopped\n"), ended.err
     assert process.returncode == 130, err
@@ -463,3 +474,45 @@ def test_the_module_can_be_run(face: Face) -> None:
         check=True,
     )
     assert "quickstart" in done.stdout
+
+
+def test_a_page_of_a_run_and_one_of_all_runs(finished: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
+    page = finished.folder / "runs" / "small" / "report.html"
+    page.unlink()
+    assert "report.html" in finished.w2s("report", "small", "--open").out
+    assert page.is_file() and opened == [page.as_uri()]
+    (finished.folder / "runs" / "odd").mkdir()
+    (finished.folder / "runs" / "odd" / "results.json").write_text("[]")
+    assert "page of 1 runs" in finished.w2s("report", "--index").out
+    index = (finished.folder / "runs" / "index.html").read_text(encoding="utf-8")
+    assert 'href="small/report.html"' in index and "odd: " in index
+    (finished.folder / "runs" / "odd" / "results.json").unlink()
+    for wrong in (("report",), ("report", "small", "--index")):
+        assert "--index for a page of all" in finished.w2s(*wrong).refusal
+
+
+SPLITS = ("labelled", "pool", "test")
+
+
+def test_a_run_tells_what_went_in_and_what_makes_its_numbers_mean_less(face: Face) -> None:
+    """Too few rows, cut texts, a class that is there once, a teacher at chance."""
+    rows = [{"text": f"word{n} " * 40 if n == 3 else f"word{n} here", "label": n % 2} for n in range(150)]
+    rows[7]["label"] = 3
+    face.run(
+        {
+            "task": {"data": face.rows("rows.jsonl", rows), **dict.fromkeys(SPLITS, 60), "max_chars": 100},
+            "train": {"weak": {"lr": 1e-5, "epochs": 1}, "strong": {"lr": 1e-5, "epochs": 3}},
+            "seeds": [0],
+        }
+    )
+    results = face.results()
+    said = "\n".join(results["remarks"])
+    assert "rows were asked for" in said and "class '3' has" in said and "cut at their greatest length" in said
+    assert "the weak teacher is no better than the most frequent class" in said
+    assert [split["rows"] for split in results["tasks"][0]["splits"].values()]
+    assert {one["role"]: one["recipe"]["epochs"] for one in results["fitted"]} == {"weak": 1, "strong": 3}
+    page = (face.folder / "runs" / "small" / "report.md").read_text(encoding="utf-8")
+    for remark in results["remarks"]:
+        assert remark in page

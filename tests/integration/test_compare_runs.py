@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from foreign_folders import openai_sweep
 from integration.face import Face
 
 
@@ -65,3 +66,32 @@ def test_cells_of_one_alone_are_counted(face: Face) -> None:
 
 def test_what_has_not_run_is_refused(face: Face) -> None:
     assert "no such file" in face.w2s("compare", "small", "smaller").refusal
+
+
+def test_any_number_of_runs_stand_in_one_table_with_the_imported_ones(face: Face) -> None:
+    other = face.run({"name": "other", "methods": ["strong_to_strong"], "seeds": [0, 1]})
+    assert other.code == 0, other.err
+    openai_sweep(face.folder)
+    imported = face.w2s("import", "default", "--name", "theirs")
+    assert imported.code == 0, imported.err
+    ended = face.w2s("compare", "small", "other", "theirs")
+    assert ended.code == 0, ended.err
+    for row in ("small: naive ", "other: strong_to_strong ", "theirs: logconf "):
+        assert row in ended.out
+    assert "world:topic: small, other were measured alike: on the same 60 test rows" in ended.out
+    assert "other: strong_to_strong − small: naive" in ended.out
+    assert "theirs was imported" in ended.out
+
+
+def test_two_runs_without_a_common_cell_stand_in_the_table(face: Face) -> None:
+    """To the last digit there is nothing to compare."""
+    other = face.run({"name": "other", "methods": ["strong_to_strong"], "seeds": [0, 1]})
+    assert other.code == 0, other.err
+    ended = face.w2s("compare", "small", "other")
+    assert ended.code == 0
+    assert "to the last digit" not in ended.out
+    assert "Differences on the same rows" in ended.out
+
+
+def test_one_run_is_not_compared(face: Face) -> None:
+    assert "needs two runs or more" in face.w2s("compare", "small").refusal

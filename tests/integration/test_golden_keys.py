@@ -28,9 +28,9 @@ STUDIES = (
 
 def keys_of(study: str, folder: Path) -> dict[str, str]:
     """Every key that a dry run knows of, by what people call it; of a name that occurs twice, the digests in order."""
-    from w2s_ray.cli.plan import make_plan
     from w2s_ray.config.load import load_study
     from w2s_ray.engine.fingerprint import Key
+    from w2s_ray.study.plan import make_plan
 
     make_plan(load_study(ROOT / f"experiments/{study}.yaml"), str(folder / "store"), folder / "run")
     planned = json.loads((folder / "run/plan.json").read_text())

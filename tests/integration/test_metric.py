@@ -35,7 +35,7 @@ def test_roc_auc_is_another_table_of_the_same_models(tmp_path: Path, store_url: 
         runs = run_cells(study, context)
         collected = collect(study, context, runs)
         assert collected is not None
-        results = build_results(study, context, runs, collected.value, 1.0)
+        results = build_results(study, context, runs, collected.value, 1.0, tmp_path)
         executed = {key.step for key in context.executed}
     assert executed == {"score", "collect"}, "nothing is trained again"
     assert results["metric"] == "auroc" and len(results["cells"]) == 8 and plain.scores

@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 from studies import config
 
-from w2s_ray.cli.plan import Plan, make_plan, print_plan
+from w2s_ray.cli.plan import print_plan
 from w2s_ray.config.load import Study, expand
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.study.check import check_names, placements
+from w2s_ray.study.plan import Plan, make_plan
 from w2s_ray.study.warnings import warnings_of
 
 ROWS = {"data": "world:topic", "labelled": 40, "pool": 20, "test": 20}

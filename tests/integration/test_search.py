@@ -24,7 +24,7 @@ from w2s_ray.config.load import expand, load_study
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.executor import InlineExecutor
 from w2s_ray.engine.store import open_store
-from w2s_ray.reports.search_report import Searched
+from w2s_ray.reports.searched import Searched
 from w2s_ray.study.trial import run_trial
 from w2s_ray.study.tuning import plan_search, run_plan
 
@@ -187,7 +187,7 @@ def test_oracles_are_stamped(tmp_path: Path) -> None:
         runs = run_cells(mine, context)
         collected = collect(mine, context, runs)
         assert collected is not None
-        assert "ORACLE" in report(build_results(mine, context, runs, collected.value, 1.0))
+        assert "ORACLE" in report(build_results(mine, context, runs, collected.value, 1.0, tmp_path))
 
 
 def test_a_search_from_an_oracles_recipe_is_an_oracles(tmp_path: Path) -> None:

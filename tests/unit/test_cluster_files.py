@@ -244,8 +244,7 @@ def test_versions_are_those_of_the_constraints() -> None:
     tags = {tag for text in texts.values() for tag in re.findall(r"w2s-ray:([\d.]+)", text)}
     assert tags == {RAY}
     pythons = {version for text in texts.values() for version in re.findall(r"--python (3[\d.]+)", text)}
-    (base,) = re.findall(r"^FROM python:(3\.\d+\.\d+)-slim", texts["Dockerfile"], re.MULTILINE)
-    assert pythons == {base}
+    assert pythons == set(re.findall(r"^FROM python:(3\.\d+\.\d+)-slim", texts["Dockerfile"], re.MULTILINE))
     installs = [line for name in (*UP, "skypilot.yaml", "Dockerfile") for line in texts[name].splitlines()]
     ours = [line for line in installs if re.search(r"pip install .*\[(s3|gcs)", line)]
     assert len(ours) == 4
@@ -254,15 +253,30 @@ def test_versions_are_those_of_the_constraints() -> None:
 
 def test_the_image_copies_what_is_there_and_is_not_roots() -> None:
     text = (CLUSTER / "Dockerfile").read_text()
-    sources = [word for line in re.findall(r"^COPY (.*)", text, re.MULTILINE) for word in line.split()[:-1]]
+    copies = [line.split() for line in re.findall(r"^COPY (.*)", text, re.MULTILINE)]
+    sources = [word for words in copies if not words[0].startswith("--from") for word in words[:-1]]
     sent = (ROOT / ".dockerignore").read_text().splitlines()
     for source in sources:
         assert (ROOT / source).exists()
         assert f"!{source}" in sent
     assert "*" in sent
-    assert re.findall(r"^USER (\w+)", text, re.MULTILINE) == ["ray"]
+    assert re.findall(r"^USER (\w+)", text, re.MULTILINE) == ["1000"], "a number, which Kubernetes can tell from root"
     assert not re.search(r"^\s*(ENV )?\s*HF_HUB_OFFLINE=", text, re.MULTILINE)
     assert {"g++", "ninja-build"} <= set(text.split()), "DeepSpeed on CPUs"
+
+
+def test_the_image_is_of_the_wheel_and_begins_with_w2s() -> None:
+    """Two stages: what builds the wheel is not in the image."""
+    text = (CLUSTER / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", text, re.MULTILINE)
+    assert [name for _, name in stages] == ["wheel", ""]
+    assert all(re.fullmatch(r"\S+:\d+\.\d+\.\d+-\w+", image) for image, _ in stages), "pinned, and never `latest`"
+    _, build, image = text.split("\nFROM ")
+    assert "pip wheel" in build
+    assert "COPY --from=wheel" in image
+    assert "COPY w2s_ray" not in image
+    assert re.findall(r"^(?:ENTRYPOINT|CMD) (.*)$", image, re.MULTILINE) == ['["w2s"]', '["--help"]']
+    assert re.findall(r"^ARG (\w+)=", image, re.MULTILINE) == ["TORCH_INDEX"]
 
 
 # Pages

@@ -3,6 +3,7 @@ are those of the code."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import sqlite3
@@ -17,12 +18,15 @@ from studies import config, run, write_rows
 from typer.main import get_command
 
 from w2s_ray.cli.app import app
+from w2s_ray.cli.status import Status
 from w2s_ray.config.convention import PRESETS
 from w2s_ray.config.load import load_study
 from w2s_ray.config.task import TaskSpec
 from w2s_ray.core.plugins import available
 from w2s_ray.data.prepare import prepare
 from w2s_ray.data.sources import schemes, source_identity
+from w2s_ray.reports.ending import STATUS, End
+from w2s_ray.reports.event_lines import KINDS
 from w2s_ray.reports.schema import schema_table
 
 ROOT = Path(__file__).parents[2]
@@ -127,8 +131,7 @@ def test_commands_exist_with_their_options() -> None:
     for where, (name, *rest) in commands():
         assert name in known, f"{where}: w2s {name}"
         command = known[name]
-        if name == "data" and rest[:1] == ["show"]:
-            command = command.commands["show"]
+        command = getattr(command, "commands", {}).get(rest[0] if rest else "", command)
         options = {option for parameter in command.params for option in parameter.opts}
         unknown = [word for word in rest if word.startswith("-") and word not in options]
         assert unknown == [], f"{where}: w2s {name}"
@@ -148,9 +151,17 @@ def test_the_readme_shows_the_real_method() -> None:
     assert source[source.index("class Naive") :] == shown
 
 
-def test_the_schema_of_the_results_is_the_codes() -> None:
-    page = (ROOT / "docs/how-to/read-the-results.md").read_text(encoding="utf-8")
-    assert page.partition("schema_table() -->\n")[2] == schema_table()
+def test_the_objects_for_programs_are_the_codes() -> None:
+    page = (ROOT / "docs/how-to/follow-a-run.md").read_text(encoding="utf-8")
+    assert page.partition("schema_table(Status) -->\n")[2] == schema_table(Status)
+    fields = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in KINDS.items()}
+    fields |= {"trial": {"number", "state", "values", "point"}, "end": set(End.model_fields) - {"at"}}
+    table = page[page.index("| kind | further fields |") :].partition("\n\n")[0]
+    for name, expected in fields.items():
+        (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", table, re.MULTILINE)
+        assert set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", row))) == expected
+    assert table.count("\n") == len(fields) + 1
+    assert all(f"{status} (" in page.replace("\n", " ") or f"{status} (exit" in page for status in STATUS.values())
 
 
 @pytest.mark.parametrize(("group", "page"), [("w2s_ray.losses", "losses.md"), ("w2s_ray.formats", "data-formats.md")])

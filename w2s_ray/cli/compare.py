@@ -1,4 +1,5 @@
-"""`w2s compare`: where the numbers of two runs differ, cell by cell to the last digit, and why by their keys."""
+"""`w2s compare`: runs in one table. Of two that share cells first where their numbers differ, cell by cell to the last
+digit, and why by their keys."""
 
 from __future__ import annotations
 
@@ -9,29 +10,58 @@ from rich.console import Console
 from rich.table import Table
 
 from w2s_ray.cli.say import say
+from w2s_ray.core.errors import InputError
 from w2s_ray.engine.difference import SHOWN, difference, identity_of, shown, why_inputs
-from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.record import Record
 from w2s_ray.engine.store import Store, open_store
-from w2s_ray.reports.file import read_results
+from w2s_ray.reports.file import folder_of, read_results
+from w2s_ray.reports.html import render_page
+from w2s_ray.reports.pages.together import together_page
+from w2s_ray.reports.predictions import Predictions
 from w2s_ray.reports.schema import CellResult, Results
+from w2s_ray.reports.terminal import lines
 
 ARMS = ("floor", "student", "ceiling", "pgr")
 CELLS = 20  # lines of them
 
-Name = tuple[str, str, str, str, int]
+Name = tuple[str, str, str, str, int | None]
 Pair = tuple[Name, CellResult, CellResult]
 
 
-def compare(console: Console, one: str, other: str, runs: Path, stores: tuple[str, str]) -> bool:
-    """Print what differs; whether nothing does."""
-    first, second = read_results(one, runs), read_results(other, runs)
+def compare(console: Console, names: list[str], runs: Path, stores: tuple[str, str], html: Path | None = None) -> bool:
+    """Print how the runs stand to each other, and write it as a page; whether nothing differs that should be the
+    same."""
+    if len(names) < 2:
+        raise InputError("w2s compare needs two runs or more; `w2s status` lists those that there are")
+    studies = [read_results(name, runs) for name in names]
+    repeated = len(studies) == 2 and bool(_cells(studies[0]).keys() & _cells(studies[1]).keys())
+    same = not repeated or _differ_nowhere(console, studies[0], studies[1], stores)
+    if html is not None or not (repeated and same):
+        predictions = [Predictions(folder_of(name, runs), study) for name, study in zip(names, studies, strict=True)]
+        page = together_page(studies, predictions)
+        for part in lines(page) if not (repeated and same) else ():
+            say(console, part)
+        if html is not None:
+            _write(html, render_page(page))
+            say(console, f"page: {html}")
+    return same
+
+
+def _write(file: Path, page: str) -> None:
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--html: {file} cannot be written ({error.strerror}); name another file") from None
+
+
+def _differ_nowhere(console: Console, first: Results, second: Results, stores: tuple[str, str]) -> bool:
+    """Print where two runs of the same cells differ, to the last digit, and why; whether they do not."""
     ours, theirs = _cells(first), _cells(second)
     pairs = [(name, ours[name], theirs[name]) for name in ours if name in theirs]
     moved = [pair for pair in pairs if _numbers(pair[1]) != _numbers(pair[2])]
     for label, alone in (("first", ours.keys() - theirs.keys()), ("second", theirs.keys() - ours.keys())):
         if alone:
-            say(console, f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone))}")
+            say(console, f"{len(alone)} cells are in the {label} alone, such as {_shown(min(alone, key=str))}")
     same = len(pairs) - len(moved)
     numbers = "floor, student, ceiling and gap recovered"
     say(console, f"{same} of {len(pairs)} cells have the same {numbers}, to the last digit")
@@ -86,7 +116,7 @@ def _why(moved: list[Pair], one: Store, other: Store) -> Iterator[str]:
     for _, ours, theirs in moved:
         for role in ours.keys:
             if ours.keys[role] != theirs.keys.get(role, ours.keys[role]):
-                for line in _fields(role, _record(one, ours.keys[role]), _record(other, theirs.keys[role]), one):
+                for line in _fields(role, one.find(str(ours.keys[role])), other.find(str(theirs.keys[role])), one):
                     seen[line] = seen.get(line, 0) + 1
     if not seen:
         yield "the keys are the same: what they name was made by other code or on other devices"
@@ -106,10 +136,3 @@ def _fields(role: str, one: Record | None, other: Record | None, store: Store) -
             yield f"{role}: {name} is {shown(a)} -> {shown(b)}"
     for name, field, a, b in deeper:
         yield f"{role}: the {field} of its {name.removeprefix('inputs.')} is {shown(a)} -> {shown(b)}"
-
-
-def _record(store: Store, key: str) -> Record | None:
-    """Of a key as results.json has it: with the beginning of its digest."""
-    step = key.partition("/")[0]
-    full: Key | None = next((known for known in store.finished(step) if str(known) == key), None)
-    return None if full is None else store.record(full)

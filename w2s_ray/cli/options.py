@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from w2s_ray.config.place import Place, joinable, load_place
-from w2s_ray.engine.store import cache_folder
+from w2s_ray.cli import complete
 
 if TYPE_CHECKING:
-    from w2s_ray.engine.executor import Executor
+    from w2s_ray.config.place import Place
 
-File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False)]
+File = Annotated[Path, typer.Argument(help="The study's YAML.", show_default=False, autocompletion=complete.studies)]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -61,6 +59,10 @@ SharedStore = Annotated[
     ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Run everything in this process, without Ray: for debugging.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Objects for programs on standard output, one a line (docs/how-to/follow-a-run.md)."),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the workers' log lines too.")]
 PlaceFile = Annotated[
     Path | None,
@@ -69,6 +71,15 @@ PlaceFile = Annotated[
         metavar="FILE",
         help="Where it runs, as a YAML: address, store, runs, env, resources (docs/how-to/clusters.md). Options stand"
         " above it.",
+    ),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Write its runs to a tracker as well: jsonl, tensorboard, wandb, mlflow (docs/how-to/trackers.md)."
+        " Repeatable.",
     ),
 ]
 Budget = Annotated[
@@ -99,8 +110,17 @@ def place_of(
     budget: float | None = None,
 ) -> Place:
     """The place that the options name, with the defaults of this machine."""
-    place = load_place(file, env or (), store=store, runs=runs, address=address, budget=budget)
-    return place.model_copy(update={"store": place.store or str(Path.cwd() / "store"), "runs": place.runs or "runs"})
+    from w2s_ray.config.place import load_place
+
+    return load_place(file, env or (), store=store, runs=runs, address=address, budget=budget).with_defaults()
+
+
+def address_of_jobs() -> str:
+    """The cluster's, from the environment; empty where that names none."""
+    from w2s_ray.config.place import JOBS
+
+    there = os.environ.get("RAY_ADDRESS", "")
+    return os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
 
 
 def store_url(store: str | None) -> str:
@@ -108,29 +128,8 @@ def store_url(store: str | None) -> str:
     return store or str(Path.cwd() / "store")
 
 
-def executor_of(
-    place: Place, url: str, local: bool, verbose: bool, check: Callable[[], None] = lambda: None
-) -> Callable[[], Executor]:
-    """What makes the executor at the first step that the store does not have; `check` refuses what a Ray of this
-    machine alone cannot hold."""
-    from w2s_ray.engine.executor import InlineExecutor
-
-    if local:
-        os.environ.update(place.variables(os.environ))
-        return InlineExecutor
-    address, env = joinable(place.address), place.variables(os.environ)
-
-    def start() -> Executor:
-        if address in (None, "local"):
-            check()
-        from w2s_ray.runtime.cluster import Target
-        from w2s_ray.runtime.executor import RayExecutor
-
-        return RayExecutor(url, Target(address, verbose, env, place.autoscale))
-
-    return start
-
-
 def ray_log() -> Path:
     """The file for what Ray writes to this process's standard error."""
+    from w2s_ray.engine.store import cache_folder
+
     return cache_folder() / "logs" / f"ray-{os.getpid()}.log"

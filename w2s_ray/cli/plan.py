@@ -1,13 +1,8 @@
-"""`w2s plan`: the run with a context that launches nothing. Known as far as the first look into a result that is not
-there."""
+"""`w2s plan`: the steps of a study that would run, what is foreseen of them, and what each fit needs where it runs."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -15,73 +10,25 @@ from rich.table import Table
 from rich.text import Text
 
 from w2s_ray.backends.devices.memory import Way, host_bytes, in_words, settle, ways
+from w2s_ray.cli.foreseen import print_foreseen
 from w2s_ray.cli.say import say
-from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.schema import Role
-from w2s_ray.core.errors import InputError, ResourceError
+from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.resources import GB, Resources
-from w2s_ray.engine.context import Context
-from w2s_ray.engine.executor import InlineExecutor
-from w2s_ray.engine.store import open_store
 from w2s_ray.ops.shapes import shape_of_name
-from w2s_ray.study.check import check_names, placements
-from w2s_ray.study.results import check_writable
-from w2s_ray.study.run import run_cells
+from w2s_ray.study.check import placements
+from w2s_ray.study.plan import Plan, product
 
-LONGEST = 512  # tokens of the longest row, which a plan does not look for
+LONGEST = 512  # tokens of the longest row, where it is not known
 UNKNOWN_GB = 80.0  # of a GPU that nobody has described
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study would do."""
-
-    study: Study
-    to_run: Counter[str] = field(default_factory=Counter)
-    reused: Counter[str] = field(default_factory=Counter)
-    keys: tuple[str, ...] = ()
-    no_rows: str = ""  # why the rows could not be looked at
-    cut_short: int = 0  # cells that look into results which are not there yet, and go on from them
-
-
-def make_plan(study: Study, store_url: str, folder: Path) -> Plan:
-    """Dry-run all cells. Models must be there; rows that cannot be had now (offline) leave the plan at its cells."""
-    check_names(study)
-    store = open_store(store_url)
-    with Context(store, InlineExecutor, dry=True, read_only=store.read_only()) as context:
-        try:
-            runs = run_cells(study, context)
-        except InputError as error:
-            if not any(cell.config.task.data.startswith("hub:") for cell in study.cells):
-                raise
-            return Plan(study, no_rows=str(error))
-        submitted = context.submitted()
-    wrong = next((run for run in runs if run.users), None)
-    if wrong is not None:
-        raise InputError(f"{wrong.cell.method_label}: {wrong.error}")
-    check_writable(folder)
-    plan = {
-        s.key.full: {"params": s.params, "inputs": s.inputs, "version": s.version, "there": s.there} for s in submitted
-    }
-    part = folder / "plan.json.part"
-    part.write_text(json.dumps(plan, indent=1), encoding="utf-8")
-    os.replace(part, folder / "plan.json")
-    missing = [s.key for s in submitted if not s.there]
-    return Plan(
-        study,
-        Counter(k.step for k in missing),
-        Counter(s.key.step for s in submitted if s.there),
-        tuple(sorted(map(str, missing))),
-        cut_short=sum(run.planned for run in runs),
-    )
 
 
 def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
     """The cells, the steps by kind, the placements."""
     config = plan.study.config
     console.print(
-        Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {_product(plan.study)}"),
+        Text.assemble((config.name, "bold"), f": {len(plan.study.cells)} cells = {product(plan.study)}"),
         soft_wrap=True,
     )
     if plan.no_rows:
@@ -96,25 +43,22 @@ def print_plan(console: Console, plan: Plan, *, show_keys: bool) -> None:
                 console,
                 f"at least: {plan.cut_short} cells decide what comes next by results that are not there yet",
             )
+    print_foreseen(console, plan.foreseen)
     roles: dict[tuple[str, Recipe, Resources], list[Role]] = {}
     for role, model, recipe, resources in placements(plan.study):
         roles.setdefault((model, recipe, resources), []).append(role)
     for (model, recipe, resources), of_roles in roles.items():
-        _print_placement(console, " and ".join(of_roles), model, recipe, resources, plan.study.base)
+        longest = max((one.longest for one in plan.foreseen.lengths if one.model == model), default=LONGEST)
+        _print_placement(console, " and ".join(of_roles), model, recipe, resources, plan.study.base, longest)
+    for problem in plan.foreseen.problems:
+        console.print(Text.assemble(("would fail ", "red"), problem), soft_wrap=True)
     if show_keys:
         for key in plan.keys:
             say(console, key)
 
 
-def _product(study: Study) -> str:
-    config = study.config
-    points = {json.dumps(cell.point, sort_keys=True, default=list) for cell in study.cells}
-    counts = ((len(points), "grid point"), (len(config.methods), "method"), (len(config.seeds), "seed"))
-    return " x ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
-
-
 def _print_placement(
-    console: Console, roles: str, model: str, recipe: Recipe, resources: Resources, base: Path
+    console: Console, roles: str, model: str, recipe: Recipe, resources: Resources, base: Path, longest: int
 ) -> None:
     """Where a model's fits run; of those that are spread or on GPUs, what each way of running them needs on a device,
     and which one `auto` takes."""
@@ -122,18 +66,18 @@ def _print_placement(
         Text.assemble((f"{roles}: ", "bold"), f"{model} ({recipe.adapt}, {recipe.precision}) on {_devices(resources)}"),
         soft_wrap=True,
     )
-    if not (resources.sharded or resources.gpus) or recipe.way.solved:
+    if not (resources.sharded or resources.num_gpus) or recipe.way.solved:
         return
     shape = shape_of_name(model, base)
     if shape is None:
         say(console, "  its shape is not known before it is downloaded, so neither is what it needs")
         return
-    gpu = bool(resources.gpus)
+    gpu = bool(resources.num_gpus)
     given_gb = resources.gpu_gb if gpu else resources.memory_gb or host_bytes() / GB / resources.fewest
     room = given_gb or UNKNOWN_GB
-    options = list(ways(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu))
+    options = list(ways(shape, recipe, resources, resources.fewest, room * GB, longest, gpu=gpu))
     try:
-        chosen = settle(shape, recipe, resources, resources.fewest, room * GB, LONGEST, gpu=gpu)
+        chosen = settle(shape, recipe, resources, resources.fewest, room * GB, longest, gpu=gpu)
     except ResourceError as error:
         chosen, refusal = None, str(error)
     count = f"{in_words(shape.parameters)} parameters, {in_words(shape.trained(recipe))} of them trained"
@@ -144,7 +88,7 @@ def _print_placement(
     )
     say(
         console,
-        f"  {count}; on each of {resources.fewest} processes {free}; rows of up to {LONGEST} tokens; GB a device by"
+        f"  {count}; on each of {resources.fewest} processes {free}; rows of up to {longest} tokens; GB a device by"
         " what lies there:",
     )
     say(console, _ways_table(options, chosen))
@@ -169,12 +113,16 @@ def _ways_table(options: Sequence[Way], chosen: Way | None) -> Table:
 
 
 def _devices(resources: Resources) -> str:
-    each = " and ".join(
-        part for part in (f"{resources.cpus:g} CPU", f"{resources.gpus:g} GPU" if resources.gpus else "") if part
-    )
+    each = " and ".join(part for part in (f"{resources.cpus:g} CPU", _gpus(resources)) if part)
     if resources.most == 1:
         return each
     return (
         f"{resources.fewest if resources.fewest == resources.most else f'{resources.fewest} to {resources.most}'}"
         f" processes with {each} each"
     )
+
+
+def _gpus(resources: Resources) -> str:
+    if resources.gpus == "auto":
+        return "1 GPU where the cluster has them"
+    return f"{resources.num_gpus:g} GPU" if resources.num_gpus else ""

@@ -2,73 +2,54 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
+from rich.table import Table
 
-from w2s_ray.cli.event_lines import Recent, view_of
-from w2s_ray.cli.say import say
+from w2s_ray.cli.say import as_text, say
 from w2s_ray.config.load import Study
+from w2s_ray.config.place import Place
 from w2s_ray.engine.context import Context
-from w2s_ray.engine.executor import Executor
-from w2s_ray.engine.store import Store
+from w2s_ray.reports.console import warner
+from w2s_ray.reports.ending import End, kept
+from w2s_ray.reports.event_lines import Writer, view_of
 from w2s_ray.reports.terminal import summary_table
-from w2s_ray.study.check import check_memory, check_names
-from w2s_ray.study.results import build_results, check_writable, write_results
-from w2s_ray.study.run import collect, run_cells
-from w2s_ray.study.warnings import warnings_of
+from w2s_ray.study.conduct import Caller, Found, conduct
 
 Stopping = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
-def check_study(study: Study, folder: Path, err: Console) -> None:
-    """Refuse, before anything is computed, what can be refused by then; say what is probably not meant."""
-    check_names(study)
-    check_memory(study)
-    for warning in warnings_of(study):
-        err.print(Text.assemble(("warning ", "yellow"), warning), soft_wrap=True)
-    check_writable(folder)
-
-
 def run_study(
     study: Study,
-    store: Store,
-    executor: Callable[[], Executor],
-    folder: Path,
-    shown: str,
+    place: Place,
+    track: Sequence[str],
+    local: bool,
+    verbose: bool,
     stopping: Stopping,
+    writer: Writer | None,
     out: Console,
     err: Console,
-    budget_h: float = 0.0,
-) -> list[dict[str, Any]]:
-    """Compute what the store does not have, write the run's folder (`shown` to people), print the table; the
-    failures."""
-    started = time.perf_counter()
-    recent = Recent()
-    with (
-        view_of(err, len(study.cells)) as view,
-        Context(
-            store,
-            executor,
-            sinks=[view, recent],
-            read_only=store.read_only(),
-            name=study.config.name,
-            budget_h=budget_h,
-            about=recent.about,
-        ) as context,
-        stopping(context.interrupt),
-    ):
-        runs = run_cells(study, context)
-        collected = collect(study, context, runs)
-        tables = collected.value if collected is not None else {}
-        results = build_results(study, context, runs, tables, time.perf_counter() - started)
-        write_results(folder, study, results, collected)
-    say(out, summary_table(results))
-    say(out, f"report: {shown}/report.md   results: {shown}/results.json")
-    failures: list[dict[str, Any]] = results["failures"]
-    return failures
+) -> tuple[End, list[dict[str, Any]]]:
+    """Run it, print the table; how it ended, and the failures."""
+    told: list[tuple[End, Table]] = []
+
+    @contextmanager
+    def around(context: Context) -> Iterator[Callable[[Found], None]]:
+        with stopping(context.interrupt), kept(context) as keep:
+
+            def ended(found: Found) -> None:
+                end, table = End.of(found, place.runs), summary_table(found)
+                keep(end, as_text(table))
+                told.append((end, table))
+
+            yield ended
+
+    view = view_of(err, len(study.cells), writer)
+    caller = Caller(view, warner(err), around, show=lambda found: say(out, told[0][1]))
+    found = conduct(study, place, caller, track=track, local=local, verbose=verbose)
+    shown = f"{place.runs}/{study.config.name}"
+    say(out, f"report: {shown}/report.html (and .md)   results: {shown}/results.json")
+    return told[0][0], found["failures"]

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import io
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+WIDTH = 100  # of what is printed elsewhere
 
 
 def say(console: Console, what: str | Table) -> None:
@@ -14,3 +18,11 @@ def say(console: Console, what: str | Table) -> None:
         console.print(Text(what), soft_wrap=True)
     else:
         console.print(what, markup=False, highlight=False)
+
+
+def as_text(what: str | Table) -> str:
+    """What would be printed, to be printed elsewhere."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        say(console, what)
+    return captured.get()

@@ -14,17 +14,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.cli.event_lines import VARIABLE, drawn
-from w2s_ray.cli.live import View
-from w2s_ray.config.load import Study, load_study
-from w2s_ray.config.place import JOBS, Place
+from w2s_ray.cli.options import address_of_jobs
+from w2s_ray.cli.pin import load_pinned
+from w2s_ray.config.load import Study
+from w2s_ray.config.place import Place
 from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.engine.fingerprint import digest
+from w2s_ray.reports.event_lines import drawn
+from w2s_ray.reports.live import View
 from w2s_ray.study.check import check_names
 from w2s_ray.study.pack import package_of
+from w2s_ray.study.trackers import literal_secrets, trackers_of
 
 if TYPE_CHECKING:
     from w2s_ray.runtime.jobs import Jobs
+    from w2s_ray.trackers.contract import Tracker
 
 PLACE_FILE = ".w2s-place.yaml"
 
@@ -35,9 +39,11 @@ def submit_study(
     """Send a study to a cluster, or attach to the job that it already is there; the exit code of its driver."""
     from w2s_ray.runtime.jobs import Jobs, Sent
 
-    study = load_study(file, sets, place.resources)
+    study = load_pinned(file, sets, place.resources, err)
     check_names(study)
     _check_shared(place)
+    trackers = trackers_of(study.config, place)
+    _refuse_literal(trackers)
     package = package_of(file, study)
     for each in package.elsewhere:
         err.print(f"not sent, for it lies outside {package.root}: {each} (the cluster must have it there)")
@@ -45,11 +51,11 @@ def submit_study(
     with tempfile.TemporaryDirectory(prefix="w2s-submit-") as folder:
         package.copy(Path(folder))
         name = str(file.resolve().relative_to(package.root))
-        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--place", _write_place(place, folder)]
-        command += [part for text in sets for part in ("--set", text)]
+        command = ["python", "-m", "w2s_ray", "tune" if tune else "run", name, "--json"]
+        command += ["--place", _write_place(place, folder), *(part for text in sets for part in ("--set", text))]
         own_code = Path("w2s_ray/__init__.py") in package.files
         err.print(f"{len(package.files)} files, {package.mb:.1f} MB, from {package.root}", soft_wrap=True)
-        sent = Sent(command, Path(folder), _variables(place, out), place.driver.model_dump(), own_code)
+        sent = Sent(command, Path(folder), _variables(place, trackers, out), place.driver.model_dump(), own_code)
         job, new = jobs.submit(f"w2s-{study.config.name}-{_digest(study, place, tune)}", sent)
     err.print(f"{'submitted' if new else 'it runs already'}: {job.id} at {jobs.address}", soft_wrap=True)
     if place.budget and not new:
@@ -64,14 +70,26 @@ def _write_place(place: Place, folder: str) -> str:
     """The place as the driver needs it; variables go with the job, and no secret into a file."""
     runs = place.runs or f"{place.store.rstrip('/')}-runs"
     kept = {name: getattr(place, name) for name in ("store", "autoscale", "budget", "resources")}
-    inside = {**kept, "runs": runs}
+    notify = {} if place.notify is None else {"notify": place.notify.get_secret_value()}  # the name of a variable
+    inside = {**kept, "runs": runs, "track": [one.told() for one in place.track], **notify}  # type: ignore[attr-defined]
     Path(folder, PLACE_FILE).write_text(yaml.safe_dump(inside, allow_unicode=True), encoding="utf-8")
     return PLACE_FILE
 
 
-def _variables(place: Place, out: Console) -> dict[str, str]:
-    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1", VARIABLE: "1"}
-    return own | place.variables(os.environ)
+def _variables(place: Place, trackers: Sequence[Tracker], out: Console) -> dict[str, str]:
+    """With those of the trackers that are set here."""
+    own = {"COLUMNS": str(out.width), "PYTHONUNBUFFERED": "1"}
+    theirs = {name: os.environ[name] for one in trackers for name in one.reads() if name in os.environ}
+    return own | theirs | place.variables(os.environ)
+
+
+def _refuse_literal(trackers: Sequence[Tracker]) -> None:
+    """The YAML travels to the cluster, and is kept there."""
+    for name in literal_secrets(trackers):
+        raise ConfigError(
+            f"{name}: it holds an address, and the YAML is sent to the cluster; write $NAME in its place, of a variable"
+            " that is set here: it goes with the job"
+        )
 
 
 def follow_job(jobs: Jobs, name: str, num_cells: int, out: Console, err: Console) -> int:
@@ -159,8 +177,7 @@ def _digest(study: Study, place: Place, tune: bool) -> str:
 
 
 def _address(address: str | None) -> str:
-    there = os.environ.get("RAY_ADDRESS", "")
-    found = address or os.environ.get("RAY_API_SERVER_ADDRESS") or (there if there.startswith(JOBS) else "")
+    found = address or address_of_jobs()
     if not found:
         raise InputError("no --address; give that of the cluster's jobs, such as http://HEAD:8265")
     return found

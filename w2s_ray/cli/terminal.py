@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from rich.console import Console
-from rich.segment import Segment
+from w2s_ray.reports.console import Terminal, writes_to
 
-
-# No markup and no emoji codes: names, values and messages may hold brackets and colons. What is coloured is a Text.
-class _Terminal(Console):
-    """Goes on in silence where nobody reads any more (`w2s run … | head`): the study is worth more than its picture."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        try:
-            super().print(*objects, **options)
-        except OSError:  # a terminal that hung up
-            self.quiet = True
-
-    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        """Texts of rows, names and messages are anybody's: their escape codes are shown, not obeyed."""
-        return super()._render_buffer(
-            Segment(harmless(s.text), s.style, s.control) if not s.control else s for s in buffer
-        )
-
-
-_CODES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def harmless(text: str) -> str:
-    """Without characters that a terminal acts on."""
-    return _CODES.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-out = _Terminal(markup=False, emoji=False, highlight=False)
-err = _Terminal(stderr=True, markup=False, emoji=False, highlight=False)
-
+out = Terminal()
+err = Terminal(stderr=True)
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -84,7 +50,7 @@ def libraries_apart(file: Path | None) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     terminal, python = os.dup(2), sys.stderr
-    if _is_real(python):
+    if writes_to(python, 2):
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=python.encoding, errors="backslashreplace")
     target = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     os.dup2(target, 2)
@@ -98,11 +64,3 @@ def libraries_apart(file: Path | None) -> Iterator[None]:
         sys.stderr = python
         if file.stat().st_size == 0:
             file.unlink()
-
-
-def _is_real(stream: Any) -> bool:
-    """Whether it writes to the standard error of this process."""
-    try:
-        return bool(stream.fileno() == 2)
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +18,10 @@ from pydantic_core import ErrorDetails
 from w2s_ray.config.convention import preset_of, with_its_loss
 from w2s_ray.config.schema import MOST_CELLS, Cell, StudyConfig
 from w2s_ray.config.search_spec import Point, SearchSpec
+from w2s_ray.config.track import FOLLOWED
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
+from w2s_ray.core.secrets import variable_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -158,24 +160,52 @@ class Study:
     config: StudyConfig
     cells: tuple[Cell, ...]
     base: Path
-    raw: dict[str, Any]  # as it was read, before defaults
+    raw: dict[str, Any]  # as it was read, before defaults, without what only says who is told
+    gpus: int | None = None  # of the machine that it runs on, for `gpus: auto`; None: those of a cluster decide
+    file: Path | None = field(default=None, compare=False)  # that it was read from, beside which its lock lies
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Study:
     """Read, override, check and expand. `resources` of a place stand above the study's own."""
-    raw = _apart(_extended(path))
+    return replace(made(raw_of(path), path.resolve().parent, overrides, resources), file=path)
+
+
+def made(
+    raw: dict[str, Any], base: Path, overrides: Sequence[str] = (), resources: Mapping[str, Any] | None = None
+) -> Study:
+    """The same of a study that is read already, or was written in code."""
+    raw = _apart(raw)
+    _refuse_halves(raw)
     if resources:
         raw = _merged(raw, {"resources": resources})
     for override in overrides:
         name, sep, value = override.partition("=")
         if not sep:
             raise ConfigError(f"--set {_shown(override)} has no '='; write --set key.subkey=value")
+        _refuse_shown(name, value)
         try:
             _refuse_halves(name, "the key")
             _assign(raw, name, parse_value(value))
         except ConfigError as error:
             raise ConfigError(f"--set {_shown(override)}: {_one_line(error)}") from None
-    return expand(raw, path.resolve().parent)
+    return expand(raw, base)
+
+
+def changed(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with other values at dotted keys, as `--set` sets them."""
+    copy: dict[str, Any] = _apart(dict(raw))
+    for name, value in changes.items():
+        _assign(copy, name, value)
+    return copy
+
+
+def _refuse_shown(name: str, value: str) -> None:
+    """A command line is seen by everybody on the machine, and is repeated in messages."""
+    if name == "notify" and value not in ("", "null") and variable_of(value) is None:
+        raise ConfigError(
+            "--set notify: others see an address on a command line; write --set 'notify=$NAME', of a variable that"
+            " holds it"
+        )
 
 
 def parse_value(text: str) -> Any:
@@ -190,6 +220,7 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
     """All cells of a raw config, in the order grid point, method, seed."""
     _check_size(raw)
     config = checked(StudyConfig, _conventional(raw))
+    raw = {key: value for key, value in raw.items() if key not in FOLLOWED}
     cells = []
     for values in itertools.product(*config.grid.values()):
         point = dict(zip(config.grid, values, strict=True))
@@ -199,6 +230,11 @@ def expand(raw: dict[str, Any], base: Path) -> Study:
         cells += [Cell(there, method, seed, point) for method in there.methods for seed in there.seeds]
     _check_baseline(config.baseline, list(dict.fromkeys(str(cell.method.label) for cell in cells)))
     return Study(config, tuple(cells), base, raw)
+
+
+def followed(config: StudyConfig) -> dict[str, Any]:
+    """Its keys that only say who is told, which a study's `raw` leaves out."""
+    return {name: value for name in FOLLOWED if (value := getattr(config, name))}
 
 
 def _check_size(raw: dict[str, Any]) -> None:
@@ -363,7 +399,8 @@ def as_yaml(raw: dict[str, Any]) -> str:
     return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 
-def _extended(path: Path) -> dict[str, Any]:
+def raw_of(path: Path) -> dict[str, Any]:
+    """The mapping of a study's file, over that of the file that it extends."""
     raw = read_yaml(path)
     parent = raw.pop("extends", None)
     if parent is None:

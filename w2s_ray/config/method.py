@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field, SerializeAsAny
 
-from w2s_ray.config.recipe import Check, Loss
+from w2s_ray.config.recipe import Check, Layer, Loss
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.kinds import KindName
 from w2s_ray.core.plugins import plugin
@@ -47,6 +47,11 @@ class MethodParams(Frozen):
     def stopping(self) -> Check | None:
         """The early stopping that the method asks of the student."""
         return None
+
+    @property
+    def layers_read(self) -> Mapping[str, tuple[Layer, ...]]:
+        """By role, the layers of its model that the method itself names, beside that of the recipe."""
+        return {}
 
     @property
     def needs_heldout(self) -> bool:

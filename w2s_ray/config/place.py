@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from w2s_ray.config.load import checked, read_yaml
 from w2s_ray.config.schema import Placements
+from w2s_ray.config.track import Track, Webhook
 from w2s_ray.core.errors import ConfigError, ResourceError
 from w2s_ray.core.frozen import Frozen
 
@@ -45,6 +46,8 @@ class Place(Frozen):
     )
     budget: float = Field(0.0, ge=0, description="device-hours after which a run stops, to be continued; 0: none")
     driver: Driver = Field(default_factory=Driver)
+    track: tuple[Track, ...] = Field((), description="trackers, beside those of the study")
+    notify: Webhook | None = Field(None, description="a webhook, where the study names none")
     resources: dict[str, Any] = Field(
         default_factory=dict, description="as in a study, field by field above the study's own"
     )
@@ -54,6 +57,15 @@ class Place(Frozen):
     def _of_roles(cls, value: dict[str, Any]) -> dict[str, Any]:
         Placements.model_validate(value)
         return value
+
+    @property
+    def here(self) -> bool:
+        """Whether a study runs on this machine, and not on a cluster."""
+        return (self.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+
+    def with_defaults(self) -> Place:
+        """With those of this machine, in the folder where it is asked."""
+        return self.model_copy(update={"store": self.store or str(Path.cwd() / "store"), "runs": self.runs or "runs"})
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The workers' variables, those without a value from this machine."""

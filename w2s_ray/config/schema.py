@@ -4,8 +4,10 @@ seed."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, Literal, get_type_hints
+from dataclasses import Field as DataclassField
+from typing import Annotated, Any, Literal, cast, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -23,6 +25,7 @@ from w2s_ray.config.method import Method
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.config.search_spec import SearchSpec, SelectOn
 from w2s_ray.config.task import TaskSpec
+from w2s_ray.config.track import Track, Webhook
 from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.identity import NEVER, Counts
@@ -36,16 +39,31 @@ STUDY, SEARCH = "study", "search"  # whose identity a field is part of: a search
 MOST_CELLS = 20_000
 NAME_LETTERS = 100  # file systems limit the length of a name
 
+IN_A_STUDY = {"gpus": "auto"}  # defaults of a YAML, which differ from those of a step that nobody describes
+
+
+def _default(field: DataclassField[Any]) -> Any:
+    if field.default is MISSING:
+        return Field(default_factory=cast("Any", field.default_factory))
+    return IN_A_STUDY.get(field.name, field.default)
+
+
 _hints = get_type_hints(Resources)
 # `Resources` is a plain dataclass, since the engine builds it too; this model checks the fields that a YAML sets.
 _ResourceFields: type[BaseModel] = create_model(
     "_ResourceFields",
     __base__=Frozen,
-    **{
-        f.name: (_hints[f.name], f.default if f.default is not MISSING else Field(default_factory=f.default_factory))  # type: ignore[arg-type]
-        for f in fields(Resources)
-    },
-)  # type: ignore[call-overload]  # fields known at run time
+    **{f.name: (_hints[f.name], _default(f)) for f in fields(Resources)},  # type: ignore[call-overload]  # known at run time
+)
+
+
+def folder_name(name: str) -> str:
+    """A study's name, which names a folder below runs/."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{name!r} must be letters, digits, dots, dashes and underscores: it names a folder")
+    if len(name) > NAME_LETTERS:
+        raise ValueError(f"{name[:20]!r}… has {len(name)} letters; it names a folder and may have {NAME_LETTERS}")
+    return name
 
 
 def _build_resources(value: Any) -> Any:
@@ -57,9 +75,12 @@ def _build_resources(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+Placed = Annotated[Resources, BeforeValidator(_build_resources, json_schema_input_type=_ResourceFields)]
+
+
 class Models(Frozen):
     """Which pretrained models: `world/NAME`, a folder, `package:NAME/FOLDER` (inside an installed Python package), or
-    `hub:ORG/NAME@REVISION`."""
+    `hub:ORG/NAME[@COMMIT]`."""
 
     weak: str
     strong: str
@@ -104,8 +125,13 @@ class Recipes(Frozen):
 class Placements(Frozen):
     """Where each role runs; no part of any identity."""
 
-    weak: Annotated[Resources, BeforeValidator(_build_resources)] = Resources()
-    strong: Annotated[Resources, BeforeValidator(_build_resources)] = Resources()
+    weak: Placed = Resources(gpus="auto")
+    strong: Placed = Resources(gpus="auto")
+
+    def of(self, role: Role, gpus: int | None) -> Resources:
+        """Of a role, on a machine with so many GPUs; None: of a cluster, which settles that itself."""
+        asked: Resources = getattr(self, role)
+        return asked if gpus is None else asked.settled(gpus)
 
 
 class Tuned(Frozen):
@@ -152,6 +178,12 @@ class StudyConfig(Frozen):
         default_factory=dict, description="dotted key -> values; all combinations are run"
     )
     resources: Annotated[Placements, NEVER] = Field(default_factory=Placements)
+    track: Annotated[tuple[Track, ...], NEVER] = Field(
+        (), exclude=True, description="trackers that its runs are written to as well (docs/how-to/trackers.md)"
+    )
+    notify: Annotated[Webhook | None, NEVER] = Field(
+        None, exclude=True, description="a webhook in Slack's format that is told of ends, failures and long waits"
+    )
     tune: Annotated[SearchSpec | None, NEVER] = Field(
         None, description="the search of `w2s tune`; `w2s run` takes the study's own values"
     )
@@ -164,11 +196,7 @@ class StudyConfig(Frozen):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ValueError(f"{name!r} must be letters, digits, dots, dashes and underscores: it names a folder")
-        if len(name) > NAME_LETTERS:
-            raise ValueError(f"{name[:20]!r}… has {len(name)} letters; it names a folder and may have {NAME_LETTERS}")
-        return name
+        return folder_name(name)
 
     @field_validator("seeds")
     @classmethod
@@ -264,9 +292,12 @@ class Cell:
     @property
     def suffix(self) -> str:
         """What the grid varies beside task and models: it tells apart the rows of one method."""
-        return _in_brackets(
-            {name: value for name, value in self.point.items() if name.split(".")[0] not in ("task", "models")}
-        )
+        return suffix_of(self.point)
+
+
+def suffix_of(point: Mapping[str, Any]) -> str:
+    """What a grid point adds to a method's name."""
+    return _in_brackets({name: value for name, value in point.items() if name.split(".")[0] not in ("task", "models")})
 
 
 def _in_brackets(varied: dict[str, Any]) -> str:

@@ -122,6 +122,12 @@ def _objectives(value: Any) -> Any:
     return tuple({"metric": entry} if isinstance(entry, str) else entry for entry in entries)
 
 
+Objectives = Annotated[
+    tuple[Objective, ...],
+    BeforeValidator(_objectives, json_schema_input_type=Metric | Objective | tuple[Metric | Objective, ...]),
+]
+
+
 class SearchSpec(Frozen):
     """A search for the best values of some fields."""
 
@@ -129,9 +135,7 @@ class SearchSpec(Frozen):
     space: Annotated[dict[str, Range], NEVER] = Field(
         min_length=1, description="dotted key of the study -> what it is drawn from"
     )
-    objective: Annotated[tuple[Objective, ...], BeforeValidator(_objectives)] = Field(
-        (Objective(),), min_length=1, description="several give a Pareto front"
-    )
+    objective: Objectives = Field((Objective(),), min_length=1, description="several give a Pareto front")
     select_on: SelectOn = Field(
         "heldout",
         description=(

@@ -17,7 +17,7 @@ class TaskSpec(Frozen):
     """The `task:` of a study."""
 
     data: Annotated[str, NEVER] = Field(
-        description="world:NAME, file:PATH.{jsonl,csv,parquet} or hub:ORG/NAME@REVISION"
+        description="world:NAME, file:PATH.{jsonl,csv,parquet} or hub:ORG/NAME[@COMMIT]"
     )
     format: str | None = Field(
         None,

@@ -15,6 +15,7 @@ W2SError
  ├─ WorkerLost (ConnectionError)     a process that computed a step was lost, more often than it may be started again
  ├─ PeerLost (ConnectionError)       another process of this computation is gone; all begin again
  ├─ StepFailed (RuntimeError)       a step raised or its worker died; carries the remote traceback
+ ├─ CellsFailed (RuntimeError)      a study that ended without some of its cells
  └─ Interrupted (RuntimeError)      the run was asked to stop
      ├─ BudgetSpent                 by its own `budget`
      └─ Planned                     `w2s plan`: the step would run
@@ -151,3 +152,16 @@ class StepFailed(W2SError, RuntimeError):
 
     def __str__(self) -> str:
         return f"step {self.key} failed: {self.error}"
+
+
+class CellsFailed(W2SError, RuntimeError):
+    """A study has ended, but some of its cells have failed."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Of a command that an error ended."""
+    if isinstance(error, (InputError, ResourceError)):
+        return 2
+    if isinstance(error, (Interrupted, KeyboardInterrupt)):
+        return 3 if isinstance(error, BudgetSpent) else 130
+    return 1

@@ -1,8 +1,8 @@
 """How good predictions are, against gold, joined by id. A metric that is not defined is None with a reason, never NaN.
 
 Every gold row counts: a prediction that abstains is wrong for the accuracy, and the other metrics read the uniform
-distribution that a `LabelSet` holds there. Gold rows without a label are left out. Shapes: N rows, K classes, P
-distinct scores.
+distribution that a `LabelSet` holds there. Gold rows without a label are left out. Shapes: N rows, K classes, B bins
+of confidence, P distinct scores.
 """
 
 from __future__ import annotations
@@ -50,12 +50,22 @@ def ece(probs_NK: Floats, gold_N: Classes, num_bins: int = NUM_BINS) -> Metric:
     bins (Guo et al. 2017, eq. 3)."""
     if not len(gold_N):
         return _no_rows()
+    _, confidence_B, right_B = reliability(probs_NK, gold_N, num_bins)
+    return Metric(float(np.abs(right_B - confidence_B).sum() / len(gold_N)), len(gold_N))
+
+
+def reliability(probs_NK: Floats, gold_N: Classes, num_bins: int = NUM_BINS) -> tuple[Floats, Floats, Floats]:
+    """Of each bin of the predicted class's confidence: rows, the sum of their confidences, and how many are right (Guo
+    et al. 2017, eqs. 1 and 2)."""
     confidence_N = probs_NK.max(axis=1)
     right_N = probs_NK.argmax(axis=1) == gold_N
     # Bin b is (b/num_bins, (b+1)/num_bins], as in the paper.
     bin_N = np.clip(np.ceil(confidence_N * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
-    excess = np.bincount(bin_N, weights=right_N - confidence_N, minlength=num_bins)
-    return Metric(float(np.abs(excess).sum() / len(gold_N)), len(gold_N))
+    rows_B, confidence_B, right_B = (
+        np.bincount(bin_N, weights=each, minlength=num_bins).astype(np.float64)
+        for each in (np.ones_like(confidence_N), confidence_N, right_N)
+    )
+    return rows_B, confidence_B, right_B
 
 
 def auroc(probs_NK: Floats, gold_N: Classes) -> Metric:

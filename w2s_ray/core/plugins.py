@@ -13,9 +13,9 @@ import pkgutil
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from w2s_ray.core.errors import ConfigError
 
@@ -26,6 +26,7 @@ GROUPS = {
     "w2s_ray.combiners": "w2s_ray.blocks.combiners",
     "w2s_ray.cleaners": "w2s_ray.blocks.cleaners",
     "w2s_ray.formats": "w2s_ray.data.formats",
+    "w2s_ray.trackers": "w2s_ray.trackers",
 }
 NOUNS = {
     "w2s_ray.methods": "method",
@@ -33,7 +34,10 @@ NOUNS = {
     "w2s_ray.combiners": "combiner",
     "w2s_ray.cleaners": "cleaner",
     "w2s_ray.formats": "format",
+    "w2s_ray.trackers": "tracker",
 }
+
+MARK = "plugin"  # in a JSON schema: any plug-in of this group
 
 
 def type_name(plugin: type[Any]) -> str:
@@ -114,7 +118,7 @@ def plugin(group: str) -> BeforeValidator:
     def built(value: Any, info: ValidationInfo) -> Any:
         return build(group, value, info.context)
 
-    return BeforeValidator(built)
+    return BeforeValidator(built, json_schema_input_type=Annotated[Any, WithJsonSchema({MARK: group})])
 
 
 def build(group: str, value: Any, context: Any = None) -> Any:

@@ -26,7 +26,7 @@ class Resources:
     and the longest row."""
 
     cpus: float = 1.0
-    gpus: float = 0.0
+    gpus: float | Literal["auto"] = 0.0  # auto: one, where there are enough of them; settled before anything runs
     memory_gb: float = 0.0
     accelerator: str = ""  # the model of the GPUs as Ray names it, such as A100; empty: any
     custom: Mapping[str, float] = field(default_factory=Named)  # a cluster's own resources, by name
@@ -52,6 +52,8 @@ class Resources:
     def __post_init__(self) -> None:
         for name in ("custom", "labels"):
             object.__setattr__(self, name, Named(getattr(self, name)))
+        if self.gpus == "auto" and (self.accelerator or self.gpu_gb):
+            object.__setattr__(self, "gpus", 1.0)  # who describes a GPU wants one
         for name, amount in self.custom.items():
             if not amount > 0:
                 raise ResourceError(f"custom.{name} is {amount:g}; it must be above 0")
@@ -76,6 +78,15 @@ class Resources:
             raise ResourceError(
                 "offload is optimizer, which needs an optimizer that is spread; set zero: 1, 2, 3 or auto, not 0"
             )
+
+    @property
+    def num_gpus(self) -> float:
+        """Of one process; none as long as `auto` is not settled."""
+        return 0.0 if self.gpus == "auto" else self.gpus
+
+    def settled(self, there: float) -> Resources:
+        """With a number of GPUs, where so many are there for all of its processes."""
+        return self if self.gpus != "auto" else replace(self, gpus=float(there >= self.fewest))
 
     @property
     def fewest(self) -> int:

@@ -64,7 +64,7 @@ def load(name: HubName, key: str) -> Mapping[str, Iterable[Row]]:
         builder = datasets.load_dataset_builder(name.repo, name.config, revision=name.commit)
         if builder.hash == name.commit:
             builder.download_and_prepare()
-    except (OSError, ValueError, RuntimeError, _client_error(), datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, client_error(), datasets.exceptions.DatasetsError) as error:
         raise DataError(f"{key}: {name} {_reason(name, error)}") from error
     if builder.hash != name.commit:
         raise DataError(
@@ -114,7 +114,7 @@ def _reason(name: HubName, error: Exception) -> str:
     )
 
 
-def _client_error() -> type[Exception]:
+def client_error() -> type[Exception]:
     """The root of the errors of the HTTP library that the hub's client is built on, which differs from version to
     version."""
     from huggingface_hub.errors import HfHubHTTPError
@@ -125,7 +125,7 @@ def _client_error() -> type[Exception]:
 def _is_network_fault(error: Exception) -> bool:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     return isinstance(error, ConnectionError | TimeoutError) or (
-        isinstance(error, _client_error()) and (status in (0, 429) or status >= 500)
+        isinstance(error, client_error()) and (status in (0, 429) or status >= 500)
     )
 
 

@@ -178,7 +178,7 @@ def cause_of(error: BaseException) -> Cause:
 def devices_of(resources: Resources, workers: int | None = None) -> dict[str, float]:
     """Of all processes of a step; of an elastic gang, of the fewest."""
     count = workers or resources.fewest
-    return {"CPU": resources.cpus * count, "GPU": resources.gpus * count}
+    return {"CPU": resources.cpus * count, "GPU": resources.num_gpus * count}
 
 
 def keep(store: Store, ledger: Ledger) -> None:

@@ -102,7 +102,7 @@ def _of_attempts(store: Store, sizes: dict[str, int]) -> Iterator[Leftover]:
     folders: dict[str, dict[str, int]] = {}  # folder of an artifact -> entry -> bytes
     for name, size in sizes.items():
         parts = name.split("/")
-        if parts[0] in ("leases", "drivers", "stops", "ledger"):
+        if parts[0] in ("leases", "drivers", "stops", "ledger", "ends"):
             if parts[-1].startswith("."):
                 yield Leftover(name, WRITTEN, size)
             continue

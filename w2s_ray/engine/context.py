@@ -47,7 +47,7 @@ from w2s_ray.engine.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-TOLD = 8  # running steps in a heartbeat
+TOLD = 8  # running steps in a heartbeat, those that run longest
 POLL_MAX_S = 5.0  # longest interval between polls of a key that another driver makes
 ACCOUNT_S = 2.0  # between looks at what the devices did
 LEDGER_S = 30.0  # between writings of it, where nothing was lost
@@ -147,6 +147,11 @@ class Context:
             self.turns.all_at_once()
             self._scheduler.post(lambda: self._remake(node))  # its maker's record names it, so it has existed
         return Handle(self, node)
+
+    def show(self) -> None:
+        """Begin the heartbeat, so that others see this driver before it makes anything."""
+        if self.read_only is None:
+            self.leases.begin()
 
     @contextmanager
     def hold(self, key: Key) -> Iterator[None]:
@@ -296,7 +301,7 @@ class Context:
             self.leases.holder.driver, node.handling,
             tuple(Rider(r.key, r.step.name, r.step.version, r.params, keys_of(r.inputs)) for r in riders),
         )  # fmt: skip
-        node.running = riders
+        node.running, node.began = riders, None
         self._tell("queued", node.key, "waits for a free device")
         if self._executor is None and not node.step.inline:
             self._executor = self._make_executor()
@@ -312,6 +317,7 @@ class Context:
 
     def _begun(self, node: Node) -> None:
         """Called from a thread of the executor, when the call starts."""
+        node.began = time.monotonic()
         self._tell("running", node.key, "")
         if self._sinks and not node.step.inline:
             self._scheduler.post(lambda: self._follow(node))
@@ -412,13 +418,15 @@ class Context:
 
     def _about(self) -> dict[str, Any]:
         """Any thread: what others are told of this driver."""
+        now = time.monotonic()
         with self._lock:
             made, reused, failed = len(self.executed), len(self.reused), len(self.failed)
-            running = [str(node.key) for node in self._nodes.values() if node.running is not None]
-        counts = {"made": made, "reused": reused, "failed": failed}
+            launched = [node for node in self._nodes.values() if node.running is not None]
+            begun = sorted((node.began, node.key) for node in launched if node.began is not None)
+        counts = {"made": made, "reused": reused, "failed": failed, "waiting": len(launched) - len(begun)}
         spent = self._executor.account.spent / HOUR_S if self._executor is not None else 0.0
-        told = {"running": running[:TOLD], "device_hours": round(spent, 4)}
-        return {"name": self.name, **counts, **told, **self._tells()}
+        running = {key.full: round(now - began, 1) for began, key in begun[:TOLD]}
+        return {"name": self.name, **counts, "running": running, "device_hours": round(spent, 4), **self._tells()}
 
     # --- what the devices did ---
 
@@ -461,6 +469,11 @@ class Context:
         """Any thread: a finished step's files."""
         return self.store.open(key)
 
+    def params_of(self, key: Key) -> Params:
+        """Any thread: the parameters of a step of this run; none of one that is not its own."""
+        node = self._nodes.get(key)
+        return {} if node is None else node.params
+
     def submitted(self) -> list[Submission]:
         """Every key of this run with what it was made from, for `w2s plan` and `w2s why`."""
         with self._lock:
@@ -472,6 +485,8 @@ class Context:
                 key_names(keys_of(node.inputs)),
                 node.step.version,
                 node.future.done() and node.future.exception() is None,
+                node.resources,
+                node.owner is not None,
             )
             for node in nodes
         ]

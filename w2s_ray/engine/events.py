@@ -85,6 +85,11 @@ def parse_progress(data: bytes) -> dict[str, float]:
         found = json.loads(data)
     except (ValueError, RecursionError):
         return {}
+    return numbers_of(found)
+
+
+def numbers_of(found: object) -> dict[str, float]:
+    """Those of an object that was read from JSON, by name."""
     if not isinstance(found, dict):
         return {}
     return {str(name): number for name, value in found.items() if (number := _number(value)) is not None}

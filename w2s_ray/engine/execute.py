@@ -26,7 +26,7 @@ from w2s_ray.core.errors import (
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 from w2s_ray.engine.fingerprint import Key
-from w2s_ray.engine.progress import Progress, untold
+from w2s_ray.engine.progress import Progress, Tell, untold
 from w2s_ray.engine.record import Failure, Record, key_names, peak_memory_mb
 from w2s_ray.engine.step import JSON, Call, Rider, call_entry
 from w2s_ray.engine.store import NO_ROOM, Artifact, Store, WorkPlace, no_room, open_store
@@ -46,7 +46,7 @@ class Work:
     fresh: bool  # False when the step's own record exists and only riders are wanted
     leads: bool = True  # whether this process writes: one does, of those that run the step together
     watch: Watch = field(default_factory=Watch)
-    tell: Callable[[Mapping[str, float]], None] = untold  # reports progress
+    tell: Tell = untold  # reports progress
     _started: float = field(default_factory=perf_counter)
 
     @property

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from w2s_ray.engine.account import Account, cause_of, devices_of
@@ -46,6 +47,7 @@ class InlineExecutor:
         self._lock = threading.Lock()
 
     def launch(self, call: Call, started: Started) -> Future[None]:
+        call = replace(call, resources=call.resources.settled(0))
         if call.group is not None:
             return self._gather(call, started)
 

@@ -18,6 +18,7 @@ from w2s_ray.core.errors import IdentityError
 Params = Mapping[str, Any]
 HASH_SHOWN = 12
 _KEY = re.compile(r"([a-z0-9_-]+)/([a-z0-9.][a-z0-9.-]*)-([0-9a-f]{64})")
+SHOWN_KEY = re.compile(rf"[a-z0-9_-]+/[a-z0-9.][a-z0-9.-]*-[0-9a-f]{{{HASH_SHOWN}}}")  # as results.json has it
 
 
 def canonical(value: Any, where: str = "params") -> Any:

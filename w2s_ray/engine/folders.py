@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from w2s_ray.core.errors import InputError
 
 READ = ("results.json", "plan.json")  # what commands read of a run
+CELL_FILES = ("results.json", "cells.parquet")  # and where they look at its rows
 # They have no folders, and making one would make a bucket of a misspelt name.
 BUCKETS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs"))
 LAST = "results.json"  # written last: who finds it finds the rest
@@ -40,18 +42,21 @@ def written(runs: str, name: str) -> Iterator[Path]:
             _put(fs, folder, f"{root}/{name}", runs)
 
 
-def readable(runs: str) -> Path:
-    """A local folder with what commands read of the runs below `runs`."""
+def readable(runs: str, files: Sequence[str] = READ, name: str = "*") -> Path:
+    """A local folder with what commands read of the runs below `runs`, or of one of them."""
     if not is_url(runs):
         return Path(runs)
     fs, root = _opened(runs)
     temporary = Path(tempfile.mkdtemp(prefix="w2s-runs-"))
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     try:
-        for found in (path for wanted in READ for path in fs.glob(f"{root}/*/{wanted}")):
+        fs.invalidate_cache()  # what was there at an earlier look
+        for found in (path for wanted in files for path in fs.glob(f"{root}/{name}/{wanted}")):
             local = temporary / Path(found).parent.name / Path(found).name
             local.parent.mkdir(exist_ok=True)
             fs.get_file(found, str(local))
+            written_at = fs.modified(found).timestamp()
+            os.utime(local, (written_at, written_at))
     except Exception as error:  # noqa: BLE001  (each file system has errors of its own)
         raise InputError(f"--runs: {runs} cannot be read ({error}); check its name and your rights there") from None
     return temporary

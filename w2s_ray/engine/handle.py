@@ -35,6 +35,7 @@ class Node:
     owner: Node | None = None  # riders are made by their owner
     riders: dict[Key, Node] = field(default_factory=dict)  # requested and not yet made
     running: tuple[Node, ...] | None = None  # the riders of the call in flight
+    began: float | None = None  # when that call began, by the monotonic clock; until then it waits for devices
     poll_s: float = POLL_MIN_S
     holder: Holder | None = None  # the other driver, which held the lease
     maker: Node | None = None  # the step that publishes it, where it has none of its own
@@ -53,6 +54,8 @@ class Submission:
     inputs: dict[str, Any]
     version: int
     there: bool
+    resources: Resources = field(default_factory=Resources)
+    rides: bool = False  # made by another step's call
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,36 @@ def stop_name(driver: str) -> str:
     return f"stops/{driver}"
 
 
-def drivers(store: Store) -> list[tuple[Holder, dict[str, Any]]]:
-    """Those whose heartbeat is there, with what they tell of themselves."""
+@dataclass(frozen=True)
+class Heartbeat:
+    """A driver's heartbeat as it is in the store."""
+
+    holder: Holder
+    about: dict[str, Any]  # what it tells of itself
+    mark: str  # another one with each beat
+
+    @property
+    def name(self) -> str:
+        """Of what it runs."""
+        return str(self.about.get("name") or "")
+
+    @property
+    def began(self) -> float:
+        """When it began, in seconds since 1970 by its own clock; 0 where it does not say."""
+        told = self.about.get("began")
+        return told if isinstance(told, float) else 0.0
+
+
+def heartbeats(store: Store) -> list[Heartbeat]:
+    """Those that are there; their drivers may be dead."""
     found = []
     for path in sorted(store.fs.glob(f"{store.root}/drivers/[0-9a-f]*")):
         data = store.read(f"drivers/{path.rpartition('/')[2]}")
         holder = Holder.loads(data) if data is not None else None
         if holder is not None and holder.pid:
             about = json.loads(data or b"{}").get("about")
-            found.append((holder, about if isinstance(about, dict) else {}))
+            mark = hashlib.sha256(data or b"").hexdigest()
+            found.append(Heartbeat(holder, about if isinstance(about, dict) else {}, mark))
     return found
 
 
@@ -112,12 +133,16 @@ class Leases:
     _stop: threading.Event = field(default_factory=threading.Event)
     _beating: threading.Thread | None = None
 
-    def acquire(self, key: Key) -> Holder | None:
-        """Try to acquire a lease: None on success, else its holder."""
+    def begin(self) -> None:
+        """Begin the heartbeat, if it has not begun: from then on others see this driver."""
         if self._beating is None:
             self._beat(0)
             self._beating = threading.Thread(target=self._keep_beating, name="w2s-heartbeat", daemon=True)
             self._beating.start()
+
+    def acquire(self, key: Key) -> Holder | None:
+        """Try to acquire a lease: None on success, else its holder."""
+        self.begin()
         generation = 0
         while not self.store.create(self._name(key, generation), self.holder.dumps(key=key.full), durable=False):
             data = self.store.read(self._name(key, generation))

@@ -5,6 +5,7 @@
     <root>/<step>/<slug>-<hash12>/failure.json    why the last attempt ended without a record
     <root>/<step>/<slug>-<hash12>/work/…          what an unfinished step keeps for its next attempt
     <root>/leases/…, <root>/drivers/…, <root>/stops/…   see lease.py
+    <root>/ledger/…, <root>/ends/…                what a study's drivers did (account.py), how its last one ended
 
 Nothing is ever renamed into place, so one protocol serves a disk, an object store and memory. The promise: exactly-once
 results, at-least-once compute.
@@ -28,7 +29,7 @@ from typing import Any
 from uuid import uuid4
 
 from w2s_ray.core.errors import GONE, ConfigError, DamagedArtifact, StoreError
-from w2s_ray.engine.fingerprint import Key
+from w2s_ray.engine.fingerprint import SHOWN_KEY, Key
 from w2s_ray.engine.record import Failure, Record
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -123,6 +124,15 @@ class Store:
                 yield Key.parse(Record.loads(self.read(path.removeprefix(f"{self.root}/")) or b"").key)
             except (ValueError, TypeError):
                 continue
+
+    def find(self, shown: str) -> Record | None:
+        """The record of a key as people see it, with the beginning of its digest; None where there is none."""
+        data = self.read(f"{shown}/record.json") if SHOWN_KEY.fullmatch(shown) else None
+        try:
+            record = None if data is None else Record.loads(data)
+        except (ValueError, TypeError):
+            return None
+        return record if record is not None and record.key.startswith(shown) else None
 
     def forget(self, key: Key) -> None:
         """Drop what is cached of a key, so that the store itself is read the next time."""

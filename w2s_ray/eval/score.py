@@ -22,6 +22,7 @@ from w2s_ray.engine.store import Artifact
 from w2s_ray.eval.compare import compare
 from w2s_ray.eval.gap import NO_FLOOR, measure_gap
 from w2s_ray.eval.measure import Measure, measured
+from w2s_ray.eval.said import Said, what_they_said
 from w2s_ray.eval.summary import ARMS, CellScore, summarise
 from w2s_ray.eval.sweep import sweep
 
@@ -38,7 +39,7 @@ def _student_slug(params: Params, inputs: Inputs) -> str:
 
 SCORE = Step("score", 2, "w2s_ray.eval.score:run_score", _student_slug, inline=True)
 COLLECT = Step(
-    "collect", 3, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True
+    "collect", 4, "w2s_ray.eval.score:run_collect", lambda params, inputs: f"{len(params['cells'])}-cells", inline=True
 )
 
 
@@ -67,17 +68,18 @@ def run_score(work: Work) -> JSON:
 
 
 def run_collect(work: Work) -> JSON:
-    """The summary over seeds, methods against the baseline, pairs of models, and every prediction of every cell in one
-    file."""
+    """The summary over seeds, methods against the baseline, pairs of models, what was said, and every prediction of
+    every cell in one file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     artifacts = work.inputs["scores"]
     assert isinstance(artifacts, tuple)
-    tables, cells = [], []
+    tables, cells, said = [], [], []
     for names, artifact in zip(work.params["cells"], artifacts, strict=True):
         table = pq.read_table(artifact.path / PREDICTIONS)
-        cells.append(_cell_score(names, table, work.params["metric"]))
+        cells.append(cell_score(names, table, work.params["metric"]))
+        said.append((cells[-1].group, names["seed"], _said(table)))
         tables.append(_named(names, table, pa))
     pq.write_table(pa.concat_tables(tables, promote_options="default"), work.out / CELLS, compression="zstd")
     gap_se = work.params["gap_se"]
@@ -87,6 +89,7 @@ def run_collect(work: Work) -> JSON:
         "summary": summary,
         "comparisons": compare(cells, pairings, min_errors=gap_se),
         "sweep": sweep(cells, summary),
+        "said": what_they_said(said),
     }
 
 
@@ -137,7 +140,8 @@ def _columns(split: str, gold: Labels, labels_of: dict[str, Labels]) -> dict[str
     return columns
 
 
-def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
+def cell_score(names: Mapping[str, Any], table: Any, metric: str) -> CellScore:
+    """A cell's arms on the test rows, from its predictions."""
     import pyarrow.compute as pc
 
     table = table.filter(pc.equal(table["split"], "test"))
@@ -157,6 +161,21 @@ def _cell_score(names: dict[str, Any], table: Any, metric: str) -> CellScore:
     return CellScore(
         names["method"], names["task"], names["weak"], names["strong"], names["seed"], ids, floor, student, ceiling
     )
+
+
+def _said(table: Any) -> dict[str, Said]:
+    """Of the arms on the test rows, and of the weak labels on the pool's."""
+    import pyarrow.compute as pc
+
+    found = {}
+    for split, arms in (("test", ARMS), ("pool", ("labels",))):
+        rows = table.filter(pc.equal(table["split"], split))
+        for arm in arms:
+            what = next((what for what in ("class", "text") if f"{arm}_{what}" in rows.column_names), None)
+            if what is not None:
+                gold_N = rows["gold" if what == "class" else "gold_text"].to_numpy()
+                found[arm] = Said(rows[f"{arm}_{what}"].to_numpy(), gold_N, _probs(rows, arm))
+    return found
 
 
 def _probs(table: Any, arm: str) -> Floats | None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from w2s_ray.eval.gap import recovered
 from w2s_ray.eval.summary import ARMS, CellScore
+
+
+class Run(NamedTuple):
+    """One student among its models, in the study's metric."""
+
+    weak: str
+    strong: str
+    seed: int | None
+    floor: float
+    student: float
+    ceiling: float
 
 
 def sweep(cells: Sequence[CellScore], summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -22,14 +33,15 @@ def sweep(cells: Sequence[CellScore], summary: Sequence[Mapping[str, Any]]) -> l
         runs[cell.method, cell.task].append(cell)
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in summary:
-        pairs[row["method"], row["task"]].append(_pair(row))
+        pairs[row["method"], row["task"]].append(pair_of(row))
     return [
         {"method": method, "task": task, **openai_median(found), "pairs": pairs[method, task]}
         for (method, task), found in runs.items()
     ]
 
 
-def _pair(row: Mapping[str, Any]) -> dict[str, Any]:
+def pair_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary row as an entry of the ladder."""
     counts = {"num_seeds": row["num_seeds"], "num_gap": row["num_seeds"] - len(row["excluded"])}
     return {
         "weak": row["weak"],
@@ -41,26 +53,35 @@ def _pair(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def openai_median(cells: Sequence[CellScore]) -> dict[str, Any]:
-    """The median PGR of one method and task as OpenAI's notebook aggregates it (openai/weak-to-strong,
-    notebooks/Plotting.ipynb).
+    """The median PGR of one method and task as OpenAI's notebook aggregates it. Runs whose weak labels came without a
+    model that has a floor are not in it."""
+    return median_of_runs(
+        [
+            Run(cell.weak, cell.strong, cell.seed, cell.floor.value(), cell.student.value(), cell.ceiling.value())
+            for cell in cells
+            if cell.floor is not None
+        ]
+    )
+
+
+def median_of_runs(runs: Sequence[Run]) -> dict[str, Any]:
+    """That of openai/weak-to-strong, notebooks/Plotting.ipynb.
 
     Every run's student is held against the means over seeds of its weak and of its strong model's gold runs; pairs of a
     model with itself and pairs whose ceiling is not above the weak model are dropped; the median is over runs. There
     each model has one accuracy, for all are trained on the same gold rows; here the weak one's is the floor and the
-    strong one's the ceiling, in the study's metric. A gold run that several pairs share counts once. Runs whose weak
-    labels came without a model that has a floor are not in it.
+    strong one's the ceiling, in the study's metric. A gold run that several pairs share counts once.
     """
-    floors: dict[str, dict[int, float]] = defaultdict(dict)
-    ceilings: dict[str, dict[int, float]] = defaultdict(dict)
-    with_floor = [(cell, cell.floor.value()) for cell in cells if cell.floor is not None]
-    for cell, value in with_floor:
-        floors[cell.weak][cell.seed] = value
-        ceilings[cell.strong][cell.seed] = cell.ceiling.value()
+    floors: dict[str, dict[int | None, float]] = defaultdict(dict)
+    ceilings: dict[str, dict[int | None, float]] = defaultdict(dict)
+    for run in runs:
+        floors[run.weak][run.seed] = run.floor
+        ceilings[run.strong][run.seed] = run.ceiling
     floor, ceiling = (
         {model: float(np.mean(list(of_seed.values()))) for model, of_seed in models.items()}
         for models in (floors, ceilings)
     )
-    pairs = [cell for cell, _ in with_floor if cell.weak != cell.strong]
-    pgrs = [recovered(floor[cell.weak], cell.student.value(), ceiling[cell.strong]) for cell in pairs]
+    pairs = [run for run in runs if run.weak != run.strong]
+    pgrs = [recovered(floor[run.weak], run.student, ceiling[run.strong]) for run in pairs]
     valid = [pgr for pgr in pgrs if pgr is not None]
     return {"median_pgr_openai": float(np.median(valid)) if valid else None, "num_runs_openai": len(valid)}

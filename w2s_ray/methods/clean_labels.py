@@ -29,6 +29,10 @@ class CleanLabels(MethodParams):
     layer: Layer = Field("middle", description="whose hidden states are read; -1 is the last")
     refuses: ClassVar[Mapping[KindName, str]] = {"generation": TEXTS, "choice": VECTORS}
 
+    @property
+    def layers_read(self) -> Mapping[str, tuple[Layer, ...]]:
+        return {"strong": (self.layer,)}
+
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         weak = ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)
         features = ctx.embed(task.strong, task.pool, layer=self.layer)

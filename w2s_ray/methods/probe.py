@@ -34,6 +34,10 @@ class Probe(MethodParams):
             )
         return loss
 
+    @property
+    def layers_read(self) -> Mapping[str, tuple[Layer, ...]]:
+        return {"strong": (self.layer,)}
+
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         labels = ctx.predict(ctx.train(task.weak, task.labelled, task.labels, predict_on=[task.pool]), task.pool)
         student = ctx.train(

@@ -41,6 +41,10 @@ class RandomSubspace(MethodParams):
     )
     combine: Combine = Field(default_factory=Mean)
 
+    @property
+    def layers_read(self) -> Mapping[str, tuple[Layer, ...]]:
+        return {"weak": self.layers}
+
     def run(self, ctx: Verbs, task: Task) -> Outcome:
         learners = [
             task.weak.with_recipe(features=self.features, layer=self.layers[n % len(self.layers)])

@@ -49,7 +49,7 @@ _PUBLISHED = {
 
 
 def shape_of_name(name: str, base: Path) -> Shape | None:
-    """None for a hub model that is not in the table, and for labels in a file."""
+    """None for labels in a file, and for a hub model that is neither in the table nor in this machine's cache."""
     bare = name.removeprefix(UNTRAINED)
     if bare.startswith(EXTERNAL):
         return None
@@ -59,7 +59,8 @@ def shape_of_name(name: str, base: Path) -> Shape | None:
         )
     kind, numbers = _PUBLISHED.get(bare.removeprefix("hub:").partition("@")[0].removesuffix("-Instruct"), ("", ()))
     if not numbers:
-        return None
+        config = config_in_cache(bare)
+        return None if config is None else Shape.of(json.loads(config.read_text(encoding="utf-8")))
     names = (
         "hidden_size",
         "num_hidden_layers",
@@ -69,3 +70,12 @@ def shape_of_name(name: str, base: Path) -> Shape | None:
         "vocab_size",
     )
     return Shape.of({"model_type": kind, **dict(zip(names, numbers, strict=True))})
+
+
+def config_in_cache(name: str) -> Path | None:
+    """The configuration of a pinned hub model, if this machine's cache holds it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repo, _, commit = name.removeprefix(UNTRAINED).removeprefix("hub:").partition("@")
+    found = try_to_load_from_cache(repo, "config.json", revision=commit)
+    return Path(found) if isinstance(found, str) else None

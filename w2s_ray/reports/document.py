@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,42 @@ class Notes:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Words that lead somewhere: to a file beside the report, or with `#` to a row of it."""
+
+    text: str
+    to: str
+
+
+Entry = str | Link
+
+
+def words(entry: Entry) -> str:
+    """Without where they lead."""
+    return entry if isinstance(entry, str) else entry.text
+
+
+@dataclass(frozen=True)
 class Table:
-    """Rows of text; columns from `numbers_from` on hold numbers."""
+    """Rows of text; columns from `numbers_from` on hold numbers. Rows may have names that links lead to; a page lets
+    people choose among the values of the columns in `filters`."""
 
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Entry, ...], ...]
     numbers_from: int
+    ids: tuple[str, ...] = ()
+    filters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in a file of its own, which the words around it name."""
+    """A picture, which is also a file of its own. `title` says what it shows; `alt`, to those who cannot see it, what
+    there is to be seen."""
 
     file: str
-    draw: Callable[[Path], None]
+    title: str
+    alt: str
+    draw: Callable[[], Picture]
 
 
 Part = Paragraph | Notes | Table | Figure
@@ -43,11 +68,12 @@ Part = Paragraph | Notes | Table | Figure
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and what stands under it; `folded`, a page shows it when asked."""
 
     title: str
     parts: tuple[Part, ...]
     inner: tuple[Section, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,14 @@ from w2s_ray.reports.schema import Results, parse
 RESULTS = "results.json"
 
 
+def folder_of(name: str, runs: Path) -> Path:
+    """Of a study in runs/, or the folder that is named."""
+    return Path(name) if (Path(name) / RESULTS).is_file() else runs / name
+
+
 def read_results(name: str, runs: Path) -> Results:
     """Of a study in runs/, or in the folder that is named."""
-    path = (Path(name) if (Path(name) / RESULTS).is_file() else runs / name) / RESULTS
+    path = folder_of(name, runs) / RESULTS
     if not path.is_file():
         raise InputError(f"{path}: no such file; `w2s status` lists the studies that have run")
     try:

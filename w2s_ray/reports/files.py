@@ -6,13 +6,15 @@ import csv
 from pathlib import Path
 
 from w2s_ray.reports.document import Document
+from w2s_ray.reports.drawing import Pictures, draw, save
 
 WRITTEN = ".report-files"  # the names of the last ones
 
 
-def write_files(folder: Path, document: Document) -> None:
-    """Each under its name."""
-    names = [*(table.file for table in document.files), *(figure.file for figure in document.figures())]
+def write_files(folder: Path, document: Document, pictures: Pictures | None = None) -> None:
+    """Each under its name. Pictures that were drawn already are not drawn again."""
+    pictures = draw(document) if pictures is None else pictures
+    names = [*(table.file for table in document.files), *pictures]
     listed = folder / WRITTEN
     for old in listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else ():
         if old not in names and Path(old).name == old:
@@ -22,7 +24,7 @@ def write_files(folder: Path, document: Document) -> None:
             writer = csv.writer(file)
             writer.writerow(table.header)
             writer.writerows(table.rows)
-    for figure in document.figures():
-        figure.draw(folder / figure.file)
+    for name, picture in pictures.items():
+        save(picture, folder / name)
     if names or listed.is_file():
         listed.write_text("\n".join(names), encoding="utf-8")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from w2s_ray.reports.document import Document, Figure, Notes, Paragraph, Part, Section, Table
+from w2s_ray.reports.document import Document, Entry, Figure, Notes, Paragraph, Part, Section, words
 from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.schema import parse
 
@@ -25,7 +26,7 @@ def render(document: Document) -> str:
 
 def _section(section: Section, depth: int) -> list[str]:
     blocks = [f"{'#' * depth} {line(section.title)}"]
-    blocks += [_part(part) for part in section.parts if not isinstance(part, Figure)]
+    blocks += [_part(part) for part in section.parts]
     for inner in section.inner:
         blocks += _section(inner, depth + 1)
     return blocks
@@ -36,14 +37,20 @@ def _part(part: Part) -> str:
         return line(part.text)
     if isinstance(part, Notes):
         return "\n".join(f"- {line(item)}" for item in part.items)
-    assert isinstance(part, Table), "figures lie in files of their own"
+    if isinstance(part, Figure):
+        return f"![{line(part.title)}]({part.file})"
     rule = ["---" if column < part.numbers_from else "---:" for column in range(len(part.header))]
     return "\n".join(_row(entries) for entries in (part.header, rule, *part.rows))
 
 
-def _row(entries: Iterable[str]) -> str:
-    cells = (line(entry).replace("|", "\\|") for entry in entries)
-    return f"| {' | '.join(cells)} |"
+def _row(entries: Iterable[Entry]) -> str:
+    return f"| {' | '.join(map(_entry, entries))} |"
+
+
+def _entry(entry: Entry) -> str:
+    """Links to rows are a page's; here a row is found by reading."""
+    text = line(words(entry)).replace("|", "\\|")
+    return text if isinstance(entry, str) or entry.to.startswith("#") else f"[{text}]({quote(entry.to)})"
 
 
 def line(text: str) -> str:

@@ -61,14 +61,40 @@ class MethodDiagnostic(_Open):
     on_page: list[int] | None = Field(None, description="the rows that the report shows; null for all")
 
 
+class Scores(_Open):
+    """How good predictions are against gold; null where a metric is not defined for such rows."""
+
+    n: int = Field(0, ge=0, description="rows with gold")
+    abstained: int = Field(0, ge=0, description="of these, rows of which nothing was said")
+    accuracy: float | None = Field(None, ge=0, le=1, description="share of the rows that are right")
+    auroc: float | None = Field(None, ge=0, le=1, description="area under the ROC curve")
+    ece: float | None = Field(None, ge=0, le=1, description="expected calibration error (Guo et al. 2017)")
+    log_loss: float | None = Field(None, ge=0, description="mean of -log p(gold), in nats")
+
+
+class Agreeing(_Open):
+    """How often the student says what its teacher says."""
+
+    agreement: float | None = Field(description="share of the rows; null where there are none")
+    n: int = Field(ge=0, description="rows")
+
+
+class Agreement(_Open):
+    """On the test rows (Burns et al. 2023, section 5.1.2)."""
+
+    all: Agreeing = Field(description="of which the teacher says anything")
+    weak_right: Agreeing = Field(description="where the teacher is right")
+    weak_wrong: Agreeing = Field(description="where it is wrong")
+
+
 class CellResult(_Names):
     """One method, task, pair of models and seed."""
 
-    seed: int = Field(description="training seed")
-    status: Literal["ok", "no_gap", "no_floor", "failed"] = Field(
+    seed: int | None = Field(description="training seed; null where an imported run does not say it")
+    status: Literal["ok", "no_gap", "no_floor", "no_ceiling", "failed"] = Field(
         description=(
             "`no_gap`: the ceiling does not clearly exceed the floor; `no_floor`: the weak labels have none of the test"
-            " rows; `failed`: a step failed"
+            " rows; `no_ceiling`: an imported run without one; `failed`: a step failed"
         )
     )
     floor: float | None = Field(
@@ -79,13 +105,18 @@ class CellResult(_Names):
         None, ge=0, le=1, description="the strong model trained on gold on the test rows, in `metric`"
     )
     pgr: float | None = Field(None, description="(student - floor) / (ceiling - floor); null unless the status is `ok`")
-    num_test: int = Field(0, ge=0, description="test rows behind these values")
+    num_test: int | None = Field(
+        0, ge=0, description="test rows behind these values; null where an imported run does not say it"
+    )
     keys: dict[str, Any] = Field(default_factory=dict, description="role -> key of the artifact in the store")
     reason: str = Field("", description="why the status is not `ok`, as a sentence")
     gold_supervised: bool = Field(
         False, description="the student saw gold labels of rows that a weak-to-strong student would not"
     )
 
+    metrics: dict[str, Scores] = Field(default_factory=dict, description="arm -> its metrics on the test rows")
+    labels: Scores | None = Field(None, description="the labels that the student learned from, on the pool's rows")
+    agreement: Agreement | None = Field(None, description="of student and teacher")
     diagnostics: list[MethodDiagnostic] = Field(default_factory=list, description="tables that the method declared")
 
     @model_validator(mode="after")
@@ -93,6 +124,8 @@ class CellResult(_Names):
         scores = {"floor": self.floor, "student": self.student, "ceiling": self.ceiling}
         if self.status == "no_floor" and (self.floor is not None or None in (self.student, self.ceiling)):
             raise ValueError(f"a cell with status 'no_floor' has student and ceiling, and no floor; got {scores}")
+        if self.status == "no_ceiling" and (self.ceiling is not None or self.student is None):
+            raise ValueError(f"a cell with status 'no_ceiling' has a student and no ceiling; got {scores}")
         if self.status in ("ok", "no_gap") and None in scores.values():
             raise ValueError(f"a cell with status {self.status!r} has floor, student and ceiling; got {scores}")
         if (self.pgr is None) == (self.status == "ok"):
@@ -140,7 +173,7 @@ class MeanScore(_Open):
 class Excluded(_Open):
     """A seed that does not count for the gap recovered."""
 
-    seed: int = Field(description="training seed")
+    seed: int | None = Field(description="training seed; null where an imported run does not say it")
     reason: str = Field(description="why, as a sentence")
 
 
@@ -279,6 +312,69 @@ class Sweep(_Open):
     pairs: list[SweepPair] = Field(description="one entry a pair of models")
 
 
+class Bin(_Open):
+    """Rows of like confidence."""
+
+    rows: int = Field(ge=1, description="how many")
+    confidence: float = Field(ge=0, le=1, description="their mean confidence")
+    right: float = Field(ge=0, le=1, description="share of them that is right")
+
+
+class ArmSaid(_Open):
+    """What one arm said, over seeds."""
+
+    shares: list[float] | None = Field(description="class -> its share of the answers; null of texts")
+    constant: list[int] = Field(description="seeds in which it says the same of every row")
+    bins: list[Bin] = Field(description="its calibration; empty of texts")
+
+
+class Said(_Names):
+    """What the arms of one method, task and pair of models said."""
+
+    arms: dict[str, ArmSaid] = Field(
+        description="`floor`, `student` and `ceiling` of the test rows, `labels` of the pool's"
+    )
+
+
+class Split(_Open):
+    """Rows of a task."""
+
+    rows: int = Field(ge=0, description="how many")
+    shares: dict[str, float] = Field(default_factory=dict, description="class -> share of the rows")
+    cut: int = Field(0, ge=0, description="texts that were cut at their greatest length")
+
+
+class TaskRows(_Open):
+    """The rows of a task, as they were split."""
+
+    task: str = Field(description="name of the task")
+    splits: dict[str, Split] = Field(description="`labelled`, `pool`, `test`, and held-out rows where there are any")
+
+
+class Fitted(_Open):
+    """A model and how it is trained."""
+
+    role: str = Field(description="`weak`, `strong`, or another role of the method")
+    model: str = Field(description="name of the model")
+    parameters: int | None = Field(None, ge=0, description="how many it has; null where that is not known")
+    recipe: dict[str, Any] = Field(
+        description="the recipe: adapt, lr, epochs, batch, loss, and what else differs from its default"
+    )
+
+
+class LossCurve(_Open):
+    """The training loss of a fit."""
+
+    key: str = Field(description="of the fit")
+    role: Literal["floor", "student", "ceiling"] = Field(description="what it is to the cell")
+    method: str = Field(description="name of the first method that has it")
+    task: str = Field(description="name of the task")
+    model: str = Field(description="name of the model")
+    seed: int = Field(description="training seed")
+    steps: list[int] = Field(description="steps, thinned")
+    loss: list[float] = Field(description="loss at these steps")
+
+
 class Steps(_Open):
     """What the run did."""
 
@@ -351,6 +447,29 @@ class Costs(_Open):
     losses: list[LossRow] = Field(default_factory=list, description="the latest ones")
 
 
+class WeakLabels(_Open):
+    """What a teacher of an imported run said of the pool, measured on its saved rows."""
+
+    weak: str = Field(description="the teacher's model")
+    task: str = Field(description="name of the task")
+    seed: int | None = Field(description="training seed, where it is known")
+    num_rows: int = Field(ge=1, description="pool rows")
+    accuracy: MeanScore = Field(description="share of them that is right, with an interval over rows")
+    auroc: MeanScore | None = Field(description="ROC-AUC on them; null where they are all of one class")
+
+
+class Imported(_Open):
+    """Where results of another code come from. Nothing was run here: `steps` and `seconds` are 0."""
+
+    source: Literal["openai/weak-to-strong", "EleutherAI/w2s"] = Field(
+        alias="from", description="whose scripts wrote them"
+    )
+    folder: str = Field(description="the folder that was read")
+    conventions: dict[str, str] = Field(description="what -> how these numbers were made")
+    weak_labels: list[WeakLabels] = Field(default_factory=list, description="of the teachers that saved their labels")
+    told: list[str] = Field(default_factory=list, description="what was odd in the folder, a sentence each")
+
+
 class Results(_Open):
     """A study's results."""
 
@@ -391,13 +510,39 @@ class Results(_Open):
         description="whose gold labels trained the ceiling: `labelled` (the teacher's half) or `pool` (the student's)",
     )
 
+    said: list[Said] = Field(default_factory=list, description="one entry a method, task and pair of models")
+    tasks: list[TaskRows] = Field(default_factory=list, description="one entry a task")
+    fitted: list[Fitted] = Field(default_factory=list, description="one entry a role, model and recipe")
+    curves: list[LossCurve] = Field(default_factory=list, description="loss curves of the first fits")
+    more_curves: int = Field(0, ge=0, description="fits whose loss is in the store alone")
+    remarks: list[str] = Field(
+        default_factory=list, description="what makes a number mean less than it seems to, a sentence each"
+    )
+    store: str = Field("", description="where the artifacts lie: a URL, or a path from the folder of this file")
     costs: Costs | None = Field(None, description="what the results cost")
 
     tuned: Tuned | None = Field(None, description="the search that the values come from")
+    imported: Imported | None = Field(None, description="the other code that made them, where `w2s import` read them")
 
     def cells_of(self, row: SummaryRow) -> list[CellResult]:
         """The cells behind a summary row, with those that failed."""
         return self.groups.get(row.group, [])
+
+    def label(self, group: Group) -> str:
+        """The method, and what of its setting varies in this study."""
+        return ", ".join([group[0], *(group[place] for place in self._varying)])
+
+    @cached_property
+    def _varying(self) -> list[int]:
+        return [place for place in range(1, 4) if len({group[place] for group in self.groups}) > 1]
+
+    def place_of(self, cell: CellResult) -> int | None:
+        """Where a cell stands among all."""
+        return self._places.get((cell.group, cell.seed))
+
+    @cached_property
+    def _places(self) -> dict[tuple[Group, int | None], int]:
+        return {(cell.group, cell.seed): place for place, cell in reversed(list(enumerate(self.cells)))}
 
     def saw_gold(self, group: Group) -> bool:
         """Whether a student of this row saw gold labels that a weak-to-strong student would not."""
@@ -436,11 +581,11 @@ def _given(value: object) -> str:
     return "" if isinstance(value, dict | list) else f" (got {value!r})"
 
 
-def schema_table() -> str:
+def schema_table(model: type[BaseModel] = Results) -> str:
     """The schema as a Markdown table, for the documentation."""
     rows = [
         f"| `{key}` | {kind} | {'yes' if required else 'no'} | {text} |"
-        for key, kind, required, text in _fields(Results, "")
+        for key, kind, required, text in _fields(model, "")
     ]
     return "\n".join(["| key | value | required | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
@@ -449,7 +594,7 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, boo
     """Depth first: each key with its place, its kind, whether it must be there, and its meaning."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
-        yield key, _kind(field.annotation), field.is_required(), field.description or ""
+        yield key, in_words(field.annotation), field.is_required(), field.description or ""
         nested = _nested(field.annotation)
         if nested is not None:
             yield from _fields(
@@ -463,18 +608,22 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
     return next((model for argument in get_args(annotation) if (model := _nested(argument)) is not None), None)
 
 
-KINDS = {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Any: "anything"}
+WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null", Any: "anything"}
 
 
-def _kind(annotation: Any) -> str:
-    """An annotation in words."""
+def in_words(annotation: Any) -> str:
+    """What a value may be."""
     origin, arguments = getattr(annotation, "__origin__", None), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
-    if origin is list:
-        return f"list of {_kind(arguments[0])}"
-    if origin is dict:
+    if origin is list or arguments[1:] == (...,):
+        return f"list of {in_words(arguments[0])}"
+    if origin is tuple:
+        return f"[{', '.join(map(in_words, arguments))}]"
+    if origin in (dict, Mapping):
         return "object"
+    if hasattr(annotation, "__metadata__"):
+        return in_words(origin)
     if arguments:
-        return " or ".join(_kind(argument) for argument in arguments)
-    return KINDS.get(annotation, "object")
+        return " or ".join(in_words(argument) for argument in arguments)
+    return WORDS.get(annotation, "object")

@@ -12,6 +12,9 @@ SAW_GOLD = (
     "The student saw gold labels that a weak-to-strong student would not have; not comparable with the other rows."
 )
 
+# How a cell ended.
+STATES = {"ok": "ok", "no_gap": "no gap", "no_floor": "no floor", "no_ceiling": "no ceiling", "failed": "failed"}
+
 # What a recipe that a search found was selected on.
 SELECTED = {
     "heldout": "selected on gold labels of the labelled half's held-out rows",
@@ -86,6 +89,8 @@ def gap_recovered(row: SummaryRow) -> str:
 
 def no_ratio(row: SummaryRow | SweepPair) -> str:
     """Why there is none."""
+    if row.ceiling is None:
+        return "no ceiling"
     return "no floor" if row.floor is None else "no gap"
 
 
@@ -98,6 +103,11 @@ def seeds(row: SummaryRow, num_cells: int) -> str:
     """`3`, or `2 of 3` when one of the cells of this row failed or has no gap or floor."""
     counted, asked = row.num_seeds - len(row.excluded), max(row.num_seeds, num_cells)
     return str(counted) if counted == asked else f"{counted} of {asked}"
+
+
+def seed_shown(seed: int | None) -> str:
+    """Of an imported run it may not be known."""
+    return NOTHING if seed is None else str(seed)
 
 
 def duration(seconds: float) -> str:

@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 
 from w2s_ray.config.place import joinable
 from w2s_ray.core.errors import ResourceError
+from w2s_ray.core.secrets import redacted
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,7 @@ LOCALLY = {
 
 # How the names of variables begin that the workers of a cluster get from the driver's machine.
 FORWARDED = ("HF_", "W2S_", "AWS_", "GOOGLE_", "AZURE_", "FSSPEC_")
-SECRET = re.compile("TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)  # in the name of a variable
 REACH_S = 5.0  # for a connection to a cluster's head
-SHORTEST_SECRET = 4  # letters: shorter ones would blacken ordinary words
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ def join(target: Target) -> bool:
 
     A bare `ray.init()` may join a dead cluster left in Ray's temporary folder, hence "local".
     """
+    if ray.is_initialized():
+        raise ResourceError(_held())
     address, verbose = joinable(target.address) or "local", target.verbose
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = address == "local"
@@ -72,6 +73,27 @@ def join(target: Target) -> bool:
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ResourceError(_refused(address, redacted(str(error), {**os.environ, **given}))) from None
     return local
+
+
+_left: list[bool] = []  # whether this process has a Ray that cannot be ended before it
+
+
+def leave_as_it_is() -> None:
+    """This process's Ray stays up to its end: a thread that goes on asking it would end the process with it."""
+    _left.append(True)
+
+
+def _held() -> str:
+    """Why no other Ray can be started in this process."""
+    if _left:
+        return (
+            "a run that was stopped in this process, while members of an ensemble or a spread fit were trained, still"
+            " holds its Ray; start the process (of a notebook: the kernel) anew, and the same call continues"
+        )
+    return (
+        "this process has a Ray already, its own or that of another run; wait for that run, or call ray.shutdown()"
+        " first (with local=True a run needs none)"
+    )
 
 
 def _check_reachable(address: str) -> None:
@@ -101,14 +123,6 @@ def for_workers(runtime_env: dict[str, Any], environ: Mapping[str, str]) -> dict
     variables = {k: v for k, v in runtime_env.get("env_vars", {}).items() if k not in job.get("env_vars", {})}
     rest = {name: value for name, value in runtime_env.items() if name not in job and name != "env_vars"}
     return rest | ({"env_vars": variables} if variables else {})
-
-
-def redacted(text: str, environ: Mapping[str, str]) -> str:
-    """Without the values of variables that may be secrets."""
-    secrets = {value for name, value in environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
 
 
 def _refused(address: str, why: str) -> str:

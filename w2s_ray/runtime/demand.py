@@ -18,7 +18,7 @@ Node = Mapping[str, Any]  # as `ray.nodes()` describes it
 
 def of_process(resources: Resources) -> dict[str, float]:
     """What one process takes of a node, by Ray's names."""
-    own = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory_gb * GB, **resources.custom}
+    own = {"CPU": resources.cpus, "GPU": resources.num_gpus, "memory": resources.memory_gb * GB, **resources.custom}
     if resources.accelerator:
         own[ACCELERATOR + resources.accelerator] = SLICE
     return own
@@ -40,7 +40,7 @@ def selector(resources: Resources) -> str | None:
 
 def options(resources: Resources) -> dict[str, Any]:
     """The options of a task. A lost one is started again by us, who count what was lost."""
-    given: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
+    given: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.num_gpus, "max_retries": 0}
     if resources.memory_gb:
         given["memory"] = resources.memory_gb * GB
     if resources.custom:

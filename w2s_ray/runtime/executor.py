@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,14 @@ from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from w2s_ray.core.errors import Interrupted, ResourceError, WorkerLost
 from w2s_ray.core.resources import Resources
+from w2s_ray.core.secrets import redacted
 from w2s_ray.engine import account
 from w2s_ray.engine.execute import execute_dealt
 from w2s_ray.engine.executor import GATHER_S, Started
 from w2s_ray.engine.step import Call
 from w2s_ray.runtime import cluster, nodes
 from w2s_ray.runtime.admission import Admission
-from w2s_ray.runtime.demand import demand, lacking, options, room, shown, totals
+from w2s_ray.runtime.demand import demand, lacking, may_hold, options, room, shown, totals
 from w2s_ray.runtime.gang import GangLost, run_gang
 from w2s_ray.runtime.head import LOOK_S, HeadWatch
 from w2s_ray.runtime.job import Errors, Job, dealt
@@ -149,7 +151,9 @@ class RayExecutor:
             with suppress(Exception):  # a process that goes on would keep their devices
                 self._slots.end_idle(0)
                 self._scouts.call_back()
-        if not self._joined and not any(thread.is_alive() for thread in threads):
+        if not self._joined and any(thread.is_alive() for thread in threads):
+            cluster.leave_as_it_is()
+        elif not self._joined:
             ray.shutdown()
 
     def _serve(self) -> None:
@@ -179,6 +183,7 @@ class RayExecutor:
     def _take(self, what: str, job: Any) -> None:
         """A message."""
         if what == "launch":
+            job.calls = [self._settled(call) for call in job.calls]
             self._open.add(job)
             if job.call.group is None or self._joined:
                 self._accept(job)
@@ -192,6 +197,13 @@ class RayExecutor:
             self._lose(job, cause_in(said), said, seconds)
         elif what == "done":
             self._end(job)
+
+    def _settled(self, call: Call) -> Call:
+        """With a number of GPUs in the place of `auto`: those of the nodes that may hold it decide."""
+        if call.resources.gpus != "auto":
+            return call
+        there = totals(node for node in self._living() if may_hold(node, call.resources))["GPU"]
+        return replace(call, resources=call.resources.settled(there))
 
     def _say_what_waits(self) -> None:
         """When it has changed, and not for what waits a moment."""
@@ -327,7 +339,7 @@ class RayExecutor:
     def _run(self, job: Job, resources: Resources) -> None:
         """As a task, or in a process that keeps its GPUs."""
         anywhere = "DEFAULT" if self._joined else None  # not in what this process itself was given
-        if resources.gpus:
+        if resources.num_gpus:
             job.slot = self._slots.take(resources, anywhere)
             job.ref = job.slot.run(job.call)
         else:
@@ -369,7 +381,7 @@ class RayExecutor:
         self._inbox.put(("done", job))
 
     def _lose(self, job: Job, cause: account.Cause, said: str, seconds: float | None = None) -> None:
-        self.account.lose(job, cause, cluster.redacted(said, {**os.environ, **self._target.env}), seconds)
+        self.account.lose(job, cause, redacted(said, {**os.environ, **self._target.env}), seconds)
 
     def _end(self, job: Job) -> None:
         self._running.discard(job)

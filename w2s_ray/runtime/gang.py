@@ -114,13 +114,13 @@ def _launch(call: Call, halvings: list[int], lost: Callable[[str, float], None])
         work_in_gang,
         train_loop_config={"notes": notes, "launched_at": launched_at, "halvings": halvings},
         torch_config=Meeting(
-            backend="nccl" if resources.gpus else "gloo",
+            backend="nccl" if resources.num_gpus else "gloo",
             timeout_s=max(1, round(2 * resources.hang_s)),
             retries=resources.retries,
         ),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,  # type: ignore[arg-type]  # Ray's annotation is of the older class
-            use_gpu=bool(resources.gpus),
+            use_gpu=bool(resources.num_gpus),
             # growing costs what was done since the last checkpoint
             elastic_resize_monitor_interval_s=max(RESIZE_S, resources.checkpoint_every_s),  # type: ignore[call-arg]
             resources_per_worker={name: amount for name, amount in of_process(resources).items() if amount},

@@ -18,7 +18,8 @@ from ray.exceptions import RayError
 
 from w2s_ray.core.errors import InputError, ResourceError
 from w2s_ray.core.resources import GB
-from w2s_ray.runtime.cluster import package, redacted
+from w2s_ray.core.secrets import redacted
+from w2s_ray.runtime.cluster import package
 
 CHATTY = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")

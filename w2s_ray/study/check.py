@@ -12,7 +12,7 @@ from w2s_ray.backends.devices.memory import num_gpus, settle
 from w2s_ray.blocks.losses.contract import Given
 from w2s_ray.config.adapt import MEMORY
 from w2s_ray.config.load import Study
-from w2s_ray.config.recipe import Recipe
+from w2s_ray.config.recipe import Layer, Recipe
 from w2s_ray.config.schema import Cell, Role
 from w2s_ray.core.errors import ConfigError, DataError, ModelError, ResourceError
 from w2s_ray.core.identity import identity
@@ -24,7 +24,7 @@ from w2s_ray.data.prepare import format_of
 from w2s_ray.data.sources import source_identity
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.ops.models import identify
-from w2s_ray.ops.shapes import shape_of_name
+from w2s_ray.ops.shapes import config_in_cache, shape_of_name
 
 SHORTEST = 64  # tokens of a longest row that is not known yet
 
@@ -58,6 +58,29 @@ def check_names(study: Study) -> None:
             if apart is not None:
                 source_identity(apart, study.base, key=key)
     _check_kinds(study)
+    _check_layers(study)
+
+
+def _check_layers(study: Study) -> None:
+    """Refuse a layer that a model does not have, where its shape is known by now."""
+    for place, model, layer in dict.fromkeys(wanted for cell in study.cells for wanted in _layers(cell)):
+        shape = None if layer == "middle" or model.startswith(EXTERNAL) else shape_of_name(model, study.base)
+        if shape is not None and shape.layers and not -shape.layers - 1 <= int(layer) <= shape.layers:
+            raise ConfigError(
+                f"{place}: layer is {layer}, but {model} has the layers 0 (embeddings) to {shape.layers}; name one of"
+                " them, middle, or -1 for the last"
+            )
+
+
+def _layers(cell: Cell) -> Iterator[tuple[str, str, Layer]]:
+    """Each layer that is read, with where it is written and the model that must have it."""
+    config, method = cell.config, cell.method
+    for role, layers in method.layers_read.items():
+        yield from ((f"methods {method.label}", getattr(config.models, role), layer) for layer in layers)
+    yield "train.weak", config.models.weak, config.recipe("weak").layer
+    yield "train.strong", config.models.strong, config.recipe("strong").layer
+    for name in method.other_models:
+        yield f"methods {method.label}", name, config.train.of(role_of(method, name), name).layer
 
 
 def _check_kinds(study: Study) -> None:
@@ -84,9 +107,14 @@ def _fits(cell: Cell) -> Iterator[tuple[str, Recipe, Any]]:
     yield "train.weak", config.recipe("weak"), config.recipe("weak").loss
     yield "train.strong", config.recipe("strong"), method.loss or config.recipe("strong").loss
     for name in method.other_models:
-        student = name in method.other_students
-        recipe = config.train.of("strong" if student else "weak", name)
+        student = role_of(method, name) == "strong"
+        recipe = config.train.of(role_of(method, name), name)
         yield f"train.by_model {name}", recipe, (method.loss if student else None) or recipe.loss
+
+
+def role_of(method: Any, model: str) -> Role:
+    """As which a model is finetuned that a method names beside the weak and the strong one."""
+    return "strong" if model in method.other_students else "weak"
 
 
 def _check_recipe(kind: Kind, place: str, recipe: Recipe, loss: str) -> None:
@@ -170,11 +198,11 @@ def check_memory(study: Study) -> None:
     their devices and rows."""
     for role, model, recipe, resources in placements(study):
         shape = shape_of_name(model, study.base)
-        room = resources.gpu_gb if resources.gpus else resources.memory_gb
-        if not room or shape is None or recipe.way.solved:
+        room = resources.gpu_gb if resources.num_gpus else resources.memory_gb
+        if not room or shape is None or recipe.way.solved or resources.gpus == "auto":
             continue
         try:
-            settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.gpus))
+            settle(shape, recipe, resources, resources.fewest, room * GB, SHORTEST, gpu=bool(resources.num_gpus))
         except ResourceError as error:
             raise ResourceError(f"resources.{role}: {error}") from None
 
@@ -184,11 +212,9 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
     seen: set[tuple[object, ...]] = set()
     for cell in study.cells:
         config, method = cell.config, cell.method
-        others: list[tuple[Role, str]] = [
-            ("strong" if name in method.other_students else "weak", name) for name in method.other_models
-        ]
+        others: list[tuple[Role, str]] = [(role_of(method, name), name) for name in method.other_models]
         for role, model in [("weak", config.models.weak), *others, ("strong", config.models.strong)]:
-            recipe, resources = config.train.of(role, model), getattr(config.resources, role)
+            recipe, resources = config.train.of(role, model), config.resources.of(role, study.gpus)
             key = (role, model, digest(identity(recipe, MEMORY)), resources)
             if key not in seen and not model.startswith(EXTERNAL):
                 seen.add(key)
@@ -196,16 +222,36 @@ def placements(study: Study) -> Iterator[tuple[Role, str, Recipe, Resources]]:
 
 
 def check_machine(study: Study) -> None:
-    """Refuse what this machine alone cannot hold, before a Ray is started on it."""
+    """Refuse what this machine alone cannot do, before a Ray is started on it."""
+    for problem in missing_here(study):
+        raise problem
+
+
+def missing_here(study: Study) -> Iterator[ResourceError | ModelError]:
+    """What this machine does not have: devices, models of the hub while nothing can be fetched."""
     for role, model, recipe, resources in placements(study):
         if recipe.way.solved:
             continue  # solved in one process
-        cpus, gpus = resources.cpus * resources.fewest, resources.gpus * resources.fewest
+        cpus, gpus = resources.cpus * resources.fewest, resources.num_gpus * resources.fewest
         lacking = [f"{cpus:g} CPU (this machine has {os.cpu_count()})"] if cpus > (os.cpu_count() or 1) else []
         if gpus and gpus > (have := num_gpus()):
             lacking.append(f"{gpus:g} GPU (this machine has {have})")
         if lacking:
-            raise ResourceError(
+            yield ResourceError(
                 f"resources.{role}: {model} asks for {' and '.join(lacking)}; lower `resources`, or give a larger"
                 " cluster with --address"
             )
+    for model in dict.fromkeys(model for _, model, *_ in placements(study)):
+        if not_to_be_had(model):
+            repo, _, commit = model.removeprefix("hub:").partition("@")
+            yield ModelError(
+                f"models: {model!r} is not in this machine's cache, and HF_HUB_OFFLINE is set; unset it, or fetch the"
+                f" model once: hf download {repo} --revision {commit}"
+            )
+
+
+def not_to_be_had(model: str) -> bool:
+    """Whether a model of the hub is not in the cache, and nothing can be fetched."""
+    from huggingface_hub import constants
+
+    return model.startswith("hub:") and bool(constants.HF_HUB_OFFLINE) and config_in_cache(model) is None

@@ -19,7 +19,7 @@ HOLD_MODEL = ("model", "base", "features")  # inputs whose role is that of what 
 
 def costs(context: Context, runs: Sequence[CellRun]) -> dict[str, Any]:
     """For results.json; of the cells that have a score."""
-    graph = _Graph(context)
+    graph = Graph(context)
     rows: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     counted: dict[str, set[str]] = defaultdict(set)
     for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True):
@@ -40,7 +40,7 @@ def costs(context: Context, runs: Sequence[CellRun]) -> dict[str, Any]:
     }
 
 
-class _Graph:
+class Graph:
     """The steps of this run, by their keys."""
 
     def __init__(self, context: Context) -> None:

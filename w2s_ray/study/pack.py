@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from w2s_ray.config.load import Study, read_yaml
+from w2s_ray.config.load import Study
 from w2s_ray.core.errors import InputError
+from w2s_ray.study.pins import extended, lock_of
 
 LIMIT_MB = 90.0  # Ray refuses packages over about 100 MiB
 LARGEST = 10
@@ -50,6 +51,7 @@ def package_of(yaml: Path, study: Study) -> Package:
         elif path.exists() and place.startswith(("/", "~", "..")):
             elsewhere.append(str(path))
     parents = [yaml, *_extended(yaml)]
+    parents += [lock for lock in map(lock_of, parents) if lock.is_file()]
     named = {path.relative_to(root) for path in (*parents, *inside) if path.is_relative_to(root)}
     package = Package(root, tuple(sorted(named | set(_tracked(root)))), tuple(sorted(set(elsewhere))))
     _check_size(package)
@@ -103,8 +105,8 @@ def _common(yaml: Path, study: Study) -> Path:
 
 
 def _extended(yaml: Path) -> Iterable[Path]:
-    parent = read_yaml(yaml).get("extends")
-    return [(yaml.parent / parent).resolve()] if isinstance(parent, str) else []
+    parent = extended(yaml)
+    return [] if parent is None else [parent.resolve()]
 
 
 def _check_size(package: Package) -> None:

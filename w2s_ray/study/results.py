@@ -19,15 +19,24 @@ from w2s_ray.core.identity import identity
 from w2s_ray.engine.context import Context
 from w2s_ray.engine.fingerprint import digest
 from w2s_ray.engine.handle import Handle
+from w2s_ray.engine.store import Store
 from w2s_ray.eval.score import CELLS, cell_names
+from w2s_ray.reports.document import Document
+from w2s_ray.reports.drawing import draw
 from w2s_ray.reports.files import write_files
+from w2s_ray.reports.html import render_page
 from w2s_ray.reports.markdown import render
 from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.schema import parse
+from w2s_ray.study.about import about
 from w2s_ray.study.costs import costs
+from w2s_ray.study.examples import examples
 from w2s_ray.study.run import CellRun
 
 SCHEMA = 1
+PAGE = "report.html"
+OF_THE_RUN = ("seconds", "steps")  # of the results, what another run of the same study changes
+KEYS = ".keys"
 FROM_SCORE = (
     "status",
     "reason",
@@ -49,9 +58,10 @@ def config_digest(study: Study) -> str:
 
 
 def build_results(
-    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float
+    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float, folder: Path
 ) -> dict[str, Any]:
-    """The content of results.json; `tables` is the value of the `collect` step, empty where no cell has a score."""
+    """The content of the folder's results.json; `tables` is the value of the `collect` step, empty where no cell has a
+    score."""
     cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
     placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for cell in cells:
@@ -69,7 +79,8 @@ def build_results(
         "metric": study.config.metric,
         "cells": cells,
         "summary": [row | {"placements": sorted(placements[_group(row)])} for row in tables.get("summary", ())],
-        **{name: tables[name] for name in ("comparisons", "sweep") if tables.get(name)},
+        **{name: tables[name] for name in ("comparisons", "sweep", "said") if tables.get(name)},
+        **about(study, context, runs, tables, folder),
         "steps": count_steps(context),
         "costs": costs(context, runs),
         "seconds": round(seconds, 3),
@@ -132,15 +143,50 @@ def check_writable(folder: Path) -> None:
 
 
 def write_results(folder: Path, study: Study, results: dict[str, Any], collected: Handle | None) -> None:
-    """Fill the run's folder. The predictions are copied only when they changed: a thousand cells have millions."""
+    """Fill the run's folder, but for what `write_looks` makes. The predictions are copied only when they changed: a
+    thousand cells have millions."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.resolved.yaml", resolved(study.config))
-    page = study_page(parse(results))
-    _write(folder / "report.md", render(page))
-    write_files(folder, page)
     if collected is not None:
         _copy_cells(folder, collected)
+    write_last(folder, results)
+
+
+def write_last(folder: Path, results: dict[str, Any]) -> None:
+    """results.json: who finds it finds what it speaks of."""
     _write(folder / "results.json", _by_line(results))
+
+
+def write_page(folder: Path, page: Document) -> None:
+    """The report as Markdown and as a page, with its pictures and tables."""
+    _write(folder / "report.md", render(page))
+    _write_drawn(folder, page)
+
+
+def _write_drawn(folder: Path, page: Document) -> None:
+    pictures = draw(page)
+    write_files(folder, page, pictures)
+    _write(folder / PAGE, render_page(page, pictures))
+
+
+def write_looks(folder: Path, results: Mapping[str, Any], store: Store | None, *, again: bool = False) -> None:
+    """What people look at: the report as Markdown and as a page, its pictures and tables. Drawing takes seconds, so
+    what shows these results already stays, unless it is asked for again. The page has rows that went wrong, where the
+    store is at hand."""
+    parsed = parse(results)
+    _write(folder / "report.md", render(study_page(parsed)))
+    shown = digest({name: value for name, value in results.items() if name not in OF_THE_RUN})
+    stamp = folder / ".report"
+    if not again and (folder / PAGE).is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == shown:
+        return
+    _write_drawn(folder, study_page(parsed, examples(parsed, folder, store) if store is not None else ()))
+    _write(stamp, shown)
+
+
+def write_keys(folder: Path, context: Context) -> None:
+    """All results that the run used, so that a store can tell what no run needs: a method may look at one (features
+    that clean its labels) to which no other result leads."""
+    _write(folder / KEYS, "".join(f"{key}\n" for key in sorted(s.key.full for s in context.submitted() if s.there)))
 
 
 def _by_line(results: dict[str, Any]) -> str:

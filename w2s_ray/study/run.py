@@ -45,6 +45,7 @@ class CellRun:
     keys: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)  # identity -> role
     facts: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)  # what is known of the task's rows
     error: str = ""
     traceback: str = ""
     log: str = ""  # the failed step's last lines
@@ -54,7 +55,7 @@ class CellRun:
 
 def run_cells(study: Study, context: Context) -> list[CellRun]:
     """All cells, in the study's order. A mistake in the rows of any task stops the study before anything is trained."""
-    setting = Setting(context, study.base)
+    setting = Setting(context, study.base, study.gpus)
     for cell, rows in [(cell, setting.prepared(cell)) for cell in study.cells]:
         check_rows(cell, rows.value)
     with (
@@ -110,6 +111,7 @@ def _run_cell(cell: Cell, setting: Setting) -> CellRun:
     started = time.perf_counter()
     try:
         task, gold = setting.task(cell)
+        run.rows = gold.slices.value["facts"]
         run.models = {task.strong.model.identity: "strong", task.weak.model.identity: "weak"}
         run.score, diagnosed = _score(cell, setting.context, task, gold, run)
         run.score.record()

@@ -28,6 +28,7 @@ class Setting:
 
     context: Context
     base: Path
+    gpus: int | None = None  # of this machine, where it runs here
     _made: dict[Any, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -47,9 +48,9 @@ class Setting:
         value = prepared.value  # small and inline: waits for the rows alone
         rows = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["splits"].items()}
         gold = {split: self.context.adopt(Key.parse(key), prepared) for split, key in value["gold"].items()}
-        config = cell.config
-        weak = Learner(self.model(config.models.weak), config.recipe("weak"), config.resources.weak)
-        strong = Learner(self.model(config.models.strong), config.recipe("strong"), config.resources.strong)
+        config, placed = cell.config, cell.config.resources
+        weak = Learner(self.model(config.models.weak), config.recipe("weak"), placed.of("weak", self.gpus))
+        strong = Learner(self.model(config.models.strong), config.recipe("strong"), placed.of("strong", self.gpus))
         num_classes = len(rows["pool"].value["classes"])
         models = {name: self.model(name) for name in cell.method.other_models}
         recipes: dict[tuple[str, str], Recipe] = {

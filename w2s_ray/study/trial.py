@@ -40,6 +40,7 @@ class Trials:
     spec: SearchSpec
     seeds: tuple[int, ...]
     store: str
+    gpus: int = 0  # of the machine, for `gpus: auto`
 
 
 def run_trial(trials: Trials, point: Point, report: Report, executor: Callable[[], Executor]) -> None:
@@ -48,7 +49,7 @@ def run_trial(trials: Trials, point: Point, report: Report, executor: Callable[[
     values: list[list[float]] = []
     keys: list[dict[str, str]] = []
     with Context(open_store(trials.store), executor) as context:
-        setting = Setting(context, study.base)
+        setting = Setting(context, study.base, trials.gpus)
         for step, seed in enumerate(trials.seeds, start=1):
             for cell in cells_of(study, seed):
                 found, made = _judge(cell, setting, trials.spec)

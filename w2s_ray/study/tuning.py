@@ -28,7 +28,8 @@ from w2s_ray.engine.execute import new_attempt, put_content
 from w2s_ray.engine.fingerprint import Inputs, Key, Params
 from w2s_ray.engine.step import Step
 from w2s_ray.engine.store import Store, WorkPlace
-from w2s_ray.reports.search_report import Searched, search_files, write_search
+from w2s_ray.reports.search_files import search_files, write_search
+from w2s_ray.reports.searched import Searched
 from w2s_ray.study.setting import Setting
 from w2s_ray.study.trial import Trials, cells_of, study_at
 
@@ -82,8 +83,8 @@ def plan_search(study: Study, context: Context) -> Searching:
     spec = searched(study)
     seeds = spec.seeds or study.config.seeds[:1]
     raw = {key: value for key, value in study.raw.items() if key not in ("tune", "tuned")}
-    trials = Trials(raw, str(study.base), spec, seeds, context.store.url)
-    setting = Setting(context, study.base)
+    trials = Trials(raw, str(study.base), spec, seeds, context.store.url, study.gpus or 0)
+    setting = Setting(context, study.base, study.gpus)
     cells = cells_of(study_at(trials, {}), seeds[0])
     rows = [setting.prepared(cell) for cell in cells]
     for one in rows:
@@ -104,6 +105,11 @@ def plan_search(study: Study, context: Context) -> Searching:
         {"study": config, "tune": tune, "seeds": list(seeds), "rows": [one.key.full for one in rows], "models": models},
         context,
     )
+
+
+def journal_of(searching: Searching) -> str:
+    """Where a search's journal lies in its store."""
+    return f"{searching.context.store.url.rstrip('/')}/{searching.journal.path}/work/{JOURNAL}"
 
 
 def run_plan(
@@ -144,6 +150,7 @@ def _write(searching: Searching, found: Searched, trials: int, folder: Path, jou
     study, raw = searching.study, searching.trials.raw
     recipes = {number: anchored(at_point(raw, point), study.base) for number, point in found.recipes.items()}
     write_search(folder, found, recipes)
+    shutil.copyfile(journal, folder / JOURNAL)
     if len(found.trials) == found.wanted and not found.running:
         key, params = searching.result(trials), {**searching.params, "trials": trials}
         store = searching.context.store
@@ -200,13 +207,14 @@ def _demand(searching: Searching) -> Resources:
     sharded = [role for role in roles if role.sharded]
     if sharded:
         return sharded[0]
-    most = {name: max(getattr(role, name) for role in roles) for name in ("cpus", "gpus", "memory_gb", "retries")}
-    return replace(Resources(), **most)
+    most = {name: max(getattr(role, name) for role in roles) for name in ("cpus", "memory_gb", "retries")}
+    return replace(Resources(), gpus=max(role.num_gpus for role in roles), **most)
 
 
 def _roles(searching: Searching) -> tuple[Resources, ...]:
-    resources = searching.study.config.resources
-    return (resources.weak,) if searching.spec.of_weak_alone else (resources.weak, resources.strong)
+    placed, gpus = searching.study.config.resources, searching.trials.gpus
+    weak = placed.of("weak", gpus)
+    return (weak,) if searching.spec.of_weak_alone else (weak, placed.of("strong", gpus))
 
 
 def _sampler(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:

@@ -54,7 +54,7 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     leads_last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
 
-    def progress(state: dict[str, Any]) -> None:
+    def progress(state: dict[str, Any], curve: object) -> None:
         saved = settings.get("die_after") == "saved" and (folder / "gang.json").exists()
         if (saved or state["step"] == settings.get("die_after")) and leads_last:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -24,7 +24,7 @@ def main(model: str, folder: Path, loss: str, die_after: int) -> None:
     data, labels = toy(100)
     place = Place(folder)
 
-    def progress(state: dict[str, Any]) -> None:
+    def progress(state: dict[str, Any], curve: object) -> None:
         # The step's own checkpoint follows this report: dying here loses a step, as a real death does.
         if state["step"] == die_after:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -61,7 +61,7 @@ def test_the_best_look_s_weights_are_those_of_a_fit_up_to_there(llama: str, plac
     assert best < 48
     short = []
 
-    def stop(state: dict[str, Any]) -> None:
+    def stop(state: dict[str, Any], curve: object) -> None:
         if state["step"] == best:
             raise Interrupted
 
@@ -81,7 +81,7 @@ def test_a_killed_fit_keeps_the_same_weights(llama: str, place: Place) -> None:
     data, labels = noisy(60, 8)
     calm = run(llama, place, check=(data, [labels]))
 
-    def stop(state: dict[str, Any]) -> None:
+    def stop(state: dict[str, Any], curve: object) -> None:
         if state["step"] == 40 and not stopped:
             stopped.append(40)
             raise Interrupted
@@ -144,7 +144,7 @@ def test_the_best_look_is_found_again_though_a_later_life_sees_otherwise(
     data, labels = noisy(60, 8)
     stopped: list[int] = []
 
-    def stop(state: dict[str, Any]) -> None:
+    def stop(state: dict[str, Any], curve: object) -> None:
         if state["step"] == 13 and not stopped:
             stopped.append(13)
             raise RuntimeError("killed without a word")

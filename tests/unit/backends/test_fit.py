@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +347,7 @@ def test_a_killed_fit_ends_bit_equal_to_one_never_killed(loss: str, gpt2: str, t
 
 
 def test_an_interrupted_fit_keeps_its_last_step(llama: str, place: Place) -> None:
-    def stop(state: dict[str, Any]) -> None:
+    def stop(state: dict[str, Any], curve: object) -> None:
         if state["step"] == 3:
             raise Interrupted("asked to stop")
 
@@ -392,7 +393,14 @@ def test_a_damaged_or_foreign_checkpoint_is_left_aside(
 
 def test_progress_and_facts(llama: str, place: Place) -> None:
     seen: list[dict[str, Any]] = []
-    fitted = run(llama, place, Recipe(lr=1e-3, epochs=2, batch=32), progress=seen.append)
+    logs: list[list[dict[str, float]]] = []
+
+    def progress(state: dict[str, Any], curve: Callable[[], list[dict[str, float]]]) -> None:
+        seen.append(state)
+        logs.append(curve())
+
+    fitted = run(llama, place, Recipe(lr=1e-3, epochs=2, batch=32), progress=progress)
+    assert logs == [fitted.log[:done] for done in range(1, 7)], "the beginning of what it will be"
     assert [(state["step"], state["epoch"]) for state in seen] == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1)]
     assert [state["loss"] for state in seen] == losses(fitted)
     assert seen[0]["lr"] == pytest.approx(1e-3)

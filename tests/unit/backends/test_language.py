@@ -184,7 +184,7 @@ def test_the_order_of_rows_does_not_count(llama: str, tmp_path: Path) -> None:
 def test_an_interrupted_fit_ends_bit_equal_to_one_never_interrupted(dropout: bool, gpt2: str, tmp_path: Path) -> None:
     recipe = RECIPE.model_copy(update={"dropout": dropout})
 
-    def stop(state: dict[str, Any]) -> None:
+    def stop(state: dict[str, Any], curve: object) -> None:
         if state["step"] == 7:
             raise Interrupted("asked to stop")
 
@@ -211,7 +211,9 @@ def test_a_fit_leaves_the_streams_of_others_alone(llama: str, tmp_path: Path) ->
 
 def test_progress_is_told(llama: str, tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
-    language = fitted(llama, tmp_path / "fit", Recipe(lr=1e-3, epochs=2, batch=32), progress=seen.append)
+    language = fitted(
+        llama, tmp_path / "fit", Recipe(lr=1e-3, epochs=2, batch=32), progress=lambda state, _: seen.append(state)
+    )
     assert [state["step"] for state in seen] == [1, 2, 3, 4, 5, 6]
     assert [state["loss"] for state in seen] == losses(language)
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from studies import config
 
-from w2s_ray.cli.plan import make_plan
 from w2s_ray.config.load import Study, anchored, expand, resolved
 from w2s_ray.config.recipe import Lora, Recipe
 from w2s_ray.core.errors import ConfigError, ModelError
 from w2s_ray.study.check import check_names
+from w2s_ray.study.plan import make_plan
 from w2s_ray.study.results import config_digest
 from w2s_ray.study.warnings import warnings_of
 

@@ -188,7 +188,7 @@ def test_a_place_is_no_part_of_a_task_but_of_a_study() -> None:
 def test_a_search_counts_what_it_tries_and_a_study_all_but_where_it_runs() -> None:
     of_search = {name for name in StudyConfig.model_fields if marks(StudyConfig)[name].for_any(frozenset([SEARCH]))}
     of_study = {name for name in StudyConfig.model_fields if marks(StudyConfig)[name].for_any(frozenset([STUDY]))}
-    assert set(StudyConfig.model_fields) - of_study == {"resources", "tune"}
+    assert set(StudyConfig.model_fields) - of_study == {"resources", "track", "notify", "tune"}
     assert of_study - of_search == {"name", "hypothesis", "seeds", "tuned"}
     assert {name for name in SearchSpec.model_fields if marks(SearchSpec)[name] is NEVER} == {"space", "trials"}
 

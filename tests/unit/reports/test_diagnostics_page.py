@@ -49,6 +49,8 @@ def test_the_page_shows_the_declared_rows_as_means_over_seeds(ensembles) -> None
         "| naive | topic | world/nano → world/small | 1 | 2 | 65.0 % | – |",
         "| naive | topic | world/nano → world/small | 3 | 2 | 85.0 % | 0.600 |",
         "",
+        "![Ensemble sizes](ensemble-sizes.svg)",
+        "",
         "No size may be chosen by them. All numbers are in `ensemble-sizes.csv` and `ensemble-sizes.svg`.",
     ]
     without = [{**cell, "diagnostics": []} for cell in ensembles["cells"]]
@@ -86,7 +88,7 @@ def test_files_come_and_go_with_the_diagnostics(ensembles, tmp_path) -> None:
     for cell in ensembles["cells"]:
         cell.pop("diagnostics", None)
     write_files(tmp_path, study_page(parse(ensembles)))
-    assert {path.name for path in tmp_path.iterdir()} == {WRITTEN, "mine.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {WRITTEN, "gap.svg", "mine.txt"}
 
 
 def test_a_name_that_is_a_path_is_refused(ensembles) -> None:

@@ -8,14 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure as Picture
 
 from w2s_ray.reports.document import DataFile, Document, Figure, Notes, Paragraph, Section, Table
+from w2s_ray.reports.drawing import canvas
 from w2s_ray.reports.files import WRITTEN, write_files
 from w2s_ray.reports.markdown import render
 
 
 def picture(name: str) -> Figure:
-    return Figure(name, lambda path: path.write_text(f"picture {name}") and None)
+    def draw() -> Picture:
+        drawn = canvas(1, 1)
+        drawn.text(0.5, 0.5, f"picture {name}")
+        return drawn
+
+    return Figure(name, f"Picture {name}", "what it shows", draw)
 
 
 NESTED = Document(
@@ -29,10 +36,11 @@ NESTED = Document(
 )
 
 
-def test_a_page_is_headings_by_depth_words_lists_and_tables_without_its_pictures() -> None:
+def test_a_page_is_headings_by_depth_words_lists_tables_and_pictures() -> None:
     assert render(NESTED) == (
-        "# A page\n\nFirst.\n\n## One\n\n- a\n- b\n\n### Inner\n\n## Two\n\n"
-        "| name | n |\n| --- | ---: |\n| x\\|y | 1 |\n| z | 2 |\n"
+        "# A page\n\nFirst.\n\n## One\n\n![Picture 1.svg](1.svg)\n\n- a\n- b\n\n### Inner\n\n"
+        "![Picture 1a.svg](1a.svg)\n\n## Two\n\n| name | n |\n| --- | ---: |\n| x\\|y | 1 |\n| z | 2 |\n\n"
+        "![Picture 2.svg](2.svg)\n"
     )
 
 
@@ -54,7 +62,7 @@ def test_tables_are_written_as_they_are(tmp_path: Path) -> None:
     write_files(tmp_path, NESTED)
     with open(tmp_path / "t.csv", encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [["name", "n"], ["a,b", "0.5"], ["é\nf", ""], ['"', str(10**20)]]
-    assert (tmp_path / "1a.svg").read_text() == "picture 1a.svg"
+    assert ">picture 1a.svg</text>" in (tmp_path / "1a.svg").read_text()
     assert there(tmp_path) == {"t.csv", "1.svg", "1a.svg", "2.svg"}
 
 

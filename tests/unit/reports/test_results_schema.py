@@ -43,7 +43,8 @@ def put(results, path, value):
     [
         (["schema"], 2, "schema.*got 2"),
         (["name"], "", "name.*at least 1 character"),
-        (["cells", 0, "status"], "fine", "cells.0.status.*'ok', 'no_gap', 'no_floor' or 'failed'.*got 'fine'"),
+        (["cells", 0, "status"], "fine", "cells.0.status.*'no_floor', 'no_ceiling' or 'failed'.*got 'fine'"),
+        (["cells", 0, "status"], "no_ceiling", "cells.0.*'no_ceiling' has a student and no ceiling"),
         (["cells", 2, "status"], "no_floor", "cells.2.*'no_floor' has student and ceiling, and no floor"),
         (["metric"], "f1", "metric.*'accuracy' or 'auroc'.*got 'f1'"),
         (["cells", 0, "floor"], 60.0, "cells.0.floor.*less than or equal to 1.*got 60.0"),
@@ -150,7 +151,7 @@ def test_the_table_documents_every_key():
     keys = {re.fullmatch(r"\| `(.+)`", row[0]).group(1): row[1:] for row in rows}
     assert {field.alias or name for name, field in Results.model_fields.items()} <= set(keys)
     assert keys["schema"][:2] == ["`1`", "yes"]
-    assert keys["cells[].status"][0] == "`ok` or `no_gap` or `no_floor` or `failed`"
+    assert keys["cells[].status"][0] == "`ok` or `no_gap` or `no_floor` or `no_ceiling` or `failed`"
     assert keys["summary[].pgr.median"][:2] == ["number or null", "yes"]
     assert keys["summary[].excluded[].reason"][0] == "text"
     assert keys["commit"][1] == "no"

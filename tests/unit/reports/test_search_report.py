@@ -18,7 +18,8 @@ from optuna.trial import TrialState, create_trial
 
 from w2s_ray.config.load import at_point, expand, load_study
 from w2s_ray.config.search_spec import SearchSpec
-from w2s_ray.reports.search_report import Searched, trial_rows, write_search
+from w2s_ray.reports.search_files import write_search
+from w2s_ray.reports.searched import Searched, trial_rows
 from w2s_ray.reports.wording import SELECTED
 
 LR, LOSS = "train.strong.lr", "methods.0.loss"

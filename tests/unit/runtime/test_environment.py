@@ -10,7 +10,8 @@ import time
 import pytest
 
 from w2s_ray.core.errors import ResourceError
-from w2s_ray.runtime.cluster import Target, _settings, for_workers, forwarded, join, redacted
+from w2s_ray.core.secrets import redacted
+from w2s_ray.runtime.cluster import Target, _settings, for_workers, forwarded, join
 
 NICENESS = "RAY_worker_niceness"
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"

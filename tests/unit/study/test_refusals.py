@@ -76,6 +76,9 @@ def test_a_name_that_means_nothing_is_refused_under_its_key(
 # --- memory and machine ---
 
 
+ON_CPU = {"memory_gb": 1e-4, "gpus": 0}
+
+
 def gpu(**more: Any) -> dict[str, Any]:
     return {"gpus": 1, "gpu_gb": 24, **more}
 
@@ -85,7 +88,10 @@ def gpu(**more: Any) -> dict[str, Any]:
     [
         ({"models": {"weak": NANO, "strong": BIG}, "resources": {"strong": gpu()}}, "strong"),
         ({"models": {"weak": BIG, "strong": BIG}, "resources": {"weak": gpu(), "strong": gpu(gpu_gb=640)}}, "weak"),
-        ({"models": {"weak": NANO, "strong": MICRO}, "resources": {"strong": {"memory_gb": 1e-4}}}, "strong"),
+        (
+            {"models": {"weak": NANO, "strong": MICRO}, "resources": {"strong": {"memory_gb": 1e-4, "gpus": 0}}},
+            "strong",
+        ),
         ({"methods": [{"type": "bootstrap", "ladder": [BIG]}], "resources": {"strong": gpu()}}, "strong"),
         ({"methods": [{"type": "model_mix", "models": [BIG, NANO]}], "resources": {"weak": gpu()}}, "weak"),
     ],

@@ -31,6 +31,7 @@ from w2s_ray.study.results import (
     config_digest,
     count_steps,
     failures,
+    write_looks,
     write_results,
 )
 from w2s_ray.study.run import CellRun, collect, run_cells
@@ -47,7 +48,8 @@ class Ran:
 
     def results(self, runs: list[CellRun] | None = None, tables: Any = None) -> dict[str, Any]:
         tables = self.collected.value if tables is None else tables
-        return build_results(self.study, self.context, runs or self.runs, tables, 1.23456)
+        folder = Path(self.context.store.root).parent / "runs"
+        return build_results(self.study, self.context, runs or self.runs, tables, 1.23456, folder)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +142,10 @@ def test_failures_are_told_apart_by_where_they_come_from_and_a_users_by_its_mess
 def test_a_folder_holds_what_was_found_and_nothing_half_written(ran: Ran, tmp_path: Path) -> None:
     results = ran.results()
     write_results(tmp_path, ran.study, results, ran.collected)
+    write_looks(tmp_path, results, ran.context.store)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "config.resolved.yaml", "report.md", "results.json", "cells.parquet", ".cells"
+        "config.resolved.yaml", "report.md", "report.html", "results.json", "cells.parquet",
+        "gap.svg", "calibration.svg", "loss.svg", ".cells", ".report", ".report-files",
     }  # fmt: skip
     text = (tmp_path / "results.json").read_text(encoding="utf-8")
     assert json.loads(text) == results
@@ -172,6 +176,7 @@ def test_a_study_of_which_every_cell_failed_has_results_too(ran: Ran, tmp_path: 
     assert collect(ran.study, ran.context, ran.runs[2:]) is None
     results = ran.results(runs=ran.runs[2:], tables={})
     write_results(tmp_path, ran.study, results, None)
+    write_looks(tmp_path, results, ran.context.store)
     assert results["summary"] == [] and not {"comparisons", "sweep"} & set(results)
     assert not (tmp_path / "cells.parquet").exists()
     assert "failed" in (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -64,7 +64,8 @@ def test_a_task_is_the_rows_and_learners_that_the_cell_names(setting: Setting) -
     assert (task.weak.model.name, task.strong.model.name) == (NANO, MICRO)
     assert (task.weak.recipe, task.strong.recipe) == (cell.config.recipe("weak"), cell.config.recipe("strong"))
     assert (task.strong.recipe.epochs, task.strong.recipe.lr, task.weak.recipe.epochs) == (7, 0.02, FIT["epochs"])
-    assert (task.weak.resources, task.strong.resources) == (Resources(cpus=2), Resources(cpus=3))
+    asked = (Resources(cpus=2, gpus="auto"), Resources(cpus=3, gpus="auto"))
+    assert (task.weak.resources, task.strong.resources) == asked
     for name, most in ROWS.items():
         assert most / 2 < getattr(task, name).value["rows"] <= most
     assert task.num_classes == 2 and task.models == {} and task.recipes == {}

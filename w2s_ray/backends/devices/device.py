@@ -18,11 +18,11 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 def pick_device(resources: Resources) -> torch.device:
     """The GPU that was asked for, else the CPU. Never a GPU that was not asked for: another step may hold it."""
-    if resources.gpus <= 0:
+    if resources.num_gpus <= 0:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise ResourceError(
-            f"resources.gpus is {resources.gpus:g}, but torch {torch.__version__} sees no CUDA device here; set"
+            f"resources.gpus is {resources.num_gpus:g}, but torch {torch.__version__} sees no CUDA device here; set"
             " resources.gpus: 0 or mend the driver"
         )
     return torch.device("cuda", torch.cuda.current_device())

@@ -110,7 +110,7 @@ def lost_peers() -> Iterator[None]:
 
 def own_device(resources: Resources) -> torch.device:
     """The GPU of this process among those that its node's processes see, or the CPU."""
-    if resources.gpus > 0 and torch.cuda.is_available():
+    if resources.num_gpus > 0 and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return pick_device(resources)
 

@@ -21,6 +21,7 @@ no matrix (SDPA).
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,7 @@ GOOD_TOKENS = 2_048  # with fewer at once a GPU idles, so the next stage is trie
 SPARE = 0.1  # of a device, for fragments and the libraries' own
 PROCESS_GB = 0.8  # a process on a CPU, before it loads anything
 CONTEXT_GB = 1.0  # CUDA's and NCCL's own
+GPU_FILES = ("/dev/nvidia[0-9]*", "/dev/dxg", "/dev/kfd")  # of which a machine with GPUs has one
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "width": ("hidden_size", "n_embd", "d_model"),
@@ -233,7 +235,9 @@ def name_of(way: Way) -> str:
 
 def num_gpus() -> int:
     """GPUs of this machine that this process may use."""
-    import torch  # takes a second, spent only where GPUs are requested
+    if not any(map(glob.glob, GPU_FILES)):
+        return 0
+    import torch  # takes a second, spent only where there may be one
 
     return torch.cuda.device_count()
 

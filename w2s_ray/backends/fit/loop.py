@@ -35,7 +35,7 @@ from w2s_ray.core.errors import FitError, Interrupted
 from w2s_ray.core.resources import Resources
 from w2s_ray.core.watch import Watch
 
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[dict[str, Any], Callable[[], list[dict[str, float]]]], None]
 
 LOG_POINTS = 200  # of the loss curve, whatever the number of steps
 GPU_LOSSES_IN_FLIGHT = 16  # reading a loss waits for the device, so on a GPU it is done for several steps at once
@@ -309,16 +309,17 @@ class Loop:
                     "epoch": (step - 1) // self.steps_per_epoch,
                     "loss": self.training.losses[-1],
                     "lr": self._lr(step - 1),
-                }
+                },
+                self.log,
             )
 
     def _lr(self, step: int) -> float:
         return self.recipe.lr * lr_factor(self.recipe, step, self.total)
 
     def log(self) -> list[dict[str, float]]:
-        """The loss curve, thinned."""
-        every = -(-self.total // LOG_POINTS)
-        steps = sorted({*range(0, self.total, every), self.total - 1})
+        """The loss curve so far, thinned: of a fit under way, the beginning of what it will be."""
+        every, done = -(-self.total // LOG_POINTS), len(self.training.losses)
+        steps = sorted(step for step in {*range(0, self.total, every), self.total - 1} if step < done)
         return [{"step": step + 1, "loss": self.training.losses[step], "lr": self._lr(step)} for step in steps]
 
     def facts(self, model_path: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def as_resources(resources: Resources, way: Way) -> Resources:
 def device_bytes(resources: Resources, device: torch.device) -> float:
     """Memory that this process may use: its part of the GPU, or of the machine's memory."""
     if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory * min(resources.gpus, 1.0)
+        return torch.cuda.get_device_properties(device).total_memory * min(resources.num_gpus, 1.0)
     return resources.memory_gb * 2**30 or host_bytes() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 

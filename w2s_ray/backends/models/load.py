@@ -87,11 +87,23 @@ def load_tokenizer(model_path: str) -> Any:
 
 def shape_of(model_path: str) -> Shape:
     """The shape of a model, from its config alone."""
+    return Shape.of(_config(model_path).to_dict())
+
+
+def longest_of(model_path: str) -> int | None:
+    """The longest row that a model reads, without its weights: the model is made without any."""
+    from transformers import AutoModel
+
+    config = _config(model_path)
+    with quiet(), torch.device("meta"):
+        return positions_of(AutoModel.from_config(config))
+
+
+def _config(model_path: str) -> Any:
     from transformers import AutoConfig
 
     with quiet():
-        config = _load(model_path, lambda name, options: AutoConfig.from_pretrained(name, **options))
-    return Shape.of(config.to_dict())
+        return _load(model_path, lambda name, options: AutoConfig.from_pretrained(name, **options))
 
 
 def pad_id(tokenizer: Any) -> int:

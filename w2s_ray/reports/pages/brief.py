@@ -68,16 +68,21 @@ def _title(name: str, groups: Iterable[Group], varying: list[int]) -> str:
 
 
 def _caption(results: Results) -> list[str]:
-    words_of = {"no_gap": "without a gap", "no_floor": "without a floor", "failed": "failed"}
+    words_of = {
+        "no_gap": "without a gap",
+        "no_floor": "without a floor",
+        "no_ceiling": "without a ceiling",
+        "failed": "failed",
+    }
     counts = {words: sum(cell.status == status for cell in results.cells) for status, words in words_of.items()}
     left_out = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
     cells = f"{len(results.cells)} cells" + (f" ({left_out})" if left_out else "")
     ceiling = f" (trained on gold of the {results.ceiling_rows} rows)" if results.ceiling_rows else ""
     other_metric = "" if results.metric == "accuracy" else f" All is in {scale_of(results).name}."
     tuned = f" The recipe was tuned, {SELECTED[results.tuned.select_on]}." if results.tuned else ""
-    told = (
-        f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; median [95 %] over seeds and test rows."
-        f" {cells}.{other_metric}{tuned}"
-    )
+    over = "median [95 %] over seeds and test rows"
+    if results.imported is not None:
+        over = f"median over seeds, without intervals, imported from {results.imported.source}"
+    told = f"Gap recovered: 0 is the weak teacher, 1 the ceiling{ceiling}; {over}. {cells}.{other_metric}{tuned}"
     marked = [f"{GOLD_MARK} {SAW_GOLD}"] if any(map(results.saw_gold, results.groups)) else []
     return [told, *in_brief(results), *marked]

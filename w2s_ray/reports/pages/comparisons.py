@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from w2s_ray.reports.document import Notes, Paragraph, Part, Section, Table
+from w2s_ray.reports.pages.pictures import forest_figure
 from w2s_ray.reports.schema import Comparison, Comparisons, OverallRow, PairedRow, Results
 from w2s_ray.reports.wording import GOLD_MARK, Scale, probability, ratio_difference, scale_of
 
@@ -34,7 +35,9 @@ def comparisons_section(results: Results) -> Section | None:
     header = ("method", "against", "task", "weak → strong", *numbers)
     shown: Part = Table(header, tuple(rows), 4) if rows else Paragraph("No method could be compared.")
     lines = (*_notes(found, scale), *_left_out(found))
-    return Section("Methods compared", (shown, Notes(lines)) if lines else (shown,))
+    figure = forest_figure(results)
+    parts = (*((figure,) if figure else ()), shown, *((Notes(lines),) if lines else ()))
+    return Section("Methods compared", parts)
 
 
 def _paired(results: Results, row: PairedRow, scale: Scale) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2s_ray.reports.document import DataFile, Figure, Paragraph, Part, Section, Table
+from w2s_ray.reports.drawing import canvas, colour, panels, short
 from w2s_ray.reports.schema import DiagnosticColumn, Group, MethodDiagnostic, Results
 from w2s_ray.reports.wording import NOTHING, percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
 
 NUMBERS = ("share", "number")
 SHOWN: dict[str, Callable[[Any], str]] = {
@@ -76,7 +79,7 @@ def _section(tables: list[_Over]) -> Section:
     parts: list[Part] = [Table(header, tuple(rows), 3 + len(names) * text)]
     files = f"`{first.name}.csv`"
     if first.figure is not None:
-        parts.append(Figure(f"{first.name}.svg", lambda path: _draw(path, tables)))
+        parts.append(Figure(f"{first.name}.svg", first.title, _in_words(tables), lambda: _draw(tables)))
         files += f" and `{first.name}.svg`"
     if first.note or first.figure is not None:
         parts.append(Paragraph(f"{first.note} All numbers are in {files}.".strip()))
@@ -103,21 +106,33 @@ def _file(name: str, tables: list[_Over]) -> DataFile:
     return DataFile(f"{name}.csv", header, tuple(rows))
 
 
-def _draw(path: Path, tables: list[_Over]) -> None:
-    """A panel for each column that the figure names."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Picture
+def _in_words(tables: list[_Over]) -> str:
+    """The last point of each line."""
+    first = tables[0].first
+    assert first.figure is not None, "asked where there is one"
+    words = {column.name: column for column in first.columns}
+    told = []
+    for over in tables:
+        for name in first.figure.y:
+            points = [(row[first.figure.x], row[name]) for row in over.rows if row[name] is not None]
+            if points:
+                x, y = points[-1]
+                last = SHOWN[words[name].show](y) if words[name].show in SHOWN else str(y)
+                told.append(f"{over.group[0]}, {words[name].words}: {last} at {words[first.figure.x].words} {x}")
+    return "; ".join(told)
 
-    figure, curves = Picture(figsize=(9, 3), layout="constrained"), tables[0].first.figure
+
+def _draw(tables: list[_Over]) -> Picture:
+    """A panel for each column that the figure names."""
+    curves = tables[0].first.figure
     assert curves is not None, "drawn where there is one"
     words = {column.name: column.words for column in tables[0].first.columns}
-    FigureCanvasSVG(figure)
-    for axes, name in zip(figure.subplots(1, len(curves.y), squeeze=False)[0], curves.y, strict=True):
-        for over in tables:
+    picture = canvas(9, 3)
+    for axes, name in zip(panels(picture, 1, len(curves.y), len(curves.y)), curves.y, strict=True):
+        for place, over in enumerate(tables):
             points = [(row[curves.x], row[name]) for row in over.rows if row[name] is not None]
-            label = f"{over.group[0]}, {over.group[1]}"
-            axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", label=label)
-        axes.set_title(words[name], fontsize="medium")
-        axes.set_xlabel(words[curves.x])
-    figure.axes[0].legend(fontsize="x-small")
-    figure.savefig(path, metadata={"Date": None})
+            xs, ys = zip(*points, strict=True) if points else ((), ())
+            axes.plot(xs, ys, ".-", color=colour(place), label=short(f"{over.group[0]}, {over.group[1]}"))
+        axes.set(title=words[name], xlabel=words[curves.x])
+    picture.axes[0].legend()
+    return picture

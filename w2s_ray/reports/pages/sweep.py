@@ -3,12 +3,16 @@ maps."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2s_ray.reports.document import DataFile, Figure, Paragraph, Section, Table
+from w2s_ray.reports.drawing import INK, canvas, panels, short
+from w2s_ray.reports.pages.pictures import sizes_figure
 from w2s_ray.reports.schema import Results, Sweep, SweepPair
 from w2s_ray.reports.wording import GOLD_MARK, NOTHING, Scale, no_ratio, ratio, scale_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
 
 COLUMNS = (
     "method",
@@ -26,7 +30,6 @@ COLUMNS = (
 )
 CSV_FILE, PICTURE = "sweep.csv", "sweep.svg"
 MOST_MAPS, MAPS_A_ROW = 24, 4
-MOST_LETTERS = 24  # of a name in a picture
 
 
 def sweep_section(results: Results) -> Section | None:
@@ -40,9 +43,21 @@ def sweep_section(results: Results) -> Section | None:
         " of OpenAI's notebook: each run against the means over seeds of floor and ceiling, without the rule for `no"
         f" gap`. Numbers: `{CSV_FILE}`; picture: `{PICTURE}`{drawn}."
     )
-    picture = Figure(PICTURE, lambda path: _draw(path, results))
+    maps = Figure(PICTURE, "Gap recovered by pair of models", _in_words(results), lambda: _draw(results))
+    sizes = sizes_figure(results)
     inner = tuple(_ladder(results, entry, scale) for entry in results.sweep)
-    return Section("Weak and strong models", (Paragraph(note), picture), inner)
+    return Section("Weak and strong models", (Paragraph(note), maps, *((sizes,) if sizes else ())), inner)
+
+
+def _in_words(results: Results) -> str:
+    """The numbers stand in tables; what a picture shows at once is where most is recovered."""
+    told = []
+    for entry in results.sweep[:MOST_MAPS]:
+        known = [pair for pair in entry.pairs if pair.pgr is not None]
+        best = max(known, key=lambda pair: pair.pgr or 0.0, default=None)
+        most = "no pair has a gap" if best is None else f"most ({ratio(best.pgr)}) from {best.weak} to {best.strong}"
+        told.append(f"{entry.method}, {entry.task}: {most}")
+    return "Heat maps. " + "; ".join(told)
 
 
 def _ladder(results: Results, entry: Sweep, scale: Scale) -> Section:
@@ -89,27 +104,18 @@ def _shown(pair: SweepPair | None, scale: Scale) -> str:
     return f"{no_ratio(pair) if pair.pgr is None else ratio(pair.pgr)} ({scale.show(pair.student)})"
 
 
-def _draw(path: Path, results: Results) -> None:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Picture
-
+def _draw(results: Results) -> Picture:
     entries, scale = results.sweep[:MOST_MAPS], scale_of(results)
     columns = min(len(entries), MAPS_A_ROW)
     rows = -(-len(entries) // columns)
     widest, highest = (max(len(_axes(entry)[axis]) for entry in entries) for axis in (1, 0))
-    figure = Picture(
-        figsize=(columns * (1.6 + max(2.0, 0.7 * widest)) + 1, rows * (1.2 + max(1.8, 0.5 * highest))),
-        layout="constrained",
-    )
-    FigureCanvasSVG(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, entry in zip(panels, entries, strict=False):
+    picture = canvas(columns * (1.6 + max(2.0, 0.7 * widest)) + 1, rows * (1.2 + max(1.8, 0.5 * highest)))
+    maps = panels(picture, rows, columns, len(entries))
+    for axes, entry in zip(maps, entries, strict=True):
         image = _map(axes, entry, scale)
-        axes.set_title(f"{_short(entry.method)}{_mark(results, entry)}, {_short(entry.task)}", fontsize="small")
-    for axes in panels[len(entries) :]:
-        axes.set_axis_off()
-    figure.colorbar(image, ax=panels, label="gap recovered", extend="both")
-    figure.savefig(path, metadata={"Date": None})
+        axes.set_title(f"{short(entry.method)}{_mark(results, entry)}, {short(entry.task)}", fontsize="small")
+    picture.colorbar(image, ax=maps, label="gap recovered", extend="both")
+    return picture
 
 
 def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
@@ -122,9 +128,9 @@ def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
         vmax=1,
         aspect="auto",
     )
+    axes.grid(visible=False)
     for row, of_weak in enumerate(found):
         for column, pair in enumerate(of_weak):
-            dark = pair is not None and pair.pgr is not None and pair.pgr < 0.5
             axes.text(
                 column,
                 row,
@@ -132,15 +138,10 @@ def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
                 ha="center",
                 va="center",
                 fontsize="x-small",
-                color="white" if dark else "black",
+                color=INK if pair is None or pair.pgr is None else "white" if pair.pgr < 0.5 else "black",
             )
-    axes.set_xticks(range(len(strong)), map(_short, strong), fontsize="x-small", rotation=20)
-    axes.set_yticks(range(len(weak)), map(_short, weak), fontsize="x-small")
+    axes.set_xticks(range(len(strong)), map(short, strong), fontsize="x-small", rotation=20)
+    axes.set_yticks(range(len(weak)), map(short, weak), fontsize="x-small")
     axes.set_xlabel("strong", fontsize="small")
     axes.set_ylabel("weak", fontsize="small")
     return image
-
-
-def _short(name: str) -> str:
-    """What a picture has room for: the end of a name, which tells places and columns apart."""
-    return name if len(name) <= MOST_LETTERS else f"…{name[-MOST_LETTERS:]}"

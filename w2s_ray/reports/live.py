@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from w2s_ray.engine.events import CellEvent, Event, ProgressEvent, StepEvent, WaitEvent
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports.console import Terminal
 
 SHOWN = 8  # running steps on the screen
 SMALL = ("prepare", "score", "collect")  # steps of which only the end is worth a line
@@ -88,6 +90,21 @@ class View:
         else:
             self._cell(event)
 
+    def catch_up(
+        self, since_s: float, num_cells: int, ended: int, counts: Mapping[str, int], running: Mapping[Key, float]
+    ) -> None:
+        """Take over what a run tells of itself, with how many seconds it and each step have run: not all of its events
+        were heard."""
+        now = time.monotonic()
+        with self._lock:
+            self._started = now - since_s
+            self._num_cells, self._ended, self._counts = num_cells, ended, Counter(counts)
+            before = self._running
+            self._running = {key: before.get(key) or _Running(now - took, said=now) for key, took in running.items()}
+            self._waiting.clear()
+        self._bar.update(self._task, total=num_cells, completed=ended)
+        self._bar.tasks[0].start_time = self._bar.get_time() - since_s
+
     def _step(self, event: StepEvent) -> None:
         what, key = event.what, event.key
         with self._lock:
@@ -145,6 +162,19 @@ class View:
             Text.assemble((f"{time.monotonic() - self._started:7.1f} s  ", "dim"), *parts), soft_wrap=True
         )
 
+    def picture(self, width: int) -> str:
+        """What a terminal of this width would show now."""
+        out = io.StringIO()
+        Terminal(file=out, width=width, force_jupyter=False).print(self._render())
+        return out.getvalue()
+
+    def in_a_line(self, name: str) -> str:
+        """What has happened, for where the picture is no longer looked at."""
+        with self._lock:
+            ended, counts = self._ended, dict(self._counts)
+        took = _duration(time.monotonic() - self._started)
+        return f"{name}: {ended} of {self._num_cells} cells in {took}; {_steps(counts)}"
+
     def _render(self) -> Group:
         now = time.monotonic()
         with self._lock:
@@ -154,12 +184,12 @@ class View:
         lines = [Text(f"  running {key}  {step.shown(now)}") for key, step in running[:SHOWN]]
         if len(running) > SHOWN:
             lines.append(Text(f"  … and {len(running) - SHOWN} more"))
-        if num_waiting:
-            lines.append(Text(f"  waiting {num_waiting}: {why or waiting[0][0]}", style="dim"))
+        if num_waiting or why:
+            count = f" {num_waiting}" if num_waiting else ""
+            lines.append(Text(f"  waiting{count}: {why or waiting[0][0]}", style="dim"))
         lines.append(
             Text(
-                f"  steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed"
-                f" {counts.get('failed', 0)}{self._eta(now, ended)}",
+                f"  {_steps(counts)}{self._eta(now, ended)}",
                 style="dim",
             )
         )
@@ -169,6 +199,10 @@ class View:
         if not 0 < ended < self._num_cells:
             return ""
         return f", about {_duration((now - self._started) / ended * (self._num_cells - ended))} left"
+
+
+def _steps(counts: Mapping[str, int]) -> str:
+    return f"steps made {counts.get('done', 0)}, reused {counts.get('hit', 0)}, failed {counts.get('failed', 0)}"
 
 
 def _duration(seconds: float) -> str:

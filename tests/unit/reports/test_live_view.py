@@ -9,10 +9,10 @@ import pytest
 from clock import Clock
 from rich.console import Console
 
-from w2s_ray.cli import live
-from w2s_ray.cli.live import SHOWN, View
 from w2s_ray.engine.events import CellEvent, ProgressEvent, StepEvent, WaitEvent, What
 from w2s_ray.engine.fingerprint import Key
+from w2s_ray.reports import live
+from w2s_ray.reports.live import SHOWN, View
 
 KEY = Key("train", "world-nano-full-s0", "0" * 64)
 NAMES = {"method": "naive", "task": "world:topic", "weak": "world/nano", "strong": "world/small", "seed": 3}

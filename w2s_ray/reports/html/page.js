@@ -1,0 +1,83 @@
+"use strict";
+// Tables that sort, filter and unfold. Without this script all rows are shown, in their order.
+(() => {
+  const number = (text) => {
+    const found = text.replace(/[,\u2009]/g, "").replace("\u2212", "-").match(/-?\d+(\.\d+)?(e[+-]?\d+)?/i);
+    return found ? parseFloat(found[0]) : NaN;
+  };
+  const words = (row, place) => row.cells[place].textContent.trim();
+
+  for (const table of document.querySelectorAll("table")) {
+    const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], first = [...body.rows];
+    const chosen = new Map();
+    let open = !table.dataset.fold;
+
+    const show = () => {
+      let shown = 0;
+      for (const row of body.rows) {
+        const fits = [...chosen].every(([place, value]) => value === "" || words(row, place) === value);
+        row.hidden = !fits || (!open && shown >= +table.dataset.fold);
+        shown += fits;
+      }
+      if (more) more.hidden = open || shown <= +table.dataset.fold;
+      if (more) more.textContent = `Show all ${shown} rows`;
+    };
+
+    let more = null;
+    if (!open) {
+      more = document.createElement("button");
+      more.className = "more";
+      more.addEventListener("click", () => { open = true; show(); });
+      table.parentElement.after(more);
+    }
+
+    heads.forEach((head, place) => {
+      if (body.rows.length < 2) return;
+      const button = document.createElement("button");
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === (head.classList.contains("n") ? "descending" : "ascending");
+        const up = head.classList.contains("n") ? down : !down;
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", up ? "ascending" : "descending");
+        const numbers = head.classList.contains("n");
+        const sorted = first.map((row, at) => [numbers ? number(words(row, place)) : words(row, place), at, row]);
+        sorted.sort((a, b) => {
+          if (numbers && (isNaN(a[0]) || isNaN(b[0]))) return isNaN(a[0]) - isNaN(b[0]) || a[1] - b[1];
+          const order = numbers ? a[0] - b[0] : a[0].localeCompare(b[0], undefined, { numeric: true });
+          return (up ? order : -order) || a[1] - b[1];
+        });
+        body.append(...sorted.map((entry) => entry[2]));
+        show();
+      });
+    });
+
+    const filters = heads.map((head, place) => place).filter((place) => "filter" in heads[place].dataset);
+    if (filters.length) {
+      const choose = document.createElement("div");
+      choose.className = "choose";
+      for (const place of filters) {
+        const label = document.createElement("label"), select = document.createElement("select");
+        label.append(`${heads[place].textContent} `, select);
+        for (const value of ["", ...new Set(first.map((row) => words(row, place)))]) {
+          select.append(new Option(value || "all", value));
+        }
+        select.addEventListener("change", () => { chosen.set(place, select.value); show(); });
+        choose.append(label);
+      }
+      table.parentElement.before(choose);
+    }
+    show();
+
+    const reveal = () => {
+      const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      if (!target || !table.contains(target)) return;
+      for (let at = table.parentElement; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+      if (target.hidden) { open = true; show(); }
+      target.scrollIntoView({ block: "center" });
+    };
+    addEventListener("hashchange", reveal);
+    reveal();
+  }
+})();
