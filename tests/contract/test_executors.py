@@ -182,6 +182,23 @@ def test_when_ray_is_lost_nobody_waits_for_ever(store_url: str, notes: Path, mon
                 handle.node.future.result(timeout=60)
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_raylet_that_dies_ends_all_that_is_open(store_url: str, notes: Path) -> None:
+    """Also what waited for a free core, and would otherwise be started on a Ray that starts nothing."""
+    import psutil
+
+    with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
+        slow = [ctx.submit(ADD, {"number": n, "slow": 600}) for n in range(6)]
+        while not list(notes.glob("start.*")):
+            time.sleep(0.1)
+        (raylet,) = [child for child in psutil.Process().children() if child.name() == "raylet"]
+        raylet.kill()
+        for handle in slow:
+            with pytest.raises(StepFailed, match="Ray has died on the machine"):
+                handle.node.future.result(timeout=90)
+
+
 def test_what_is_done_is_not_done_again(ctx: Context, notes: Path) -> None:
     """As when a driver was frozen, its lease was taken over, and it wakes with the call in its hand."""
     handle = ctx.submit(ADD, {"number": 7})

@@ -203,6 +203,11 @@ def test_errors_refuses_in_a_line(finished: Face) -> None:
     assert bare.code == 0 and "ids alone" in bare.out
 
 
+def test_errors_finds_the_store_that_the_run_names(finished: Face, face: Face) -> None:
+    ended = face.w2s("errors", "small", "--runs", str(finished.folder / "runs"))
+    assert ended.code == 0 and "ids alone" not in ended.out
+
+
 def test_errors_of_labels_without_test_rows_compares_with_no_teacher(face: Face) -> None:
     assert face.w2s("data", "export", face.study(), "--out", "rows", "--gold").code == 0
     face.rows("guesses.jsonl", _read(face.folder / "rows" / "pool.jsonl"))

@@ -72,13 +72,15 @@ def storm(face: Face, seeds: range, methods: Sequence[Any] = ("naive",)) -> None
         assert "Traceback" not in ended.err, (seed, done, ended.err)
         assert ended.code == 0, (seed, done, ended.err)
         assert cells(face) == sound, (seed, done)
-        left = [_executed_again(face, study) for _ in range(4)]  # what no number needed may be mended later
-        assert left[-1] == 0, (seed, done, left)
+        for _ in range(4):  # what no number needed may be mended later
+            if not (left := _executed_again(face, study)):
+                break
+        assert left == 0, (seed, done)
         shutil.rmtree(face.store)
 
 
 def test_damage_changes_no_number(face: Face) -> None:
-    storm(face, range(12))
+    storm(face, range(10))
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -233,6 +234,43 @@ def test_a_submitted_study_may_not_carry_an_address(face: Face) -> None:
     refusal = face.w2s("submit", study, "--address", "http://127.0.0.1:1", "--store", "/s").refusal
     assert "write $NAME in its place" in refusal
     assert "s3cret" not in refusal
+
+
+@pytest.mark.slow
+def test_trackers_that_die_half_way_are_said_once_each_and_made_up_for(face: Face) -> None:
+    """Every tracker's process dies, with what its library had started, while a fit runs."""
+    long = {"seeds": [0], "train.weak.epochs": 600}
+    plain = face.run(long, "--store", str(face.folder / "plain"))
+    assert plain.code == 0, plain.err
+    expected = without_times(face.results())
+    with webhook() as (url, heard):
+        face.monkeypatch.setenv("OUR_HOOK", url)
+        driver = subprocess.Popen(
+            face.command("run", face.study({**long, **everything(face)}), "--local"), cwd=face.folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        path = face.folder / "runs/small/track.jsonl"
+        deadline = time.monotonic() + 120
+        while not (path.is_file() and path.read_text().count('"point"') > 4) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        trackers = psutil.Process(driver.pid).children()
+        for process in trackers:
+            os.killpg(process.pid, signal.SIGKILL)
+        _, err = driver.communicate(timeout=200)
+        assert heard == []
+    assert len(trackers) == 5
+    assert driver.returncode == 0, err
+    assert without_times(face.results()) == expected
+    said = sorted(re.match(r"warning tracker (\w+)", line)[1] for line in warnings(err))  # type: ignore[index]
+    assert said == ["jsonl", "mlflow", "notify", "tensorboard", "wandb"], err
+    assert face.w2s("run", "study.yaml", "--local").code == 0
+    (cell,) = face.results()["cells"]
+    for name, read in read_all(face).items():
+        assert any(dict(numbers.get("student", ())).get(0) == pytest.approx(cell["student"], rel=1e-6)
+                   for numbers in read.values()), name  # fmt: skip
+        curves = [numbers["loss"] for numbers in read.values() if "loss" in numbers]
+        assert len(curves) == 3
+        assert all(steps == sorted(set(steps)) for steps in ([step for step, _ in curve] for curve in curves))
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray.cli.options import store_url
+from w2s_ray.cli.report import store_of
 from w2s_ray.cli.say import say
 from w2s_ray.core.errors import InputError
 from w2s_ray.core.plugins import closest
@@ -28,19 +30,22 @@ def print_errors(
     console: Console,
     name: str,
     runs: Path,
-    store_url: str,
+    store: str | None,
     names: Mapping[str, str | int | None],
     where: str,
     n: int,
     full: bool,
     file: Path | None,
 ) -> None:
-    """What is asked of one cell: who answered how many rows how, then the rows."""
+    """What is asked of one cell: who answered how many rows how, then the rows. Their texts are in the store
+    that is named, or where the run says."""
     if where not in WHERE:
         raise InputError(f"--where {where} is not a sort of rows{closest(where, WHERE)}; there are: {', '.join(WHERE)}")
     results = read_results(name, runs)
     cell = find_cell(results, names)
-    answered = error_rows(folder_of(name, runs), open_store(store_url), cell)
+    folder = folder_of(name, runs)
+    known = None if store else store_of(results, folder)
+    answered = error_rows(folder, known or open_store(store_url(store)), cell)
     rows = answered.where(where)
     for line in (*_heading(results, cell, names), _counted(answered), _chosen(where, len(rows), n)):
         say(console, line)

@@ -34,13 +34,13 @@ def write_page(out: Console, name: str, runs: str) -> Path:
     folder = folder_of(name, _local(runs))
     results = read_results(name, _local(runs))
     raw = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-    write_looks(folder, raw, _store(results, folder), again=True)
+    write_looks(folder, raw, store_of(results, folder), again=True)
     say(out, f"page: {folder / PAGE}")
     return folder / PAGE
 
 
-def _store(results: Results, folder: Path) -> Store | None:
-    """Where the run says that it is, if it is there."""
+def store_of(results: Results, folder: Path) -> Store | None:
+    """Where the run in this folder says that it is, if it is a folder that is there."""
     if not results.store or "://" in results.store:
         return None
     place = folder.resolve() / results.store

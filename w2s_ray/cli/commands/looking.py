@@ -120,7 +120,7 @@ def errors(
     from w2s_ray.cli.errors import print_errors
 
     names = {"method": method, "task": task, "weak": weak, "strong": strong, "seed": seed}
-    print_errors(out, name, readable(runs or "runs", CELL_FILES, name), store_url(store), names, where, n, full, csv)
+    print_errors(out, name, readable(runs or "runs", CELL_FILES, name), store, names, where, n, full, csv)
 
 
 def import_(
