@@ -281,6 +281,8 @@ class RayExecutor:
         """The cluster's nodes, asked for at most once in NODES_S: thousands of calls may come at once."""
         if time.monotonic() - self._nodes[0] > NODES_S:
             self._nodes = (time.monotonic(), cluster.nodes())
+            if self._local and not self._nodes[1]:  # what is started now would wait for ever
+                raise in_a_line(LocalRayletDiedError(), 1)
         return self._nodes[1]
 
     def _deal(self) -> list[Job]:

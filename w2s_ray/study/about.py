@@ -18,6 +18,7 @@ from w2s_ray.config.load import Study
 from w2s_ray.config.recipe import Recipe
 from w2s_ray.core.errors import W2SError
 from w2s_ray.engine.context import Context
+from w2s_ray.engine.events import parse_progress
 from w2s_ray.engine.fingerprint import Key
 from w2s_ray.engine.folders import is_url
 from w2s_ray.engine.store import Store
@@ -129,12 +130,9 @@ def _log(store: Store, fit: Key) -> list[tuple[int, float]]:
     costs a picture, not a result."""
     record = store.record(fit)
     written = store.read(f"{fit.path}/{record.attempt}/{LOG}") if record is not None else None
-    try:
-        entries = [json.loads(line) for line in (written or b"").splitlines()]
-        points = [(int(entry["step"]), float(entry["loss"])) for entry in entries if "loss" in entry]
-    except (ValueError, TypeError, KeyError):
-        return []
-    return [(step, loss) for step, loss in points if math.isfinite(loss)]
+    entries = [parse_progress(line) for line in (written or b"").splitlines()]
+    points = [(entry["step"], entry["loss"]) for entry in entries if {"step", "loss"} <= entry.keys()]
+    return [(int(step), loss) for step, loss in points if math.isfinite(step + loss)]
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> dict[str, Any]:

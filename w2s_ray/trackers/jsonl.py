@@ -57,7 +57,7 @@ class _Lines(Sink):
                 self._steps[event["run"], event["name"]] = int(event["step"])
             else:
                 self._there.add(line)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return  # another program's line
 
     def put(self, run: Run) -> None:
