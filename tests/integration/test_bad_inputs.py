@@ -99,7 +99,7 @@ CONFIG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("methods", "twice", "`name:`"),
     ),
     "name of 300 letters": ({"name": "a" * 300}, ("name", "300 letters", "may have 100")),
-    "too many seeds": ({"seeds": list(range(100_000))}, ("100,000 cells", "may have 20,000", "`seeds`")),
+    "too many seeds": ({"seeds": list(range(20_001))}, ("20,001 cells", "may have 20,000", "`seeds`")),
     "too large a grid": (
         {
             "grid": {

@@ -23,6 +23,7 @@ CONTRAST = """
   const paper = light(getComputedStyle(document.body).backgroundColor);
   const worst = {};
   for (const one of document.querySelectorAll("p, li, a, caption, th, td, figcaption, code, svg text")) {
+    if (one.tagName === "text" && one.closest("[id*=axes]")?.querySelector("[id*=QuadMesh], image")) continue;
     const style = getComputedStyle(one), ink = light(one.tagName === "text" ? style.fill : style.color);
     const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
     worst[one.tagName] = Math.min(worst[one.tagName] ?? 99, ratio);
@@ -52,6 +53,32 @@ def test_a_page_is_quiet_asks_for_nothing_and_fits(page: Path, width: str, dark:
         assert "text" in worst and min(worst.values()) >= 4.5, worst
         assert seen.page.locator("svg[role=img]").count() >= 4
         assert seen.page.locator("script").count() == 1 and "<b>bold</b>" in seen.page.inner_text("main")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Of a study of several methods and pairs of models, of two studies together, and of all runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        face = Face(tmp_path_factory.mktemp("pages"), patch)
+        pairs = {"models.weak": ["world/nano", "world/micro"], "models.strong": ["world/micro", "world/mini"]}
+        many = {"name": "many", "methods": ["naive", "probe"], "seeds": [0, 1], "grid": pairs}
+        for ran in (face.run(many), face.run({"seeds": [0]})):
+            assert ran.code == 0, ran.err
+        assert face.w2s("compare", "many", "small", "--html", "runs/both.html").code == 1, "they differ"
+        assert face.w2s("report", "--index").code == 0
+        runs = face.folder / "runs"
+        yield {"many": runs / "many/report.html", "both": runs / "both.html", "all": runs / "index.html"}
+
+
+@pytest.mark.parametrize("name", ["many", "both", "all"])
+def test_so_are_pages_of_much(pages: dict[str, Path], name: str) -> None:
+    for width in ("wide", "phone"):
+        with opened(pages[name], width) as seen:
+            assert seen.said == []
+            assert [url for url in seen.asked if not url.startswith(("file:", "data:"))] == []
+            assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert min(seen.page.evaluate(CONTRAST).values()) >= 4.5
+            assert seen.page.locator("table caption").count() >= 1
 
 
 def test_numbers_lead_to_their_seeds_their_keys_and_their_records(page: Path) -> None:

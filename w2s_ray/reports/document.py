@@ -43,13 +43,15 @@ def words(entry: Entry) -> str:
 @dataclass(frozen=True)
 class Table:
     """Rows of text; columns from `numbers_from` on hold numbers. Rows may have names that links lead to; a page lets
-    people choose among the values of the columns in `filters`."""
+    people choose among the values of the columns in `filters`, and order the rows; not `grouped` ones, where a row with
+    one entry alone heads those below it."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
     numbers_from: int
     ids: tuple[str, ...] = ()
     filters: tuple[int, ...] = ()
+    grouped: bool = False
 
 
 @dataclass(frozen=True)

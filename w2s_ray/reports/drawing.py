@@ -71,6 +71,24 @@ def named_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.grid(axis="y", visible=False)
 
 
+def log_axis(axes: Axes, ticks: Sequence[float] = ()) -> None:
+    """The x axis; its numbers in plain letters, for no text is read as mathematics. `ticks`: the only ones."""
+    from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(numticks=6))
+    axes.xaxis.set_major_formatter(lambda value, _: amount(value))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def amount(value: float) -> str:
+    """`132 k`, `7.1 B`, `0.001`, in three digits."""
+    for unit, name in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.3g}"
+
+
 Pictures = Mapping[str, str]  # the name of a figure's file -> SVG
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -163,15 +163,7 @@ def _of_rows(named: Named) -> Iterator[str]:
 
 def _of_answers(tables: Mapping[str, Any], named: Named) -> Iterator[str]:
     """Arms that say the same of every row, and teachers at chance."""
-    words = {"floor": "the weak teacher", "student": "the student", "ceiling": "the ceiling", "labels": "the labels"}
-    for group in tables.get("said", ()):
-        where = f"{group['method']}, {group['task']}, {group['weak']} → {group['strong']}"
-        for arm, said in group["arms"].items():
-            if said["constant"]:
-                rows = "pool" if arm == "labels" else "test"
-                yield f"{where}: {words[arm]} say{'' if arm == 'labels' else 's'} the same of every {rows} row" + (
-                    f" ({_seeds(said['constant'])})."
-                )
+    yield from _constant(tables.get("said", ()))
     chance: dict[str, list[float]] = defaultdict(list)
     for run, names in named:
         shares = (run.rows or {}).get("class_shares", {}).get("test", {})
@@ -186,6 +178,27 @@ def _of_answers(tables: Mapping[str, Any], named: Named) -> Iterator[str]:
             f"{where}: the weak teacher is no better than the most frequent class (right on {100 * fmean(floors):.1f} %"
             " of the test rows)."
         )
+
+
+def _constant(groups: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A teacher and a ceiling once for all methods; of the labels, what their teacher does not explain."""
+    words = {"floor": "the weak teacher", "student": "the student", "ceiling": "the ceiling", "labels": "the labels"}
+    found: dict[tuple[str, str], dict[int, None]] = defaultdict(dict)
+    for group in groups:
+        teachers = group["arms"].get("floor", {}).get("constant", ())
+        for arm, said in group["arms"].items():
+            seeds = [seed for seed in said["constant"] if arm != "labels" or seed not in teachers]
+            if seeds:
+                found[_whose(arm, group), arm] |= dict.fromkeys(seeds)
+    for (where, arm), seeds in found.items():
+        says, rows = ("say", "pool") if arm == "labels" else ("says", "test")
+        yield f"{where}: {words[arm]} {says} the same of every {rows} row ({_seeds([*seeds])})."
+
+
+def _whose(arm: str, group: Mapping[str, Any]) -> str:
+    if arm in ("floor", "ceiling"):
+        return f"{group['task']}, {group['weak' if arm == 'floor' else 'strong']}"
+    return f"{group['method']}, {group['task']}, {group['weak']} → {group['strong']}"
 
 
 def _of_losses(curves: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -191,7 +191,6 @@ MEASURED = [
     ("full", 2, 1, "none"),
     ("full", 2, 3, "none"),
     ("full", 2, 3, "optimizer"),
-    ("lora", 2, 3, "none"),
 ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -171,42 +172,58 @@ def test_two_processes_read_every_kind_as_one_does(tmp_path: Path, model: Path) 
 OFTEN = {"checkpoint_every_s": 1e-9}
 
 
+# How a gang dies: its size, its stage, and when.
+DEATHS: dict[str, tuple[int, int, dict[str, int]]] = {
+    "of none": (2, 0, {"die_after": 6}),
+    "of stage 2, alone": (1, 2, {"die_after": 6}),
+    "of stage 3": (2, 3, {"die_after": 6}),
+    "over a file": (2, 2, {"die_keeping": 4}),
+    "over the first file": (2, 3, {"die_keeping": 1}),
+}
+# How it goes on: with how many processes, and after which step. It dies after the report of a step and before that
+# step's checkpoint.
+GOES_ON: dict[tuple[str, int], int | None] = {
+    ("of none", 1): 5,
+    ("of stage 2, alone", 2): 5,
+    ("of stage 3", 1): 5,
+    ("of stage 3", 2): 5,
+    ("over a file", 2): 3,
+    ("over the first file", 2): None,
+}
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[int, Found]:
-    """The fits of two processes that nobody disturbs, by stage."""
-    stages = (2, 3)
-    found = run_gangs(
-        tmp_path_factory.mktemp("undisturbed"), model, [{"resources": OFTEN | {"zero": zero}} for zero in stages]
-    )
-    return dict(zip(stages, found, strict=True))
+def gone_on(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[tuple[str, int], Found]:
+    """What came of the fits that died, and of two that nobody disturbs, ("2", 2) and ("3", 2). A gang for each death,
+    and one of each size for all that goes on."""
+    folder = tmp_path_factory.mktemp("died")
+    for death, (size, zero, when) in DEATHS.items():
+        one = {"name": death, "resources": OFTEN | {"zero": zero}, **when}
+        assert run_gangs(folder / "2", model, [one], size, check=False) == [{}]
+    shutil.copytree(folder / "2", folder / "1")
+    found: dict[tuple[str, int], Found] = {}
+    for size_after in (1, 2):
+        stages = {death: DEATHS[death][1] for death, after in GOES_ON if after == size_after}
+        stages |= {"2": 2, "3": 3} if size_after == 2 else {}
+        fits = [{"name": name, "resources": OFTEN | {"zero": zero}} for name, zero in stages.items()]
+        ended = run_gangs(folder / str(size_after), model, fits, size_after)
+        found |= {(name, size_after): one for name, one in zip(stages, ended, strict=True)}
+    return found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("zero", "size", "size_after"), [(2, 2, 2), (3, 2, 2), (0, 2, 1), (3, 2, 1), (2, 1, 2)])
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("death", "size_after"), GOES_ON)
 def test_a_gang_that_lost_a_process_goes_on_whatever_its_size(
-    tmp_path: Path, model: Path, undisturbed: dict[int, Found], zero: int, size: int, size_after: int
+    tmp_path: Path, model: Path, gone_on: dict[tuple[str, int], Found], death: str, size_after: int
 ) -> None:
-    """To the last bit with as many processes, else to 1e-5."""
-    resources = OFTEN | {"zero": zero}
-    assert run_gang(tmp_path, model, size, check=False, die_after=6, resources=resources) == {}
-    ended = run_gang(tmp_path, model, size_after, resources=resources)
-    assert ended["resumed_at"].tolist() == [5]  # dying comes after the report of a step and before its checkpoint
-    whole, tolerance = (undisturbed[zero], 0.0) if size == size_after else (alone(tmp_path / "alone", model), 1e-5)
+    """From the last whole checkpoint; to the last bit with as many processes, else to 1e-5."""
+    size, zero, _ = DEATHS[death]
+    ended, expected = gone_on[death, size_after], GOES_ON[death, size_after]
+    assert ended["resumed_at"].tolist() == ([] if expected is None else [expected])
+    whole, tolerance = (gone_on[f"{zero}", 2], 0.0) if size == size_after else (alone(tmp_path, model), 1e-5)
     np.testing.assert_allclose(ended["losses"], whole["losses"], rtol=0, atol=tolerance)
     np.testing.assert_allclose(ended["probs"], whole["probs"], rtol=0, atol=tolerance)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("zero", "die_keeping", "goes_on_at"), [(2, 4, 3), (3, 1, None)])
-def test_a_process_that_dies_over_its_checkpoint_leaves_the_one_before(
-    tmp_path: Path, model: Path, undisturbed: dict[int, Found], zero: int, die_keeping: int, goes_on_at: int | None
-) -> None:
-    resources = OFTEN | {"zero": zero}
-    assert run_gang(tmp_path, model, check=False, die_keeping=die_keeping, resources=resources) == {}
-    ended = run_gang(tmp_path, model, resources=resources)
-    assert ended["resumed_at"].tolist() == ([] if goes_on_at is None else [goes_on_at])
-    for name in ("losses", "probs"):
-        assert np.array_equal(ended[name], undisturbed[zero][name])
 
 
 @pytest.mark.slow

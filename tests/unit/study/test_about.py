@@ -67,6 +67,17 @@ def test_who_says_the_same_of_every_row_is_named_with_the_seeds() -> None:
     assert told == "naive, topic, nano → small: the student says the same of every test row (seeds 0, 2)."
 
 
+def test_a_constant_teacher_is_named_once_and_explains_its_labels() -> None:
+    def entry(method: str, floor: list[int], labels: list[int]) -> dict[str, Any]:
+        arms = {"floor": {"constant": floor}, "labels": {"constant": labels}}
+        return {**NAMES, "method": method, "arms": arms}
+
+    assert list(_of_answers({"said": [entry("naive", [0, 1], [0, 1]), entry("other", [0, 1], [0, 2])]}, [])) == [
+        "topic, nano: the weak teacher says the same of every test row (seeds 0, 1).",
+        "other, topic, nano → small: the labels say the same of every pool row (seed 2).",
+    ]
+
+
 def test_shares_are_means_over_seeds_and_bins_are_of_all_rows() -> None:
     """By hand: three rows of confidence .8, of which two are right, in each of two seeds."""
     gold_N, said_N = np.array([0, 1, 1]), np.array([1, 1, 1])

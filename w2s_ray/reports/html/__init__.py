@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import count
@@ -15,6 +15,7 @@ from w2s_ray.reports.document import Document, Entry, Figure, Link, Notes, Parag
 from w2s_ray.reports.drawing import Pictures, draw, inline
 
 FOLD = 25  # rows of a table that are shown at once
+LONG = 40  # letters; what is longer goes over several lines of a cell
 
 
 def render_page(document: Document, pictures: Pictures | None = None) -> str:
@@ -110,10 +111,7 @@ class _Page:
             f'<th scope="col"{_class(place, table)}{_filter(place, table)}>{escape(name)}</th>'
             for place, name in enumerate(table.header)
         )
-        rows = "\n".join(
-            f"<tr{_id(table, place)}>{''.join(_cell(entry, at, table) for at, entry in enumerate(row))}</tr>"
-            for place, row in enumerate(table.rows)
-        )
+        rows = "\n".join(f"<tr{_id(table, place)}>{_row(row, table)}</tr>" for place, row in enumerate(table.rows))
         more = f' data-fold="{FOLD}"' if len(table.rows) > FOLD else ""
         return (
             f'<div class="wide" role="region" tabindex="0" aria-label="{escape(title)}, table"><table{more}>'
@@ -133,10 +131,21 @@ def _id(table: Table, place: int) -> str:
     return f' id="{escape(table.ids[place])}"' if table.ids else ""
 
 
+def _row(row: Sequence[Entry], table: Table) -> str:
+    if table.grouped and not any(row[1:]):
+        return f'<th scope="rowgroup" colspan="{len(row)}">{_shown(row[0])}</th>'
+    return "".join(_cell(entry, at, table) for at, entry in enumerate(row))
+
+
 def _cell(entry: Entry, place: int, table: Table) -> str:
     tag = "th scope=row" if place == 0 else "td"
-    shown = _link(entry) if isinstance(entry, Link) else escape(entry)
-    return f"<{tag}{_class(place, table)}>{shown}</{tag[:2]}>"
+    long = len(entry.text if isinstance(entry, Link) else entry) > LONG and place < table.numbers_from
+    kind = ' class="t"' if long else _class(place, table)
+    return f"<{tag}{kind}>{_shown(entry)}</{tag[:2]}>"
+
+
+def _shown(entry: Entry) -> str:
+    return _link(entry) if isinstance(entry, Link) else escape(entry)
 
 
 def _link(link: Link) -> str:

@@ -32,7 +32,7 @@
     }
 
     heads.forEach((head, place) => {
-      if (body.rows.length < 2) return;
+      if (body.rows.length < 2 || body.querySelector("[scope=rowgroup]")) return;
       const button = document.createElement("button");
       button.append(...head.childNodes);
       head.append(button);

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from w2s_ray.reports.document import Figure
-from w2s_ray.reports.drawing import INK, canvas, colour, named_rows, panels, short
+from w2s_ray.reports.drawing import INK, canvas, colour, log_axis, named_rows, panels, short
 from w2s_ray.reports.schema import Comparison, OverallRow, PairedRow, Results, SummaryRow
 from w2s_ray.reports.wording import gap_recovered, scale_of
 
@@ -142,7 +142,7 @@ def _draw_sizes(results: Results, role: str, lines: Lines) -> Picture:
         if None not in bound:
             axes.plot(sizes, bound, ":", color=colour(place), linewidth=1.0)  # type: ignore[arg-type]  # none is None
     axes.plot([], [], ":", color=INK, linewidth=1.0, label="the teacher itself" if role == "weak" else "the ceiling")
-    axes.set_xscale("log")
+    log_axis(axes, sorted({size for points in lines.values() for size, *_ in points}))
     axes.set(xlabel=f"parameters of the {role} model", ylabel=scale_of(results).name)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return picture

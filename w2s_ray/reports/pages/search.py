@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2s_ray.config.search_spec import Range, label_of
 from w2s_ray.reports.document import Document, Figure, Paragraph, Part, Section, Table
-from w2s_ray.reports.drawing import INK, canvas, colour, panels, short
+from w2s_ray.reports.drawing import INK, canvas, colour, log_axis, panels, short
 from w2s_ray.reports.searched import Searched, cell
 from w2s_ray.reports.wording import NOTHING, SELECTED
 
@@ -199,6 +199,6 @@ def _draw_slices(found: Searched, keys: list[str]) -> Picture:
         xs, ys = zip(*points, strict=True)
         axes.plot(xs, ys, ".", color=colour(0))
         if found.spec.space[key].log is not None:
-            axes.set_xscale("log")
+            log_axis(axes)
         axes.set(xlabel=key, ylabel=objectives[n].label)
     return picture

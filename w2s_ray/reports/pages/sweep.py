@@ -14,6 +14,7 @@ from w2s_ray.reports.wording import GOLD_MARK, NOTHING, Scale, no_ratio, ratio, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
+DARK = 0.435  # below, white letters can be told from the colour; from there on black ones (contrast 4.5)
 COLUMNS = (
     "method",
     "task",
@@ -138,7 +139,7 @@ def _map(axes: Any, entry: Sweep, scale: Scale) -> Any:
                 ha="center",
                 va="center",
                 fontsize="x-small",
-                color=INK if pair is None or pair.pgr is None else "white" if pair.pgr < 0.5 else "black",
+                color=INK if pair is None or pair.pgr is None else "white" if pair.pgr < DARK else "black",
             )
     axes.set_xticks(range(len(strong)), map(short, strong), fontsize="x-small", rotation=20)
     axes.set_yticks(range(len(weak)), map(short, weak), fontsize="x-small")

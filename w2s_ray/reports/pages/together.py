@@ -76,7 +76,7 @@ def _table(studies: list[_Study]) -> Section:
     rows = [(study, row) for study in studies for row in study.results.summary]
     title, shown = _under_headings("Together", [(row.group[1:], _row(study, row)) for study, row in rows])
     header = ("study: method", "floor", "student", "ceiling", "gap recovered [95 %]", "seeds")
-    table: Part = Table(header, shown, 1) if shown else Paragraph("No cell could be scored.")
+    table: Part = Table(header, shown, 1, grouped=True) if shown else Paragraph("No cell could be scored.")
     gold = any(study.results.saw_gold(row.group) for study, row in rows)
     marks = (Paragraph(f"{GOLD_MARK} {SAW_GOLD}"),) if gold else ()
     return Section(title, (table, *marks))
@@ -266,7 +266,7 @@ def _paired(studies: list[_Study]) -> Section | None:
         " seeds and test rows, the same draws for both. p: sign-flip test over seeds, adjusted for all comparisons"
         f" here.{more}"
     )
-    return Section(title, (Table(header, rows, 1), Paragraph(note)))
+    return Section(title, (Table(header, rows, 1, grouped=True), Paragraph(note)))
 
 
 def _pairs(studies: list[_Study]) -> Iterator[_Pair]:
