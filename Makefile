@@ -10,13 +10,16 @@ export OMP_NUM_THREADS ?= 1
 quickstart: install
 	$(BIN)/w2s run experiments/quickstart.yaml
 
-# A Ray wants the machine for itself; the other tests share it, a file a process.
+# A Ray wants the machine for itself; the other tests share it, a file a process, in the order of their names: what
+# takes long comes first.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 test: dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not ray and not slow and not gpu'
+	$(BIN)/python -m pytest -q $(SHARED) -m 'not ray and not slow and not gpu'
 	$(BIN)/python -m pytest -q -m 'ray and not slow and not gpu'
 
 slow: dev
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q $(SHARED) -m 'slow and not ray and not gpu'
+	$(BIN)/python -m pytest -q -m 'slow and ray and not gpu'
 
 check: dev
 	$(BIN)/ruff check .

@@ -184,8 +184,11 @@ def test_when_ray_is_lost_nobody_waits_for_ever(store_url: str, notes: Path, mon
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_raylet_that_dies_ends_all_that_is_open(store_url: str, notes: Path) -> None:
-    """Also what waited for a free core, and would otherwise be started on a Ray that starts nothing."""
+def test_a_raylet_that_dies_ends_all_that_is_open(
+    store_url: str, notes: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also what waited for a free core, and would otherwise be started on a Ray that starts nothing. What Ray has to
+    say of it is not on standard output."""
     import psutil
 
     with Context(open_store(store_url), lambda: _ray(store_url)) as ctx:
@@ -197,6 +200,9 @@ def test_a_raylet_that_dies_ends_all_that_is_open(store_url: str, notes: Path) -
         for handle in slow:
             with pytest.raises(StepFailed, match="Ray has died on the machine"):
                 handle.node.future.result(timeout=90)
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "Raylet is terminated" in told.err
 
 
 def test_what_is_done_is_not_done_again(ctx: Context, notes: Path) -> None:

@@ -65,6 +65,8 @@ def join(target: Target) -> bool:
     runtime_env = for_workers({"env_vars": given} | ({} if local else {"py_modules": [package()]}), os.environ)
     options: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if local else {}
     level = logging.INFO if verbose else logging.ERROR
+    if not verbose:
+        ray._private.worker.print_to_stdstream = _tell_aside
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     _check_reachable(address)
     try:
@@ -73,6 +75,11 @@ def join(target: Target) -> bool:
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ResourceError(_refused(address, redacted(str(error), {**os.environ, **given}))) from None
     return local
+
+
+def _tell_aside(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """What Ray tells of dead processes, to standard error: standard output is the table's, or a program's."""
+    os.write(2, "".join(f"{line}\n" for line in data["lines"]).encode(errors="replace"))
 
 
 _left: list[bool] = []  # whether this process has a Ray that cannot be ended before it

@@ -190,9 +190,9 @@ def _constant(groups: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             seeds = [seed for seed in said["constant"] if arm != "labels" or seed not in teachers]
             if seeds:
                 found[_whose(arm, group), arm] |= dict.fromkeys(seeds)
-    for (where, arm), seeds in found.items():
+    for (where, arm), all_seeds in found.items():
         says, rows = ("say", "pool") if arm == "labels" else ("says", "test")
-        yield f"{where}: {words[arm]} {says} the same of every {rows} row ({_seeds([*seeds])})."
+        yield f"{where}: {words[arm]} {says} the same of every {rows} row ({_seeds([*all_seeds])})."
 
 
 def _whose(arm: str, group: Mapping[str, Any]) -> str:
