@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from w2s_ray.config.load import Study, followed, made, raw_of
 from w2s_ray.config.method import MethodParams
-from w2s_ray.config.schema import StudyConfig
+from w2s_ray.config.schema import IN_A_STUDY, StudyConfig
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import available
 
@@ -80,4 +80,6 @@ def _is_own(value: BaseModel) -> bool:
 
 def _is_default(value: Any, field: Any) -> bool:
     default = field.default if field.default is not MISSING else field.default_factory()
-    return bool(getattr(value, field.name) == default)
+    said = getattr(value, field.name)
+    # No GPU is the default of `Resources`, and not of a study: 0 that somebody wrote is not that default's own 0.0.
+    return said is default if field.name in IN_A_STUDY else bool(said == default)

@@ -12,9 +12,9 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -63,10 +63,9 @@ def pages() -> dict[str, str]:
 def study_page() -> str:
     from w2s_ray.config.place import Driver, Place
     from w2s_ray.config.recipe import Check, Lora, Recipe
-    from w2s_ray.config.schema import Models, Placements, Recipes, StudyConfig
+    from w2s_ray.config.schema import Models, Placements, Recipes, ResourceFields, StudyConfig
     from w2s_ray.config.search_spec import Objective, Range, SearchSpec
     from w2s_ray.config.task import TaskSpec
-    from w2s_ray.core.resources import Resources
 
     return _page(
         "The keys of a study",
@@ -86,7 +85,7 @@ def study_page() -> str:
         _plugins("`by` of `clean_labels`", "w2s_ray.cleaners", ""),
         _section("`resources`", Placements),
         _section(
-            "`resources.weak`, `resources.strong`", Resources,
+            "`resources.weak`, `resources.strong`", ResourceFields,
             "What they mean: [over several devices](../how-to/strong-students.md#the-keys).",
         ),
         _section("`tune`", SearchSpec, "[Search for a better recipe](../how-to/search.md)."),
@@ -126,19 +125,10 @@ def _parameters(plugin: type[BaseModel]) -> Iterator[str]:
 
 
 def _keys(model: type[Any]) -> Iterator[tuple[str, str, str, str]]:
-    if is_dataclass(model):
-        hints = get_type_hints(model)
-        for one in fields(model):
-            yield f"`{one.name}`", in_words(hints[one.name]), _code(_of_dataclass(one)), ""
-        return
     for name, field in model.model_fields.items():
         if name != "type":
             default = "needed" if field.is_required() else _default(field)
             yield f"`{name}`", in_words(field.annotation), default, field.description or ""
-
-
-def _of_dataclass(one: Field[Any]) -> Any:
-    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def _default(field: FieldInfo) -> str:
@@ -193,17 +183,18 @@ def commands_page() -> str:
     ]
     return _page(
         "The commands",
-        "What `w2s --help` and `w2s COMMAND --help` say, on one page. Exit codes: 0 done; 1 a step failed, or the store"
-        " cannot be used; 2 a mistake in what was given; 3 the budget is spent; 130 stopped. After the last two the"
-        " same command goes on.",
+        "What `w2s --help` and `w2s COMMAND --help` say, on one page. Exit codes: 0 done; 1 a step failed, the store"
+        " cannot be used, or the runs of `w2s compare` differ; 2 a mistake in what was given; 3 the budget is spent;"
+        " 130 stopped. After the last two the same command goes on.",
         *parts,
     )
 
 
 def _command(name: str, command: Any) -> str:
     arguments = [_argument(one) for one in command.params if _is_argument(one)]
+    told = [(f"`{str(one.name).upper()}`", one.help) for one in command.params if _is_argument(one) and one.help]
     rows = [_option(one) for one in command.params if not _is_argument(one) and not getattr(one, "hidden", False)]
-    options = _cells(("option", "what"), [row for row in rows if row[0] != "`--help`"])
+    options = _cells(("option", "what"), [*told, *(row for row in rows if row[0] != "`--help`")])
     below = [_command(f"{name} {inner}", one) for inner, one in getattr(command, "commands", {}).items()]
     return _joined(f"### {' '.join([name, *arguments])}", _prose(command.help or ""), options, *below)
 
@@ -272,7 +263,7 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
     """With the types as they are written."""
     signature = inspect.signature(function)
     kept = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
-    text = re.sub(r"'([^']+)'", r"\1", str(signature.replace(parameters=kept)))
+    text = re.sub(r"'([^']*)'", lambda found: found[1] or "''", str(signature.replace(parameters=kept)))
     return f"{name}{text}"
 
 

@@ -30,7 +30,7 @@ from w2s_ray.core.errors import ResourceError
 from w2s_ray.core.frozen import Frozen
 from w2s_ray.core.identity import NEVER, Counts
 from w2s_ray.core.plugins import closest
-from w2s_ray.core.resources import Resources
+from w2s_ray.core.resources import MEANING, Resources
 
 GRID_VARIES = ("task", "models", "methods", "train")  # the rest is one for the whole study, or no part of any result
 Role = Literal["weak", "strong"]
@@ -43,15 +43,17 @@ IN_A_STUDY = {"gpus": "auto"}  # defaults of a YAML, which differ from those of 
 
 
 def _default(field: DataclassField[Any]) -> Any:
+    meaning = field.metadata[MEANING]
     if field.default is MISSING:
-        return Field(default_factory=cast("Any", field.default_factory))
-    return IN_A_STUDY.get(field.name, field.default)
+        return Field(default_factory=cast("Any", field.default_factory), description=meaning)
+    return Field(IN_A_STUDY.get(field.name, field.default), description=meaning)
 
 
 _hints = get_type_hints(Resources)
 # `Resources` is a plain dataclass, since the engine builds it too; this model checks the fields that a YAML sets.
-_ResourceFields: type[BaseModel] = create_model(
-    "_ResourceFields",
+ResourceFields: type[BaseModel] = create_model(
+    "ResourceFields",
+    __doc__=Resources.__doc__,
     __base__=Frozen,
     **{f.name: (_hints[f.name], _default(f)) for f in fields(Resources)},  # type: ignore[call-overload]  # known at run time
 )
@@ -70,12 +72,12 @@ def _build_resources(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     try:
-        return Resources(**_ResourceFields.model_validate(value).model_dump())
+        return Resources(**ResourceFields.model_validate(value).model_dump())
     except ResourceError as error:
         raise ValueError(str(error)) from error
 
 
-Placed = Annotated[Resources, BeforeValidator(_build_resources, json_schema_input_type=_ResourceFields)]
+Placed = Annotated[Resources, BeforeValidator(_build_resources, json_schema_input_type=ResourceFields)]
 
 
 class Models(Frozen):

@@ -20,34 +20,52 @@ class Named(dict[str, Any]):
         return hash(frozenset(self.items()))
 
 
+MEANING = "description"  # of a field: the reference and the schema print it
+
+
+def _key(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={MEANING: meaning})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """What one step asks for. `auto` is settled by the process that trains, from the device's memory, the model's shape
     and the longest row."""
 
-    cpus: float = 1.0
-    gpus: float | Literal["auto"] = 0.0  # auto: one, where there are enough of them; settled before anything runs
-    memory_gb: float = 0.0
-    accelerator: str = ""  # the model of the GPUs as Ray names it, such as A100; empty: any
-    custom: Mapping[str, float] = field(default_factory=Named)  # a cluster's own resources, by name
-    # Of the nodes: label -> value, `!value`, `in(a,b)` or `!in(a,b)`.
-    labels: Mapping[str, str] = field(default_factory=Named)
-    gpu_gb: float = 0.0  # of one GPU; 0: ask it. Given, a fit that it cannot hold is refused before anything starts
-    # Processes that train one fit together, each with these cpus, gpus and memory; [fewest, most]: as many as there is
-    # room for.
-    workers: int | tuple[int, int] = 1
-    zero: Literal["auto", 0, 1, 2, 3] = "auto"  # what DeepSpeed spreads over them
-    offload: Literal["none", "optimizer", "params"] = "none"  # what it keeps in the host's memory
-    retries: int = 2  # after a lost worker; an exception of the step's own is not retried
-    micro_tokens: int | Literal["auto"] = "auto"  # tokens, padding included, that go through the model at once
-    # Train members of an ensemble that share this device as one stacked computation; auto: where that is faster.
-    fuse: bool | Literal["auto"] = "auto"
-    activation_checkpointing: bool | Literal["auto"] = "auto"  # compute activations twice instead of keeping them
-    checkpoint_every_s: float = 60.0
-    checkpoint_every_steps: int = 0  # as well; 0: by the clock alone
-    checkpoints_kept: int = 2  # of a fit by several processes, while it runs
-    # A step of a fit by several processes that takes longer is given up, its stacks recorded, and begun again.
-    hang_s: float = 600.0
+    cpus: float = _key(1.0, "of each process")
+    gpus: float | Literal["auto"] = _key(
+        0.0, "of each process; auto: one, where there are enough of them, which is settled before anything runs"
+    )
+    memory_gb: float = _key(0.0, "of each process, of the host; 0: nothing is asked for")
+    accelerator: str = _key("", "the model of the GPUs as Ray names it, such as A100; empty: any")
+    custom: Mapping[str, float] = field(
+        default_factory=Named, metadata={MEANING: "a cluster's own resources: name -> amount"}
+    )
+    labels: Mapping[str, str] = field(
+        default_factory=Named, metadata={MEANING: "of the nodes: label -> value, `!value`, `in(a,b)` or `!in(a,b)`"}
+    )
+    gpu_gb: float = _key(
+        0.0, "of one GPU; 0: ask it. Given, a fit that it cannot hold is refused before anything starts"
+    )
+    workers: int | tuple[int, int] = _key(
+        1, "processes that train one fit together; [fewest, most]: as many as there is room for"
+    )
+    zero: Literal["auto", 0, 1, 2, 3] = _key("auto", "the stage of ZeRO: what DeepSpeed spreads over the processes")
+    offload: Literal["none", "optimizer", "params"] = _key("none", "what DeepSpeed keeps in the host's memory")
+    retries: int = _key(2, "after a lost process; an error of the step's own is not retried")
+    micro_tokens: int | Literal["auto"] = _key(
+        "auto", "tokens, padding included, that go through the model at once on a device"
+    )
+    fuse: bool | Literal["auto"] = _key(
+        "auto", "train members of an ensemble that share a device as one computation; auto: where that is faster"
+    )
+    activation_checkpointing: bool | Literal["auto"] = _key("auto", "compute activations twice instead of keeping them")
+    checkpoint_every_s: float = _key(60.0, "seconds between checkpoints of a fit")
+    checkpoint_every_steps: int = _key(0, "a checkpoint after so many steps, as well; 0: by the clock alone")
+    checkpoints_kept: int = _key(2, "of a fit by several processes, while it runs")
+    hang_s: float = _key(
+        600.0, "a step by several processes that takes longer is given up, its stacks recorded, and begun again"
+    )
 
     def __post_init__(self) -> None:
         for name in ("custom", "labels"):

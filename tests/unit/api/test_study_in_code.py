@@ -41,6 +41,14 @@ def test_run_and_plan_of_a_study_take_what_the_functions_take() -> None:
         assert set(inspect.signature(function).parameters) - {"study"} == set(get_type_hints(keywords))
 
 
+@pytest.mark.parametrize(
+    ("resources", "gpus"), [(Resources(cpus=2), "auto"), (Resources(gpus=0), 0), (Resources(gpus=1), 1)]
+)
+def test_no_gpu_that_was_asked_for_is_none(resources: Resources, gpus: object) -> None:
+    said = w2s.Study(name="x", task=TASK, models=MODELS, methods=["naive"], resources={"weak": resources})
+    assert said.config.resources.weak.gpus == gpus
+
+
 def test_objects_sequences_and_arrays_are_the_yaml_that_they_mean(tmp_path: Path) -> None:
     said = w2s.Study(
         name="small",
