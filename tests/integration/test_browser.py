@@ -114,6 +114,20 @@ def test_a_table_is_sorted_filtered_and_unfolded_with_the_keyboard(tmp_path: Pat
         assert seen.said == []
 
 
+def test_numbers_times_and_words_are_sorted_for_what_they_are(tmp_path: Path) -> None:
+    rows = (("12 min 5 s", "132,000"), ("no gap (72.4 %)", "4,400,000"), ("59.0 s", "9"), ("3 h 20 min", ""))
+    document = Document("d", (), (Section("s", (Table(("time", "parameters"), rows, 0),)),))
+    plain = Document("d", (), (Section("s", (Table(("time", "parameters"), rows, 2),)),))
+    for page, column, order in (
+        (document, "time", ["3 h 20 min", "12 min 5 s", "59.0 s", "no gap (72.4 %)"]),
+        (plain, "parameters", ["no gap (72.4 %)", "12 min 5 s", "59.0 s", "3 h 20 min"]),
+    ):
+        (tmp_path / "page.html").write_text(render_page(page), encoding="utf-8")
+        with opened(tmp_path / "page.html") as seen:
+            seen.page.get_by_role("button", name=column, exact=True).click()
+            assert seen.words("tbody tr > :first-child") == order
+
+
 def test_paper_shows_every_row(tmp_path: Path) -> None:
     rows = tuple((f"row {n}", str(n)) for n in range(2 * FOLD))
     document = Document("d", (), (Section("s", (Table(("name", "n"), rows, 1),)),))

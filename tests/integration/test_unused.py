@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from integration.face import Face
 
+from w2s_ray.core.errors import DataError
 from w2s_ray.engine.lease import Leases
 from w2s_ray.engine.store import open_store
 
@@ -92,6 +93,34 @@ def test_where_it_cannot_know_what_is_needed_it_refuses(kept: Face) -> None:
     path.write_text(json.dumps(read))
     assert "a cell failed, so what it needs is not known" in kept.w2s(*UNUSED, "--yes").refusal
     assert everything(kept) == before
+
+
+def test_the_store_of_other_runs_is_refused(kept: Face) -> None:
+    before = everything(kept)
+    shutil.move(kept.folder / "runs", kept.folder / "moved")
+    other = kept.run({"seeds": [5]}, "--store", str(kept.folder / "another"))
+    assert other.code == 0
+    assert "its results are in the store ../../another (from there), not in " in kept.w2s(*UNUSED, "--yes").refusal
+    shutil.rmtree(kept.folder / "runs/small")
+    (kept.folder / "runs/found/search").mkdir(parents=True)
+    (kept.folder / "runs/found/search/trials.csv").write_text("number,keys\n")
+    assert "has nothing that a study below runs names" in kept.w2s(*UNUSED, "--yes").refusal
+    assert everything(kept) == before
+
+
+def test_a_study_that_was_begun_again_and_broken_off_is_refused(kept: Face) -> None:
+    before = everything(kept)
+
+    def broken_off(*given: object) -> None:
+        raise DataError("broken off")
+
+    with kept.monkeypatch.context() as patch:
+        patch.setattr("w2s_ray.study.conduct.run_cells", broken_off)
+        assert kept.run({"seeds": [0, 7], "methods": ["naive", CLEANED]}).code == 2
+    assert "runs/small was begun again and has not ended" in kept.w2s(*UNUSED, "--yes").refusal
+    assert before <= everything(kept)
+    assert kept.run({"seeds": [0], "methods": ["naive", CLEANED]}).code == 0
+    assert kept.w2s(*UNUSED).code == 0
 
 
 def test_the_trials_of_a_search_keep_what_they_made(kept: Face) -> None:

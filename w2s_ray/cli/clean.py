@@ -10,7 +10,7 @@ from rich.console import Console
 
 from w2s_ray.cli.say import say
 from w2s_ray.core.errors import InputError
-from w2s_ray.engine.clean import Leftover, find, remove
+from w2s_ray.engine.clean import Leftover, find, living, remove
 from w2s_ray.engine.folders import is_url
 from w2s_ray.engine.store import open_store
 from w2s_ray.study.needed import by_step, remove_unused, unused
@@ -52,16 +52,17 @@ def _print_kind(console: Console, why: str, leftovers: list[Leftover]) -> None:
 
 
 def clean_unused(console: Console, store_url: str, runs: Sequence[str], days: float, *, yes: bool) -> None:
-    """A line a step of what no kept study leads to. Never while a driver works on the store."""
+    """A line a step of what no kept study leads to. Never while a driver works on the store: drivers are looked for
+    last, so one that has begun since was seen to use what is listed."""
     store = open_store(store_url)
-    if living := find(store).living:
-        raise InputError(
-            f"{len(living)} drivers work on {store.url}, whose results no file names yet; try again when they have"
-            " ended (`w2s status` shows them)"
-        )
     for place in filter(is_url, runs):
         raise InputError(f"--runs: {place} is a URL; copy its runs to a folder of this machine, and name that")
     found = unused(store, [Path(place) for place in runs], days)
+    if drivers := living(store):
+        raise InputError(
+            f"{len(drivers)} drivers work on {store.url}, whose results no file names yet; try again when they have"
+            " ended (`w2s status` shows them)"
+        )
     for step, (count, size) in sorted(by_step(found).items()):
         say(console, f"{step}: {count}, {size / MB:.1f} MB")
     total = f"{len(found)} results with {sum(one.size for one in found) / MB:.1f} MB"
@@ -71,4 +72,5 @@ def clean_unused(console: Console, store_url: str, runs: Sequence[str], days: fl
         remove_unused(store, found)
         say(console, f"removed {total} from {store.url}")
     else:
-        say(console, f"{total} are needed by no study below {' or '.join(runs)}; with --yes they are removed")
+        where = " or ".join(runs)
+        say(console, f"{total} in {store.url} are needed by no study below {where}; with --yes they are removed")

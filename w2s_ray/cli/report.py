@@ -21,7 +21,7 @@ from w2s_ray.reports.pages import study_page
 from w2s_ray.reports.pages.index import PAGE as INDEX
 from w2s_ray.reports.pages.index import index_page
 from w2s_ray.reports.schema import Results
-from w2s_ray.study.results import PAGE, write_looks
+from w2s_ray.study.results import PAGE, check_writable, write_looks
 
 
 def print_report(name: str, runs: Path) -> None:
@@ -32,6 +32,7 @@ def print_report(name: str, runs: Path) -> None:
 def write_page(out: Console, name: str, runs: str) -> Path:
     """Draw a run's page and its pictures again."""
     folder = folder_of(name, _local(runs))
+    check_writable(folder)
     results = read_results(name, _local(runs))
     raw = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
     write_looks(folder, raw, store_of(results, folder), again=True)
@@ -57,7 +58,7 @@ def write_index(out: Console, runs: str) -> Path:
             found[path.parent.name] = read_results(str(path.parent), folder)
         except InputError as error:
             unreadable[path.parent.name] = str(error)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     (folder / INDEX).write_text(render_page(index_page(found, unreadable)), encoding="utf-8")
     say(out, f"page of {len(found)} runs: {folder / INDEX}")
     return folder / INDEX

@@ -33,7 +33,7 @@ from w2s_ray.reports.searched import Searched
 from w2s_ray.reports.wording import SELECTED
 from w2s_ray.study.check import check_memory, check_names
 from w2s_ray.study.devices import on_devices
-from w2s_ray.study.results import check_writable
+from w2s_ray.study.results import BEGUN, ENDED, check_writable, write_state
 from w2s_ray.study.trackers import trackers_of, tracking_of_search, trial_run
 from w2s_ray.study.tuning import journal_of, plan_search, run_plan
 from w2s_ray.study.warnings import warnings_of_search
@@ -91,6 +91,7 @@ def tune_study(
         check_writable(folder)
         context.leases.on_stop = stop
         context.show()
+        write_state(folder, BEGUN)
         planned = plan_search(study, context)
         wanted = trials or planned.spec.trials
         say(err, f"Optuna's journal: {journal_of(planned)}")
@@ -105,6 +106,7 @@ def tune_study(
             ended = [trial for trial in found.trials if trial.state.is_finished()]
             runs = {f"trial {trial.number}": trial_run(trial, planned.spec) for trial in ended}
             tracking.searched(runs, [folder / PAGE, folder / HTML])
+        write_state(folder, ENDED)
         end = _end(found, name, place.runs)
         keep(end, "\n".join(map(as_text, _shown_of(found))))
     for part in _shown_of(found):

@@ -42,6 +42,14 @@ class Found:
     leases: dict[str, str]  # among the leftovers: name -> the driver that held it
 
 
+def living(store: Store, *, stale_s: float = STALE_S) -> tuple[Holder, ...]:
+    """Drivers that are alive on a store now."""
+    names = (f"drivers/{path.rpartition('/')[2]}" for path in store.fs.glob(f"{store.root}/drivers/*"))
+    drivers = {name: Holder.loads(store.read(name) or b"") for name in names if _is_file_of("drivers", name)}
+    dead = _dead(store, drivers, stale_s)
+    return tuple(holder for name, holder in drivers.items() if name not in dead)
+
+
 def find(store: Store, *, stale_s: float = STALE_S) -> Found:
     """List what may be removed; changes nothing. Takes `stale_s` where the heartbeat of a driver on another machine
     must be watched."""
@@ -51,7 +59,7 @@ def find(store: Store, *, stale_s: float = STALE_S) -> Found:
     }
     drivers = {name: Holder.loads(store.read(name) or b"") for name in sizes if _is_file_of("drivers", name)}
     dead = _dead(store, drivers, stale_s)
-    living = tuple(holder for name, holder in drivers.items() if name not in dead)
+    alive_now = tuple(holder for name, holder in drivers.items() if name not in dead)
     found = [Leftover(name, "a driver that is dead", sizes[name]) for name in sorted(dead)]
     alive = {name.removeprefix("drivers/") for name in drivers if name not in dead}
     holders = {name: Holder.loads(store.read(name) or b"").driver for name in sizes if _is_file_of("leases", name)}
@@ -59,9 +67,9 @@ def find(store: Store, *, stale_s: float = STALE_S) -> Found:
     found += [Leftover(name, "a request to stop that nobody heard", sizes[name]) for name in sorted(stops)]
     leases = {name: driver for name, driver in holders.items() if driver not in alive}
     found += [Leftover(name, "a lease of a dead driver", sizes[name]) for name in sorted(leases)]
-    if not living:
+    if not alive_now:
         found += _of_attempts(store, sizes)
-    return Found(tuple(found), living, leases)
+    return Found(tuple(found), alive_now, leases)
 
 
 def remove(store: Store, found: Found) -> None:

@@ -37,7 +37,7 @@ SEEDS = 5  # named one by one
 
 
 def about(
-    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], folder: Path
+    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], folder: Path | None
 ) -> dict[str, Any]:
     """For results.json."""
     named = list(zip(runs, cell_names([run.cell for run in runs]), strict=True))
@@ -95,9 +95,11 @@ def _parameters(model: str, base: Path) -> int | None:
         return None  # its folder may be on the cluster alone
 
 
-def _place(store: Store, folder: Path) -> str:
-    """Of the store: relative to the run's folder, so that both may be moved together."""
-    return os.path.relpath(store.root, folder.resolve()) if store.local and not is_url(store.url) else store.url
+def _place(store: Store, folder: Path | None) -> str:
+    """Of the store: relative to the run's folder, so that both may be moved together; in full where that is a URL."""
+    if not store.local or is_url(store.url):
+        return store.url
+    return os.path.relpath(store.root, folder.resolve()) if folder is not None else str(Path(store.root).resolve())
 
 
 # --- loss curves ---
@@ -126,10 +128,13 @@ def _status(run: CellRun) -> str:
 
 
 def _log(store: Store, fit: Key) -> list[tuple[int, float]]:
-    """Its logged steps and losses; a probe has none. Read alone: a fit's other files may be large, and a damaged log
-    costs a picture, not a result."""
-    record = store.record(fit)
-    written = store.read(f"{fit.path}/{record.attempt}/{LOG}") if record is not None else None
+    """Its logged steps and losses; a probe has none. Read alone: a fit's other files may be large, and one that is
+    damaged or cannot be fetched costs a picture, not a result."""
+    try:
+        record = store.record(fit)
+        written = store.read(f"{fit.path}/{record.attempt}/{LOG}") if record is not None else None
+    except Exception:  # noqa: BLE001  (each file system has errors of its own, and all results are there)
+        return []
     entries = [parse_progress(line) for line in (written or b"").splitlines()]
     points = [(entry["step"], entry["loss"]) for entry in entries if {"step", "loss"} <= entry.keys()]
     return [(int(step), loss) for step, loss in points if math.isfinite(step + loss)]

@@ -20,7 +20,16 @@ from w2s_ray.reports.event_lines import Recent
 from w2s_ray.study.check import check_machine, check_memory, check_names
 from w2s_ray.study.executor import executor_of
 from w2s_ray.study.fits import fits_of
-from w2s_ray.study.results import build_results, check_writable, write_keys, write_looks, write_results
+from w2s_ray.study.results import (
+    BEGUN,
+    ENDED,
+    build_results,
+    check_writable,
+    write_keys,
+    write_looks,
+    write_results,
+    write_state,
+)
 from w2s_ray.study.run import collect, run_cells
 from w2s_ray.study.trackers import trackers_of, tracking_of
 from w2s_ray.study.warnings import warnings_of
@@ -62,11 +71,11 @@ def conduct(
     with written(place.runs, study.config.name) as folder:
         check_study(study, folder, caller.warn)
         tracking = tracking_of(study, trackers, store.url, folder, not is_url(place.runs), caller.warn)
-        return _computed(study, store, executor, folder, place.budget, tracking, caller)
+        return _computed(study, store, executor, folder, place, tracking, caller)
 
 
 def _computed(
-    study: Study, store: Store, executor: Callable[[], Executor], folder: Path, budget_h: float, tracking: Tracking,
+    study: Study, store: Store, executor: Callable[[], Executor], folder: Path, place: Place, tracking: Tracking,
     caller: Caller,
 ) -> Found:  # fmt: skip
     started = time.perf_counter()
@@ -76,18 +85,21 @@ def _computed(
             caller.view as view,
             Context(
                 store, executor, sinks=[view, recent, tracking], read_only=store.read_only(), name=study.config.name,
-                budget_h=budget_h, about=recent.about,
+                budget_h=place.budget, about=recent.about,
             ) as context,
             caller.around(context) as keep,
         ):  # fmt: skip
             context.show()
             tracking.params = context.params_of
+            write_state(folder, BEGUN)
             runs = run_cells(study, context)
             collected = collect(study, context, runs)
             tables = collected.value if collected is not None else {}
-            found = build_results(study, context, runs, tables, time.perf_counter() - started, folder)
+            stays = None if is_url(place.runs) else folder
+            found = build_results(study, context, runs, tables, time.perf_counter() - started, stays)
             write_keys(folder, context)
             write_results(folder, study, found, collected)
+            write_state(folder, ENDED)
             keep(found)
         caller.show(found)
         write_looks(folder, found, store)

@@ -19,7 +19,7 @@ from w2s_ray.eval.diagnose import DIAGNOSE
 from w2s_ray.eval.score import COLLECT
 from w2s_ray.reports.file import RESULTS, read_results
 from w2s_ray.reports.pages.search import CSV_FILE
-from w2s_ray.study.results import KEYS
+from w2s_ray.study.results import ENDED, KEYS, STATE
 
 UNUSED = "results that no kept study leads to"
 TABLES = (COLLECT.name, DIAGNOSE.name)  # made of results, at the end of a run, and named by no file of it
@@ -29,9 +29,15 @@ DAY_S = 86_400.0
 def unused(store: Store, runs: Sequence[Path], days: float) -> list[Leftover]:
     """Artifacts older than so many days to which no study or search below these folders leads. Refuses where it cannot
     know what is needed."""
-    named = set[str]().union(*(_named_below(folder) for folder in runs))
+    named = set[str]().union(*(_named_below(folder, store) for folder in runs))
     records = {key: record for key in store.finished() if (record := store.record(key)) is not None}
-    kept = _reached({key for key in records if not named.isdisjoint((str(key), key.full))}, records)
+    roots = {key for key in records if not named.isdisjoint((str(key), key.full))}
+    if records and not roots:
+        raise InputError(
+            f"--store: {store.url} has nothing that a study below {' or '.join(map(str, runs))} names, so it is the"
+            " store of others; name the store of these runs, or the folder of its own runs with --runs"
+        )
+    kept = _reached(roots, records)
     sizes = {key: sum(int(facts["bytes"]) for facts in record.files.values()) for key, record in records.items()}
     return [
         Leftover(key.path, UNUSED, sizes[key])
@@ -57,8 +63,8 @@ def remove_unused(store: Store, leftovers: Iterable[Leftover]) -> None:
         store.remove(one.name)
 
 
-def _named_below(runs: Path) -> set[str]:
-    """Keys that the studies and searches of a folder of runs name."""
+def _named_below(runs: Path, store: Store) -> set[str]:
+    """Keys that the studies and searches of a folder of runs name, all of which have ended, on this store."""
     folders = sorted(path for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
     if not folders:
         raise InputError(
@@ -70,8 +76,13 @@ def _named_below(runs: Path) -> set[str]:
         search = folder / "search"
         if not (folder / RESULTS).is_file() and not search.is_dir():
             raise InputError(f"{folder} has no {RESULTS}, so what it needs is not known; {_REMEDY}")
+        for state in (folder / STATE, search / STATE):
+            if state.is_file() and state.read_text(encoding="utf-8") != ENDED:
+                raise InputError(
+                    f"{state.parent} was begun again and has not ended, so what it needs is not known; {_REMEDY}"
+                )
         if (folder / RESULTS).is_file():
-            found |= set(_of_study(folder))
+            found |= set(_of_study(folder, store))
         if search.is_dir():
             found |= set(_of_search(search))
     return found
@@ -80,13 +91,26 @@ def _named_below(runs: Path) -> set[str]:
 _REMEDY = "run it to its end, or remove the folder if it is not wanted"
 
 
-def _of_study(folder: Path) -> Iterator[str]:
-    for cell in read_results(str(folder), folder.parent).cells:
+def _of_study(folder: Path, store: Store) -> Iterator[str]:
+    results = read_results(str(folder), folder.parent)
+    if results.store and not _is(store, results.store, folder):
+        raise InputError(
+            f"{folder}: its results are in the store {results.store} (from there), not in {store.url}; name that with"
+            " --store, or the folder of this store's own runs with --runs"
+        )
+    for cell in results.cells:
         if cell.status == "failed":
             raise InputError(f"{folder}: a cell failed, so what it needs is not known; {_REMEDY}")
         yield from (str(key) for key in cell.keys.values())
     if (folder / KEYS).is_file():
         yield from (folder / KEYS).read_text(encoding="utf-8").splitlines()
+
+
+def _is(store: Store, place: str, folder: Path) -> bool:
+    """Whether the place that a run names, from its own folder, is this store."""
+    if "://" in place or not store.local:
+        return place.rstrip("/") == store.url.rstrip("/")
+    return (folder / place).resolve() == Path(store.root).resolve()
 
 
 def _of_search(folder: Path) -> Iterator[str]:

@@ -37,6 +37,7 @@ SCHEMA = 1
 PAGE = "report.html"
 OF_THE_RUN = ("seconds", "steps")  # of the results, what another run of the same study changes
 KEYS = ".keys"
+STATE, BEGUN, ENDED = ".state", "begun", "ended"  # of a run: what its files name is all that it needs once it has ended
 FROM_SCORE = (
     "status",
     "reason",
@@ -58,10 +59,11 @@ def config_digest(study: Study) -> str:
 
 
 def build_results(
-    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float, folder: Path
-) -> dict[str, Any]:
-    """The content of the folder's results.json; `tables` is the value of the `collect` step, empty where no cell has a
-    score."""
+    study: Study, context: Context, runs: Sequence[CellRun], tables: Mapping[str, Any], seconds: float,
+    folder: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The content of the folder's results.json (no folder: of one that will be copied to a URL); `tables` is the value
+    of the `collect` step, empty where no cell has a score."""
     cells = [_cell(run, names) for run, names in zip(runs, cell_names([run.cell for run in runs]), strict=True)]
     placements: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for cell in cells:
@@ -181,6 +183,11 @@ def write_looks(folder: Path, results: Mapping[str, Any], store: Store | None, *
         return
     _write_drawn(folder, study_page(parsed, examples(parsed, folder, store) if store is not None else ()))
     _write(stamp, shown)
+
+
+def write_state(folder: Path, state: str) -> None:
+    """Whether a run is under way, or was broken off, so that a store can tell that not all it needs is named."""
+    _write(folder / STATE, state)
 
 
 def write_keys(folder: Path, context: Context) -> None:

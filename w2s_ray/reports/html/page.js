@@ -1,10 +1,15 @@
 "use strict";
 // Tables that sort, filter and unfold. Without this script all rows are shown, in their order.
 (() => {
+  // What a cell begins with: a number, or a time in seconds. Words such as "no gap (72 %)" have none, and go last.
   const number = (text) => {
-    const found = text.replace(/[,\u2009]/g, "").replace("\u2212", "-").match(/-?\d+(\.\d+)?(e[+-]?\d+)?/i);
+    const plain = text.replace(/[,\u2009]/g, "").replace("\u2212", "-");
+    const time = plain.match(/^(?:(\d+) h)? ?(?:(\d+) min)? ?(?:([\d.]+) s)?$/);
+    if (time && time[0]) return 3600 * (time[1] || 0) + 60 * (time[2] || 0) + +(time[3] || 0);
+    const found = plain.match(/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?/i);
     return found ? parseFloat(found[0]) : NaN;
   };
+  const whole = (text) => /^([\d,]*(\.\d+)?)$/.test(text);
   const words = (row, place) => row.cells[place].textContent.trim();
 
   for (const table of document.querySelectorAll("table")) {
@@ -37,11 +42,11 @@
       button.append(...head.childNodes);
       head.append(button);
       button.addEventListener("click", () => {
-        const down = head.getAttribute("aria-sort") === (head.classList.contains("n") ? "descending" : "ascending");
-        const up = head.classList.contains("n") ? down : !down;
+        const numbers = head.classList.contains("n") || first.every((row) => whole(words(row, place)));
+        const down = head.getAttribute("aria-sort") === (numbers ? "descending" : "ascending");
+        const up = numbers ? down : !down;
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const numbers = head.classList.contains("n");
         const sorted = first.map((row, at) => [numbers ? number(words(row, place)) : words(row, place), at, row]);
         sorted.sort((a, b) => {
           if (numbers && (isNaN(a[0]) || isNaN(b[0]))) return isNaN(a[0]) - isNaN(b[0]) || a[1] - b[1];

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 NUMBERS = ("share", "number")
+OWN = ("gap", "compared", "sizes", "sweep", "calibration", "loss")  # files of every report
 SHOWN: dict[str, Callable[[Any], str]] = {
     "share": percent,
     "number": lambda value: NOTHING if value is None else f"{value:.3f}",
@@ -40,6 +41,11 @@ def diagnostic_sections(results: Results) -> list[Section]:
 def diagnostic_files(results: Results) -> list[DataFile]:
     """All rows, with numbers as they are."""
     return [_file(name, tables) for name, tables in _by_name(results).items()]
+
+
+def _stem(name: str) -> str:
+    """Of its files: the report's own stay what they are."""
+    return f"method-{name}" if name in OWN else name
 
 
 def _by_name(results: Results) -> dict[str, list[_Over]]:
@@ -77,10 +83,10 @@ def _section(tables: list[_Over]) -> Section:
     rows = [_row(over, row, names, numbers) for over in tables for row in _on_page(over)]
     text = all(column.show == "text" for column in names[-1:])
     parts: list[Part] = [Table(header, tuple(rows), 3 + len(names) * text)]
-    files = f"`{first.name}.csv`"
+    files = f"`{_stem(first.name)}.csv`"
     if first.figure is not None:
-        parts.append(Figure(f"{first.name}.svg", first.title, _in_words(tables), lambda: _draw(tables)))
-        files += f" and `{first.name}.svg`"
+        parts.append(Figure(f"{_stem(first.name)}.svg", first.title, _in_words(tables), lambda: _draw(tables)))
+        files += f" and `{_stem(first.name)}.svg`"
     if first.note or first.figure is not None:
         parts.append(Paragraph(f"{first.note} All numbers are in {files}.".strip()))
     return Section(first.title, tuple(parts))
@@ -103,7 +109,7 @@ def _file(name: str, tables: list[_Over]) -> DataFile:
     columns = [column.name for column in tables[0].first.columns]
     header = ("method", "task", "weak", "strong", "seeds", *columns)
     rows = [(*over.group, over.seeds, *(row[column] for column in columns)) for over in tables for row in over.rows]
-    return DataFile(f"{name}.csv", header, tuple(rows))
+    return DataFile(f"{_stem(name)}.csv", header, tuple(rows))
 
 
 def _in_words(tables: list[_Over]) -> str:

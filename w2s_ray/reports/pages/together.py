@@ -263,8 +263,9 @@ def _paired(studies: list[_Study]) -> Section | None:
     more = f" The first {MOST_PAIRS} of {len(pairs)} are shown." if len(pairs) > MOST_PAIRS else ""
     note = (
         "The student less that of the first study, with the same seeds on the same test rows. Interval: bootstrap over"
-        " seeds and test rows, the same draws for both. p: sign-flip test over seeds, adjusted for all comparisons"
-        f" here.{more}"
+        " seeds and test rows, the same draws for both. p: sign-flip test over seeds, adjusted for"
+        f" {found['num_tests']} comparisons: these{', and one over all settings of each pair' * bool(found['overall'])}"
+        f".{more}"
     )
     return Section(title, (Table(header, rows, 1, grouped=True), Paragraph(note)))
 
