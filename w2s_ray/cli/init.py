@@ -1,4 +1,4 @@
-"""`w2s init`: three questions, and a study."""
+"""`w2s init`: a few questions, and a study."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def init_study(console: Console, warned: Console, path: Path, given: Given, *, f
         raise InputError(f"{path} is there already; name another file, or replace it with --force")
     name, folder = name_of(path), path.absolute().parent
     rows = rows_found(
-        given.data or given.ask("Which rows? world:TASK, a file, or hub:ORG/NAME@COMMIT", DATA),
+        given.data or given.ask("Which rows? world:TASK, a file, or hub:ORG/NAME[@COMMIT]", DATA),
         given.format,
         _columns(given.columns),
     )
     for line in _seen(rows):
         say(console, line)
-    weak = given.weak or given.ask("Which weak model? world/NAME, a folder, hub:ORG/NAME@COMMIT", WEAK)
+    weak = given.weak or given.ask("Which weak model? world/NAME, a folder, hub:ORG/NAME[@COMMIT]", WEAK)
     strong = given.strong or given.ask("Which strong model?", STRONG)
     methods = given.methods or given.ask(
         "Which methods or losses? `w2s methods` lists them", ", ".join(rows.methods)

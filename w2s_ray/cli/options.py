@@ -35,6 +35,15 @@ Runs = Annotated[
     str | None,
     typer.Option("--runs", metavar="DIR", help="Where runs/NAME/ is written: a folder or a URL.  [default: ./runs]"),
 ]
+SharedRuns = Annotated[
+    str | None,
+    typer.Option(
+        "--runs",
+        metavar="DIR",
+        help="Where runs/NAME/ is written: a URL, or a path that all machines share.  [default: the store's name with"
+        " -runs]",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -47,6 +56,18 @@ JobsAddress = Annotated[
     str | None,
     typer.Option(
         "--address", metavar="URL", help="The cluster's jobs: http://HEAD:8265 (also RAY_API_SERVER_ADDRESS)."
+    ),
+]
+StatusAddress = Annotated[
+    str | None, typer.Option("--address", metavar="URL", help="The cluster's jobs: http://HEAD:8265.")
+]
+DoctorAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="A",
+        help="A cluster to examine instead of this machine: http://HEAD:8265, or auto / HEAD:6379 on one of its"
+        " machines.",
     ),
 ]
 SharedStore = Annotated[

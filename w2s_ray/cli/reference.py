@@ -41,7 +41,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "What plugs in": (
         "blocks.losses.contract:Given", "blocks.losses.contract:LossFn", "blocks.combiners.contract:Combiner",
         "blocks.cleaners.contract:Cleaner", "data.formats:Format", "data.formats:Example", "data.scheme:Scheme",
-        "ops.models:ModelScheme",
+        "ops.models:ModelScheme", "trackers.contract:Tracker", "trackers.contract:Sink", "trackers.contract:Run",
+        "trackers.contract:Spot",
     ),
     "How it fails": ("core.errors:ConfigError", "core.errors:DataError", "core.errors:ResourceError"),
 }  # fmt: skip
@@ -159,8 +160,9 @@ def results_page() -> str:
     return _page(
         "The keys of `results.json`",
         "Schema 1. A dot leads into an object, `[]` into each entry of a list: `cells[].seed` is the `seed` of each"
-        " entry of `cells`. Further keys may appear; those below stay as they are in schema 1. [What the numbers"
-        " mean](../how-to/read-the-results.md).",
+        " entry of `cells`. Those below stay as they are in schema 1. There are further ones, such as"
+        " `failures`, `steps.by_step`, and of a cell `grid`, `slices`, `placement`, `seconds` and `facts`: they are not"
+        " promised, and more may appear. [What the numbers mean](../how-to/read-the-results.md).",
         schema_table(),
     )
 
@@ -225,6 +227,9 @@ def python_page() -> str:
         "Python: what methods and plug-ins use",
         "[Add a method](../../CONTRIBUTING.md#add-a-method) shows how they go together. What is not here may change"
         " without a word.",
+        "## From Python\n\n`import w2s_ray as w2s` is for scripts and notebooks: `w2s.Study`, `w2s.run`, `w2s.plan`,"
+        " `w2s.results`, and the errors that they raise. [From Python and notebooks](../how-to/from-python.md) says"
+        " what each takes and gives.",
         *parts,
     )
 

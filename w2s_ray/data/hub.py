@@ -149,7 +149,7 @@ def _splits(asked: Asked) -> dict[str, Rows]:
 
 
 SCHEME = Scheme(
-    "hub:ORG/NAME[/CONFIG]@COMMIT[#SPLIT]",
+    "hub:ORG/NAME[/CONFIG][@COMMIT][#SPLIT]",
     "a dataset of the Hugging Face hub at one commit, from the cache when offline",
     lambda asked: str(_name(asked)),
     _splits,

@@ -121,7 +121,7 @@ def _lines(draft: Draft, raw: dict[str, Any]) -> Iterator[Line]:
     yield f"hypothesis: {_yaml(HYPOTHESIS)}", "what you expect, written before the run"
     yield "task:", "the rows; test accuracy is measured on rows that nobody learns from"
     yield from _of_task(draft.rows, raw["task"])
-    yield "models:", "world/NAME, a folder, package:NAME/FOLDER, hub:ORG/NAME@COMMIT"
+    yield "models:", "world/NAME, a folder, package:NAME/FOLDER, hub:ORG/NAME[@COMMIT]"
     yield f"  weak: {_yaml(raw['models']['weak'])}", _of_weak(draft.weak)
     yield f"  strong: {_yaml(raw['models']['strong'])}", "the student of its labels; trained on gold, it is the ceiling"
     yield "methods:", "how the student learns; `w2s methods` lists them with their parameters"

@@ -23,7 +23,11 @@ def test_there_are_no_other_pages() -> None:
     [
         ("study.md", "| `seeds` | list of integer | `[0]` | of training; rows are the same for all (task.seed) |"),
         ("study.md", "| `clip` | number or null | `1.0` | largest norm of the gradient; null for none |"),
-        ("study.md", "| `workers` | integer or [integer, integer] | `1` | |"),
+        (
+            "study.md",
+            "| `workers` | integer or [integer, integer] | `1` | processes that train one fit together; [fewest, most]:"
+            " as many as there is room for |",
+        ),
         (
             "study.md",
             "| `bootstrap` | Students of growing size in turn, each taught by the one before it. | `ladder` |",

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from w2s_ray.cli.options import (
-    Address,
+    DoctorAddress,
     PlaceFile,
     StoreUrl,
     place_of,
@@ -21,7 +21,7 @@ def doctor(
     store: StoreUrl = None,
     ray: Annotated[bool, typer.Option("--ray", help="Also start a local Ray and run a task in it.")] = False,
     place: PlaceFile = None,
-    address: Address = None,
+    address: DoctorAddress = None,
 ) -> None:
     """Check versions, devices, the store, disk and memory, and name each problem's remedy. With --address the same of
     every node of a cluster, and whether their processes can meet."""

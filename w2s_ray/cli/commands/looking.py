@@ -9,9 +9,9 @@ import typer
 
 from w2s_ray.cli import complete
 from w2s_ray.cli.options import (
-    Address,
     Json,
     Runs,
+    StatusAddress,
     StoreUrl,
     store_url,
 )
@@ -23,7 +23,7 @@ from w2s_ray.engine.folders import CELL_FILES, readable
 def status(
     store: StoreUrl = None,
     runs: Runs = None,
-    address: Address = None,
+    address: StatusAddress = None,
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, until Ctrl-C: what has changed since.")] = False,
 ) -> None:

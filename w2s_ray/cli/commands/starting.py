@@ -35,7 +35,9 @@ def init(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="The rows: world:TASK, a file from here (.jsonl, .csv, .parquet), or hub:ORG/NAME@COMMIT."
+            "--data",
+            help="The rows: world:TASK, a file from here (.jsonl, .csv, .parquet), or hub:ORG/NAME[@COMMIT]; where no"
+            " commit is given, the present one is written.",
         ),
     ] = None,
     weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="The teacher.")] = None,
@@ -124,7 +126,7 @@ def data(ctx: typer.Context) -> None:
 
 @data_app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="world:topic, file:PATH or hub:ORG/NAME@REVISION; or a study's YAML.")],
+    name: Annotated[str, typer.Argument(help="world:topic, file:PATH or hub:ORG/NAME[@COMMIT]; or a study's YAML.")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 3,
 ) -> None:
     """Print formatted rows, as a model will read them."""
