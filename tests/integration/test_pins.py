@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from huggingface_hub import constants
 from integration.face import SMALL, Face
 
 import w2s_ray as w2s
-from w2s_ray.config.load import expand, load_study
+from w2s_ray.cli import detach
+from w2s_ray.config.load import Study, expand, load_study
 from w2s_ray.ops.models import folder_of
 from w2s_ray.study.pack import package_of
 from w2s_ray.study.pins import Lock, Pin, pinned, pins_of
@@ -261,3 +263,48 @@ def test_a_lock_that_cannot_be_written_is_a_warning(face: Face, cache: Path) -> 
     ended = face.run({"models.weak": "hub:org/tiny", "seeds": [0]})
     assert ended.code == 0, ended.err
     assert "study.lock cannot be written (Is a directory)" in ended.err
+
+
+def test_a_study_that_is_detached_keeps_its_pins(face: Face, cache: Path) -> None:
+    face.monkeypatch.setattr(detach, "_start", lambda log: SimpleNamespace(pid=1))
+    face.monkeypatch.setattr(detach, "_await_first_word", lambda process, store: None)
+    ended = face.w2s("run", face.study({"models.weak": "hub:org/tiny"}), "--detach")
+    assert ended.code == 0, ended.err
+    assert "study.lock keeps it" in ended.err
+    assert lock(face) == {"models": {"org/tiny": OLD}}
+
+
+def test_rows_are_exported_as_a_plan_pins_them(face: Face, cache: Path) -> None:
+    refs = cache.parent / "datasets--org--rows/refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text(DATA)
+    exported: list[str] = []
+
+    def export(study: Study, *_: object, **__: object) -> dict[str, int]:
+        exported.append(study.config.task.data)
+        return {}
+
+    face.monkeypatch.setattr("w2s_ray.cli.export.export", export)
+    ended = face.w2s("data", "export", face.study({"task.data": "hub:org/rows#train"}), "--out", "rows")
+    assert ended.code == 0, ended.err
+    assert exported == [f"hub:org/rows@{DATA}#train"]
+    assert f"hub:org/rows is {DATA}" in ended.err and "not kept" in ended.err
+    assert not (face.folder / "study.lock").exists()
+
+
+def test_a_first_study_has_the_commit_in_it(face: Face, cache: Path) -> None:
+    strange = face.w2s("init", "--yes", "--weak", "hub:org/other")
+    assert "models: hub:org/other has no commit" in strange.refusal
+    ended = face.w2s("init", "--yes", "--weak", "hub:org/tiny")
+    assert ended.code == 0, ended.err
+    assert f"hub:org/tiny is {OLD}, told by this machine's cache" in ended.err
+    written = yaml.safe_load((face.folder / "study.yaml").read_text())
+    assert written["models"] == {"weak": f"hub:org/tiny@{OLD}", "strong": "world/small"}
+    assert face.w2s("plan", "study.yaml").code == 0
+
+
+def test_a_lock_that_pin_cannot_write_is_a_line(face: Face, cache: Path) -> None:
+    (face.folder / "study.lock").mkdir()
+    refusal = face.w2s("pin", face.study({"models.weak": "hub:org/tiny"})).refusal
+    assert "study.lock cannot be written (Is a directory)" in refusal
+    assert "write them after an @ into the study" in refusal

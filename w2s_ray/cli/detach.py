@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from w2s_ray.cli.following import SHOWN, again, at_work, tell
+from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.say import say
-from w2s_ray.config.load import load_study
 from w2s_ray.config.place import Place
 from w2s_ray.core.errors import InputError
 from w2s_ray.engine.folders import is_url, written
@@ -33,7 +33,7 @@ def detach_study(file: Path, sets: Sequence[str], place: Place, as_json: bool, o
     """Check a study, start it, and return as soon as it can be followed; its exit code where it has ended by then."""
     if as_json:
         raise InputError("--detach with --json: its objects are for who follows it; use `w2s attach NAME --json`")
-    study = load_study(file, sets, place.resources)
+    study = load_pinned(file, sets, place.resources, err)  # what the process is to mean, its lock says
     name, store = study.config.name, open_store(place.store)
     with written(place.runs, name) as folder:
         check_study(study, folder, warner(err))

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from w2s_ray.cli.pin import load_pinned
 from w2s_ray.cli.say import say
-from w2s_ray.config.load import load_study
 from w2s_ray.data.formats import draws
 from w2s_ray.data.prepare import format_name, format_of
 from w2s_ray.study.export import FOR_TEACHERS, TASK, FileType, export
 
 
 def export_splits(
-    console: Console, file: Path, sets: Sequence[str], folder: Path, file_type: FileType, *, gold: bool, force: bool
-) -> None:
+    console: Console, err: Console, file: Path, sets: Sequence[str], folder: Path, file_type: FileType, *, gold: bool,
+    force: bool,
+) -> None:  # fmt: skip
     """Write them, and say what stands in which."""
-    study = load_study(file, sets)
+    study = load_pinned(file, sets, None, err, keep=False)
     for name, count in export(study, folder, file_type, gold=gold, force=force).items():
         own = name.partition(".")[0] in FOR_TEACHERS
         labels = "with labels" if own else "WITH GOLD LABELS, which no teacher may see" if gold else "without labels"

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from w2s_ray.cli.pin import name_pinned
 from w2s_ray.cli.say import say
 from w2s_ray.config.yaml_schema import schema_text
 from w2s_ray.core.errors import InputError
@@ -53,15 +54,14 @@ def init_study(console: Console, warned: Console, path: Path, given: Given, *, f
     if path.exists() and not force:
         raise InputError(f"{path} is there already; name another file, or replace it with --force")
     name, folder = name_of(path), path.absolute().parent
-    rows = rows_found(
-        given.data or given.ask("Which rows? world:TASK, a file, or hub:ORG/NAME[@COMMIT]", DATA),
-        given.format,
-        _columns(given.columns),
-    )
+    # Of the hub, the commit is written into the study: a file that teaches shows what is read.
+    data = given.data or given.ask("Which rows? world:TASK, a file, or hub:ORG/NAME[@COMMIT]", DATA)
+    rows = rows_found(name_pinned("dataset", data, warned), given.format, _columns(given.columns))
     for line in _seen(rows):
         say(console, line)
     weak = given.weak or given.ask("Which weak model? world/NAME, a folder, hub:ORG/NAME[@COMMIT]", WEAK)
-    strong = given.strong or given.ask("Which strong model?", STRONG)
+    weak = name_pinned("model", weak, warned)
+    strong = name_pinned("model", given.strong or given.ask("Which strong model?", STRONG), warned)
     methods = given.methods or given.ask(
         "Which methods or losses? `w2s methods` lists them", ", ".join(rows.methods)
     ).split(",")

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from w2s_ray.cli.say import say
 from w2s_ray.config.load import Study, load_study
-from w2s_ray.core.errors import ConfigError
+from w2s_ray.core.errors import ConfigError, InputError
 from w2s_ray.core.plugins import closest
-from w2s_ray.data.commits import Commit
+from w2s_ray.data.commits import Commit, What
 from w2s_ray.reports.console import teller
 from w2s_ray.study.pins import Lock, Pin, pins_of, with_commit, with_pins
 
@@ -25,14 +25,14 @@ def load_pinned(
     return with_pins(load_study(file, sets, resources), teller(err), keep=keep)
 
 
-def name_pinned(name: str, err: Console) -> str:
-    """The name of a source of rows with a commit, if it is one of the hub without."""
-    pin = Pin.of("dataset", name)
+def name_pinned(what: What, name: str, err: Console) -> str:
+    """The name of a source of rows or of a model with a commit, if it is one of the hub without."""
+    pin = Pin.of(what, name)
     if pin is None:
         return name
     found = pin.commit()
     say(err, f"hub:{pin} is {found.digest}, {found.told_by}")
-    return with_commit("dataset", name, found.digest)
+    return with_commit(what, name, found.digest)
 
 
 def pin_study(file: Path, names: Sequence[str], out: Console, *, update: bool) -> None:
@@ -50,9 +50,19 @@ def pin_study(file: Path, names: Sequence[str], out: Console, *, update: bool) -
     for pin in dropped:
         say(out, f"hub:{pin}  dropped: the study does not name it")
     if asked or dropped:
-        lock.write()
+        _write(lock)
     if not pins:
         say(out, f"{file} names nothing of the hub without a commit")
+
+
+def _write(lock: Lock) -> None:
+    try:
+        lock.write()
+    except OSError as error:
+        raise InputError(
+            f"{lock.path} cannot be written ({error.strerror}), so nothing keeps these commits; write them after an @"
+            " into the study, or copy it to a folder that you may write to"
+        ) from None
 
 
 def _moved(before: str | None, now: str | None, told: Commit | None) -> str:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from w2s_ray.config.convention import preset_of, with_its_loss
 from w2s_ray.config.schema import MOST_CELLS, Cell, StudyConfig
 from w2s_ray.config.search_spec import Point, SearchSpec
-from w2s_ray.config.track import FOLLOWED
+from w2s_ray.config.track import FOLLOWED, UNSHOWN
 from w2s_ray.core.errors import ConfigError
 from w2s_ray.core.plugins import closest
 from w2s_ray.core.secrets import variable_of
@@ -121,8 +121,8 @@ def _refuse_halves(value: Any, key: str = "") -> None:
     """Refuse texts and keys, at any depth, with half a character."""
     if isinstance(value, str) and (half := _HALF.search(value)):
         raise ConfigError(
-            f"{key or 'it'} is {_shown(value)}, with half a character ({half[0]!r}, a lone surrogate); write the whole"
-            " character, or leave it out"
+            f"{key or 'it'} is {_told(key, value)}, with half a character ({half[0]!r}, a lone surrogate); write the"
+            " whole character, or leave it out"
         )
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -182,12 +182,13 @@ def made(
         name, sep, value = override.partition("=")
         if not sep:
             raise ConfigError(f"--set {_shown(override)} has no '='; write --set key.subkey=value")
+        said = _shown(name if _is_unshown(name) else override)
         _refuse_shown(name, value)
         try:
             _refuse_halves(name, "the key")
-            _assign(raw, name, parse_value(value))
+            _assign(raw, name, parse_value(value, name))
         except ConfigError as error:
-            raise ConfigError(f"--set {_shown(override)}: {_one_line(error)}") from None
+            raise ConfigError(f"--set {said}: {_one_line(error)}") from None
     return expand(raw, base)
 
 
@@ -208,12 +209,13 @@ def _refuse_shown(name: str, value: str) -> None:
         )
 
 
-def parse_value(text: str) -> Any:
-    """A value as YAML spells it."""
+def parse_value(text: str, key: str = "") -> Any:
+    """A value as YAML spells it; `key` is where it is to stand."""
     try:
         return _loaded(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{_shown(text)} is not a value: {_one_line(error)}") from None
+        shown = "the text" if _is_unshown(key) else _shown(text)
+        raise ConfigError(f"{shown} is not a value: {_one_line(error)}") from None
 
 
 def expand(raw: dict[str, Any], base: Path) -> Study:
@@ -472,7 +474,7 @@ def _assign(raw: dict[str, Any], name: str, value: Any) -> None:
         if inner is None:
             inner = {}
         if not isinstance(inner, (dict, list)):
-            raise ConfigError(f"{name}: {'.'.join(path[: depth + 1])} is {inner!r}, which has no parts")
+            raise ConfigError(f"{name}: {'.'.join(path[: depth + 1])} is {_told(name, inner)}, which has no parts")
         here[part if isinstance(here, dict) else _index(here, part, name)] = inner
         here = inner
     here[last if isinstance(here, dict) else _index(here, last, name)] = value
@@ -520,10 +522,13 @@ def _sentence(error: ErrorDetails) -> str:
     """One pydantic error in words: key, value, what is allowed."""
     key, value, context = ".".join(map(str, error["loc"])), error["input"], error.get("ctx", {})
     if error["type"] == "unknown_key":
-        full, known = f"{key}.{context['key']}".lstrip("."), sorted(context["known"])
-        return f"{full} is not a known key{closest(context['key'], known)}; there are: {', '.join(known)}"
+        name, known = str(context["key"]), sorted(context["known"])
+        hint = f"{closest(name, known)}; there are: {', '.join(known)}"
+        if _is_unshown(key) and not name.isidentifier():  # `url:https://…` without a space is a key
+            return f"{key} has a key that is not known (is there a space after each colon?){hint}"
+        return f"{key}.{name} is not a known key{hint}".lstrip(".")
     if error["type"] == "missing" and isinstance(error["loc"][-1], int):
-        return f"{key.rpartition('.')[0]} is {_shown(value)}, which has too few entries"
+        return f"{key.rpartition('.')[0]} is {_told(key, value)}, which has too few entries"
     if error["type"] == "missing":
         return f"{key} is missing; the study needs it"
     if error["type"] not in _MUST:
@@ -531,7 +536,25 @@ def _sentence(error: ErrorDetails) -> str:
         return f"{key}: {message}" if key else message
     must = _MUST[error["type"]].format(**context)
     hint = closest(str(value), re.findall(r"'(.*?)'", must)) if error["type"] == "literal_error" else ""
-    return f"{key} is {_shown(value)}{hint}; it {must}"
+    return f"{key} is {_told(key, value)}{hint}; it {must}"
+
+
+def _is_unshown(key: str) -> bool:
+    return key.partition(".")[0] in UNSHOWN
+
+
+def _told(key: str, value: Any) -> str:
+    """What stands at a dotted key; where that may be an address or a password, its kind alone."""
+    if value is None or not _is_unshown(key):
+        return _shown(value)
+    kinds = (
+        (str, "a text"),
+        (dict, "a mapping"),
+        (_LISTS, "a list"),
+        (bool, "true or false"),
+        ((int, float), "a number"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), f"of the type {type(value).__name__}")
 
 
 def _shown(value: Any) -> str:

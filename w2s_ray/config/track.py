@@ -12,6 +12,7 @@ from w2s_ray.core.secrets import variable_of
 
 Track = Annotated[SerializeAsAny[BaseModel], plugin("w2s_ray.trackers")]
 FOLLOWED = ("track", "notify")  # keys of a study that no result and no written file depends on
+UNSHOWN = (*FOLLOWED, "env")  # keys, of a study or a place, below which no message repeats a value
 
 
 def _is_webhook(url: SecretStr) -> SecretStr:

@@ -37,6 +37,7 @@ NOUNS = {
     "w2s_ray.trackers": "tracker",
 }
 
+UNSHOWN = ("w2s_ray.trackers",)  # groups whose plug-ins are given addresses: no message repeats what stands there
 MARK = "plugin"  # in a JSON schema: any plug-in of this group
 
 
@@ -108,7 +109,8 @@ def find(group: str, name: str) -> type[Any]:
     """The plug-in of this name, or an error that lists what there is."""
     plugins = available(group)
     if name not in plugins:
-        raise ConfigError(f"unknown {NOUNS[group]} {name!r}{closest(name, plugins)}; there are: {', '.join(plugins)}")
+        shown = "" if group in UNSHOWN else f" {name!r}"
+        raise ConfigError(f"unknown {NOUNS[group]}{shown}{closest(name, plugins)}; there are: {', '.join(plugins)}")
     return plugins[name]
 
 
@@ -133,9 +135,8 @@ def build(group: str, value: Any, context: Any = None) -> Any:
             )
         return find(group, str(value["type"])).model_validate(value, context=context)
     if not hasattr(type(value), "model_fields"):
-        raise ConfigError(
-            f"{value!r} is not a {NOUNS[group]}; write its name, or {{type: NAME, …}} with its parameters"
-        )
+        shown = f"it is of the type {type(value).__name__} and" if group in UNSHOWN else f"{value!r} is"
+        raise ConfigError(f"{shown} not a {NOUNS[group]}; write its name, or {{type: NAME, …}} with its parameters")
     return value
 
 

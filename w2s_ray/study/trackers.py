@@ -40,7 +40,7 @@ def trackers_of(config: StudyConfig, place: Place, names: Sequence[str] = ()) ->
 def _named(text: str) -> Tracker:
     """A command line is seen by others, and is repeated in messages."""
     try:
-        one: Tracker = build(GROUP, parse_value(text))
+        one: Tracker = build(GROUP, parse_value(text, "track"))
     except ValueError as error:
         said = str(error) if isinstance(error, ConfigError) else "its settings are wrong; see docs/how-to/trackers.md"
         raise ConfigError(f"--track: {said}") from None

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from queue import Full, Queue
+from queue import Queue
 from typing import Any
 
 from w2s_ray.trackers.contract import Tracker
@@ -34,23 +34,26 @@ class Feed:
 
     def __init__(self, tracker: Tracker, hello: Callable[[], Message], warn: Callable[[str], None]) -> None:
         self.tracker, self._hello, self._warn = tracker, hello, warn
-        self._queue: Queue[Message] = Queue(maxsize=MOST)
+        self._queue: Queue[Message] = Queue()  # `put` bounds it: the last message has room in any case
         self._process: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()  # all is written, or the process has ended
         self._lock, self._troubled, self._done = threading.Lock(), False, False
+        self._until = 0.0  # when the tracker has had its time
         threading.Thread(target=self._run, name=f"w2s-tracker-{tracker.name}", daemon=True).start()
 
     def put(self, message: Message) -> None:
         """Any thread. Dropped where too much waits."""
-        with suppress(Full):
-            self._queue.put_nowait(message)
+        if self._queue.qsize() < MOST:
+            self._queue.put(message)
 
-    def finish(self, last: Message, began: float) -> None:
-        """The last message; returns when all is written, or when the tracker has had its time."""
-        until = began + self.tracker.wait
-        with suppress(Full):
-            self._queue.put(last, timeout=max(0.0, until - time.monotonic()))
-        if not self._over.wait(max(0.0, until - time.monotonic())):
+    def last(self, message: Message) -> None:
+        """The last message; from now on the tracker's time runs."""
+        self._until = time.monotonic() + self.tracker.wait
+        self._queue.put(message)
+
+    def finish(self) -> None:
+        """After `last`; returns when all is written, or when the tracker has had its time."""
+        if not self._over.wait(max(0.0, self._until - time.monotonic())):
             self._trouble(f"it was not done {self.tracker.wait:g} s after the end, and is left (`wait:` gives it more)")
         self._end()
 

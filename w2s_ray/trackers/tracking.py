@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +58,11 @@ class Tracking:
         self._waits("")
         if error is not None:
             self._say(f"stopped: {' '.join(str(error).split())[:LETTERS] or type(error).__name__}")
-        began = time.monotonic()
+        # All are told before any is waited for: one that hangs takes no other's time.
         for feed in self._feeds:
-            feed.finish({"what": "leave"} if feed.tracker.sentences else self._last, began)
+            feed.last({"what": "leave"} if feed.tracker.sentences else self._last)
+        for feed in self._feeds:
+            feed.finish()
 
     def __call__(self, event: Event) -> None:
         if not self._feeds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,10 +51,14 @@ class _Group(Sink):
         self._whole = self._read()
 
     def _read(self) -> dict[str, str]:
-        """Those that are logged to their end at the same place, and what they said."""
+        """Those that are logged to their end at the same place, and what they said; half a line at the end, of a
+        process that was killed, is cut off."""
         path = self._folder / WHOLE
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-        found = [json.loads(line) for line in lines if line.startswith("[") and line.endswith("]")]
+        whole = path.read_bytes() if path.is_file() else b""
+        end = whole.rfind(b"\n") + 1
+        if end < len(whole):
+            os.truncate(path, end)
+        found = [noted for line in whole[:end].decode(errors="replace").splitlines() if (noted := _noted(line))]
         return {run: digest for where, run, digest in found if where == self._where}
 
     def put(self, run: Run) -> None:
@@ -90,6 +95,15 @@ class _Group(Sink):
         for opened in self._open.values():
             opened.run.finish(exit_code=1)
         self._open.clear()
+
+
+def _noted(line: str) -> tuple[str, str, str] | None:
+    """Where a run is, its id and what it said; None of a line that was torn, whose run is logged again."""
+    try:
+        where, run, digest = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return (where, run, digest) if all(isinstance(part, str) for part in (where, run, digest)) else None
 
 
 class _Open:

@@ -368,6 +368,43 @@ def test_a_student_without_its_number_is_told(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_results_that_were_cut_off_are_told(tmp_path: Path) -> None:
+    root = eleuther_results(tmp_path / "results")
+    path = root / "default/sciq/w2s/results.json"
+    path.write_text(path.read_text()[:40])
+    write_json(root / "strange/config.json", {"model_type": "gpt2"})
+    (root / "strange/results.json").write_text("{")
+    found = import_folder(root, None)
+    assert len(found["cells"]) == 2
+    assert told(found) == ["default/sciq/w2s/results.json: is not JSON"]
+
+
+def test_labels_in_files_of_different_types_are_told(tmp_path: Path) -> None:
+    root = eleuther_results(tmp_path / "results")
+    labels = root / "shared/sciq/weak/predictions/train"
+    (labels / "data-00000-of-00001.arrow").rename(labels / "data-00001-of-00002.arrow")
+    arrow(labels, {"gt_labels": [0, 1], "soft_pred": ["0.3", "0.6"]})
+    found = import_folder(root, None)
+    assert found["imported"]["weak_labels"] == []
+    (line,) = told(found)
+    assert "shared/sciq/weak/predictions/train: its files have gt_labels and soft_pred of different types" in line
+
+
+def test_a_folder_that_cannot_be_read_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = eleuther_results(tmp_path / "results")
+    scandir = os.scandir
+
+    def guarded(path: str) -> Any:  # an administrator may read everything
+        if str(path).endswith("/plain"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    found = import_folder(root, None)
+    assert len(found["cells"]) == 1
+    assert told(found) == ["plain: the folder cannot be read (Permission denied); what is in it is left out"]
+
+
 # --- both ---
 
 

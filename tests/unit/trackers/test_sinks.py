@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trackers_read
@@ -127,3 +129,36 @@ def test_in_mlflow_fits_are_nested_and_odd_names_are_there_once_too(tmp_path: Pa
     assert len(client.get_metric_history(runs[CELL.id].info.run_id, "naive world_topic/pgr")) == 1
     assert runs[CELL.id].data.params == {"train.lr": "0.1", "name": "naïve\n"}
     assert runs[CELL.id].data.tags["w2s.key.student"] == "train/x-0123"
+
+
+class FakeWandB:
+    """The little of W&B's that a sink calls; keeps which runs were begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.run = SimpleNamespace(
+            config=SimpleNamespace(update=lambda *_, **__: None), summary={}, log=lambda row: None,
+            define_metric=lambda *_, **__: None, finish=lambda exit_code: None,
+        )  # fmt: skip
+
+    def Settings(self, **settings: object) -> None: ...
+
+    def init(self, *, id: str, **settings: object) -> SimpleNamespace:
+        self.begun.append(id)
+        return self.run
+
+
+@pytest.mark.parametrize("torn", [b'["online None/w2s_ray", "c', b'["a"]\n7\n[{}, [], 1]\n["a", "b[1]\n\xff\n'])
+def test_a_torn_line_of_wandb_costs_its_run_alone(torn: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeWandB()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    plugin = build("w2s_ray.trackers", "wandb")
+    spot = Spot("small", "d1", tmp_path)
+    plugin.sink(spot).put(SCORED)
+    path = tmp_path / "wandb/w2s-whole.jsonl"
+    path.write_bytes(path.read_bytes() + torn)
+    for _ in range(2):  # what the first writes, the second can read
+        sink = plugin.sink(spot)
+        sink.put(SCORED)
+        sink.put(DONE)
+    assert fake.begun == [SCORED.id, DONE.id]

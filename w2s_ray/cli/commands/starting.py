@@ -134,7 +134,7 @@ def show(
     from w2s_ray.data.catalogue import show as rows_of
 
     study = load_pinned(Path(name), (), None, err, keep=False) if name.endswith((".yaml", ".yml")) else None
-    spec, base = (study.config.task, study.base) if study else (name_pinned(name, err), Path.cwd())
+    spec, base = (study.config.task, study.base) if study else (name_pinned("dataset", name, err), Path.cwd())
     for row in rows_of(spec, n, base):
         table = Table(box=None, show_header=False, pad_edge=False)
         for column, text in row.items():
@@ -157,7 +157,7 @@ def export(
     these ids is a weak model (labels:file:PATH)."""
     from w2s_ray.cli.export import export_splits
 
-    export_splits(out, file, sets or (), folder, "parquet" if parquet else "jsonl", gold=gold, force=force)
+    export_splits(out, err, file, sets or (), folder, "parquet" if parquet else "jsonl", gold=gold, force=force)
 
 
 @world_app.callback(invoke_without_command=True)

@@ -161,7 +161,7 @@ def read(folder: Folder) -> Found | None:
 
 def _fits(folder: Folder) -> Iterator[tuple[Path, _Fit]]:
     for here, files in folder.walk():
-        if RESULTS not in files or not _is_fit(here / RESULTS):
+        if RESULTS not in files or not _is_fit(here):
             continue
         config = folder.attempt(here / CONFIG, read_as(Config))
         found = config and folder.attempt(here / RESULTS, read_as(Evaluated))
@@ -169,12 +169,21 @@ def _fits(folder: Folder) -> Iterator[tuple[Path, _Fit]]:
             yield here, _Fit(here, config, found)
 
 
-def _is_fit(path: Path) -> bool:
-    """Whether it is of theirs: many programs write a results.json."""
+def _is_fit(here: Path) -> bool:
+    """Whether a folder is of theirs: many programs write a results.json. Of one that cannot be read, such as one that
+    was cut off, the config beside it decides."""
     try:
-        return bool({"eval_accuracy", "eval_auroc"} & read_object(path).keys())
+        return bool({"eval_accuracy", "eval_auroc"} & read_object(here / RESULTS).keys())
+    except DataError:
+        return _is_config(here / CONFIG)
+
+
+def _is_config(path: Path) -> bool:
+    try:
+        read_as(Config)(path)
     except DataError:
         return False
+    return True
 
 
 def _student(fit: _Fit, fits: Mapping[Path, _Fit], folder: Folder) -> Run:

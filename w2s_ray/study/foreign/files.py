@@ -52,6 +52,7 @@ class Folder:
 
     root: Path
     told: list[str] = field(default_factory=list)
+    _closed: set[str] = field(default_factory=set)  # folders that could not be read: every reader walks, and one tells
 
     def tell(self, path: Path, what: object) -> None:
         """A sentence about a file."""
@@ -71,12 +72,19 @@ class Folder:
             return None
 
     def walk(self) -> Iterator[tuple[Path, list[str]]]:
-        """Every folder that may hold results, in order, with the names of its files."""
-        for seen, (here, inner, files) in enumerate(os.walk(self.root)):
+        """Every folder that may hold results, in order, with the names of its files; those that cannot be read are
+        told."""
+        for seen, (here, inner, files) in enumerate(os.walk(self.root, onerror=self._tell_closed)):
             inner[:] = sorted(name for name in inner if not name.startswith(SKIPPED))
             if seen == MOST_FOLDERS:
                 raise InputError(f"{self.root} holds more than {MOST_FOLDERS} folders; name the one with the results")
             yield Path(here), sorted(files)
+
+    def _tell_closed(self, error: OSError) -> None:
+        path = str(error.filename or self.root)
+        if path not in self._closed:
+            self._closed.add(path)
+            self.tell(Path(path), f"the folder cannot be read ({error.strerror}); what is in it is left out")
 
 
 def printed(text: str, most: int = NAME_LETTERS) -> str:
@@ -165,7 +173,10 @@ def _arrow(folder: Path, columns: list[str]) -> Any:
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DataError(f"holds no rows with {' and '.join(columns)} ({type(error).__name__})") from None
         tables.append(table)
-    rows = pa.concat_tables(tables, promote_options="permissive")
+    try:
+        rows = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"its files have {' and '.join(columns)} of different types ({type(error).__name__})") from None
     if not len(rows):
         raise DataError("holds no rows")
     return rows
