@@ -117,8 +117,8 @@ def check_after_kills(
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_driver_on_ray_that_is_killed_twelve_times_ends_the_same(tmp_path: Path) -> None:
-    check_after_kills(tmp_path, 12, (), 2.0, 22.0)
+def test_a_driver_on_ray_that_is_killed_six_times_ends_the_same(tmp_path: Path) -> None:
+    check_after_kills(tmp_path, 6, (), 2.0, 22.0)
 
 
 def test_two_drivers_started_together_share_the_work(tmp_path: Path) -> None:
