@@ -214,7 +214,7 @@ def test_what_is_done_is_not_done_again(ctx: Context, notes: Path) -> None:
     with_ray = ctx._executor
     assert with_ray is not None
     with_ray.launch(call, lambda: None).result(timeout=60)
-    assert len(list(notes.glob("start.*"))) == 1
+    assert len(list(notes.glob(f"start.{node.key.digest[:12]}.*"))) == 1  # a thread of the test before may still end
     assert len(list(Path(ctx.store.url).glob("add/*/a*"))) == 1
 
 

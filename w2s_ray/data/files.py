@@ -6,7 +6,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def read_file(path: Path) -> Iterator[Row]:
     return READERS[path.suffix](path)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Generator[str, None, None]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -60,22 +61,29 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path.name} line {number} is not JSON ({error.msg} at column {error.colno}); {ONE_OBJECT}"
-            ) from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path.name} line {number} holds a {type(row).__name__}; {ONE_OBJECT}")
-        yield row
+    with closing(_lines(path)) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _object(line, f"{path.name} line {number}")
+
+
+def _object(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON ({error.msg} at column {error.colno}); {ONE_OBJECT}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where} holds a {type(row).__name__}; {ONE_OBJECT}")
+    return row
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    reader = csv.reader(_lines(path), strict=True)
+    with closing(_lines(path)) as lines:
+        yield from _cells(path, lines)
+
+
+def _cells(path: Path, lines: Iterator[str]) -> Iterator[Row]:
+    reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
         if len(set(header)) < len(header) or "" in header:
