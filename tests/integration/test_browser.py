@@ -90,6 +90,10 @@ def test_numbers_lead_to_their_seeds_their_keys_and_their_records(page: Path) ->
         assert row.is_visible(), "the folded section has opened"
         to = row.locator("a").first.get_attribute("href")
         assert to is not None and (page.parent / to).resolve().is_file()
+        found = seen.page.eval_on_selector_all("a", "links => links.map((one) => one.getAttribute('href'))")
+        files = {to for to in found if not to.startswith("#")}
+        assert {"cells.parquet", "config.resolved.yaml", "gap.svg"} < files
+        assert [to for to in files if not (page.parent / to).resolve().is_file()] == []
 
 
 def test_a_table_is_sorted_filtered_and_unfolded_with_the_keyboard(tmp_path: Path) -> None:

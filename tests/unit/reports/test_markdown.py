@@ -50,7 +50,7 @@ def test_every_table_row_has_as_many_columns_as_its_header(results):
     tables = [block for block in report(results).split("\n\n") if block.startswith("|")]
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
-    assert len(tables) == 3
+    assert len(tables) == 4
 
 
 def test_a_bad_dict_is_an_error(results):

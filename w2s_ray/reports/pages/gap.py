@@ -21,6 +21,12 @@ from w2s_ray.reports.wording import (
 )
 
 PLACEMENT_MARK = "‡"
+PREDICTIONS = "cells.parquet"
+FILES = {
+    "config.resolved.yaml": "all keys of the study, with the values that were used",
+    PREDICTIONS: "every prediction of every cell on the test rows, and the labels on the pool",
+    "results.json": "all numbers of this page, and the keys of what they rest on",
+}
 NOTABLE_UNDEFINED = 0.005  # of an interval's draws; a fifth of a 95 % interval's tail
 INTERVALS = (
     "Intervals: bootstrap over seeds and test rows. `no gap`: the ceiling does not clearly exceed the floor, so there"
@@ -194,7 +200,12 @@ def repeat_section(results: Results) -> Section:
         "`w2s run` on a config of this digest at this commit gives these numbers; steps that are in the store are not"
         " run again."
     )
-    return Section("How to reproduce", (Notes(facts), Paragraph(promise)))
+    there = [(Link(name, name), what) for name, what in FILES.items() if name != PREDICTIONS or _any_scored(results)]
+    return Section("How to reproduce", (Notes(facts), Paragraph(promise), Table(("file", "what"), tuple(there), 2)))
+
+
+def _any_scored(results: Results) -> bool:
+    return any(cell.status != "failed" for cell in results.cells)
 
 
 def _where(cell: CellResult) -> str:
