@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,16 +267,19 @@ def _checkpoints(store: Path) -> list[int]:
     ]
 
 
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def _kill_a_worker(store: Path, killed: list[int]) -> None:
     """SIGKILL one of the processes of the first gang that has a checkpoint."""
     while not killed:
         time.sleep(0.05)
         if list(store.glob("train/*/work/gang.json")):
-            workers = [
-                process
-                for process in psutil.process_iter(["cmdline"])
-                if "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
-            ]
+            ours = psutil.Process().children(recursive=True)  # other tests on this machine have workers too
+            workers = [process for process in ours if "RayTrainWorker" in _command(process)]
             if workers:
                 os.kill(workers[-1].pid, signal.SIGKILL)
                 killed.append(workers[-1].pid)
