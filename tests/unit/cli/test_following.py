@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -243,7 +244,9 @@ def test_a_watch_prints_what_is_new_and_ends_with_ctrl_c(
     out = console()
     print_status(out, store.url, str(tmp_path / "runs"), as_json=True, watch=True)
     told = [json.loads(line)["drivers"] for line in text(out).splitlines()]
-    assert [[one["made"] for one in drivers] for drivers in told] == [[0], [3], [0], []]
+    made = [[one["made"] for one in drivers] for drivers in told]
+    # On a slow machine a driver's age may be new where nothing else is.
+    assert [one for one, _ in groupby(made)] == [[0], [3], [0], []]
 
 
 def test_a_watch_on_a_terminal_redraws(store: Store, looks: Callable[[list[Callable[[], None]]], None]) -> None:
