@@ -14,7 +14,7 @@ from itertools import count
 from w2s_ray.reports.document import Document, Entry, Figure, Link, Notes, Paragraph, Part, Section, Table
 from w2s_ray.reports.drawing import Pictures, draw, inline
 
-FOLD = 25  # rows of a table that are shown at once
+FOLD, SPARE = 25, 5  # rows of a table that are shown at once; so few more are not folded away
 LONG = 40  # letters; what is longer goes over several lines of a cell
 
 
@@ -112,7 +112,7 @@ class _Page:
             for place, name in enumerate(table.header)
         )
         rows = "\n".join(f"<tr{_id(table, place)}>{_row(row, table)}</tr>" for place, row in enumerate(table.rows))
-        more = f' data-fold="{FOLD}"' if len(table.rows) > FOLD else ""
+        more = f' data-fold="{FOLD}"' if len(table.rows) > FOLD + SPARE else ""
         return (
             f'<div class="wide" role="region" tabindex="0" aria-label="{escape(title)}, table"><table{more}>'
             f"<caption>{escape(title)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
