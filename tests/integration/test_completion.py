@@ -76,7 +76,9 @@ def test_tab_is_quick_and_imports_nothing_heavy(finished: Face) -> None:
 
 def test_a_real_bash_completes(finished: Face, tmp_path: Path) -> None:
     """With the script that is shown, and a `w2s` on the path."""
-    script = finished.process("--show-completion", "bash").out
+    # Whatever shell the tests were started from, if any.
+    told = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "True"}
+    script = finished.process("--show-completion", "bash", env=told).out
     w2s = tmp_path / "w2s"
     w2s.write_text(f"#!/bin/sh\nexec {finished.command()[0]} -c '{ASKED}' \"$@\"\n", encoding="utf-8")
     w2s.chmod(0o755)

@@ -95,4 +95,7 @@ def run(model: str, folder: Path, settings: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for one in json.loads(sys.argv[3]):
         run(sys.argv[1], Path(sys.argv[2]) / one["name"], one)
+    dist.barrier()  # else who is through first ends the others
     dist.destroy_process_group()
+    sys.stderr.flush()
+    os._exit(0)  # gloo's threads may be alive still, and would abort the process in its destructors
