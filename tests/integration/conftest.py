@@ -19,10 +19,7 @@ def face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Face:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Face]:
     """A study that has run, for tests that only look at it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("W2S_STORE", raising=False)
-        patch.setenv("W2S_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        face = Face(tmp_path_factory.mktemp("finished"), patch)
+    with Face.of_module(tmp_path_factory, "finished") as face:
         ended = face.run()
         assert ended.code == 0, ended.err
         yield face

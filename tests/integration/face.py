@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,15 @@ class Face:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
+
+    @staticmethod
+    @contextmanager
+    def of_module(folders: pytest.TempPathFactory, name: str) -> Iterator[Face]:
+        """For a fixture that several tests share; neither reads nor writes what is the user's."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("W2S_STORE", raising=False)
+            patch.setenv("W2S_CACHE", str(folders.getbasetemp() / "cache"))
+            yield Face(folders.mktemp(name), patch)
 
     def results(self, name: str = "small") -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / "runs" / name / "results.json").read_text(encoding="utf-8"))

@@ -35,8 +35,7 @@ CONTRAST = """
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        face = Face(tmp_path_factory.mktemp("page"), patch)
+    with Face.of_module(tmp_path_factory, "page") as face:
         bold = {"type": "naive", "name": "<b>bold</b>", "loss": {"type": "logconf", "aux": 0.5}}
         ran = face.run({"methods": ["naive", bold], "seeds": [0, 1]})
         assert ran.code == 0, ran.err
@@ -58,8 +57,7 @@ def test_a_page_is_quiet_asks_for_nothing_and_fits(page: Path, width: str, dark:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Of a study of several methods and pairs of models, of two studies together, and of all runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        face = Face(tmp_path_factory.mktemp("pages"), patch)
+    with Face.of_module(tmp_path_factory, "pages") as face:
         pairs = {"models.weak": ["world/nano", "world/micro"], "models.strong": ["world/micro", "world/mini"]}
         many = {"name": "many", "methods": ["naive", "probe"], "seeds": [0, 1], "grid": pairs}
         for ran in (face.run(many), face.run({"seeds": [0]})):

@@ -44,10 +44,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("W2S_STORE", raising=False)
-        patch.setenv("W2S_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        face = Face(tmp_path_factory.mktemp("python"), patch)
+    with Face.of_module(tmp_path_factory, "python") as face:
         again = {"store": face.store, "runs": face.folder / "runs", "local": True, "quiet": True}
         yield Ran(face, w2s.run(SMALL, **again))
 

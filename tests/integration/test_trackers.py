@@ -86,11 +86,8 @@ def without_times(results: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterable[tuple[Face, list[Any]]]:
     """A study with all of them."""
-    with pytest.MonkeyPatch.context() as patch, webhook() as (url, heard):
-        patch.delenv("W2S_STORE", raising=False)
-        patch.setenv("W2S_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        patch.setenv("OUR_HOOK", url)
-        face = Face(tmp_path_factory.mktemp("tracked"), patch)
+    with Face.of_module(tmp_path_factory, "tracked") as face, webhook() as (url, heard):
+        face.monkeypatch.setenv("OUR_HOOK", url)
         ended = face.run({"seeds": [0], **everything(face)})
         assert ended.code == 0, ended.err
         assert warnings(ended.err) == []

@@ -20,10 +20,7 @@ UNUSED = ("clean", "--unused", "--days", "0")
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Face:
     """Two studies on one store, which share a teacher."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("W2S_STORE", raising=False)
-        patch.setenv("W2S_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        face = Face(tmp_path_factory.mktemp("two"), patch)
+    with Face.of_module(tmp_path_factory, "two") as face:
         assert face.run({"seeds": [0], "methods": ["naive", CLEANED]}).code == 0
         assert face.run({"name": "other", "train.strong.lr": 2e-3, "seeds": [0]}).code == 0
     return face

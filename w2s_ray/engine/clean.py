@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -45,7 +45,7 @@ class Found:
 def living(store: Store, *, stale_s: float = STALE_S) -> tuple[Holder, ...]:
     """Drivers that are alive on a store now."""
     names = (f"drivers/{path.rpartition('/')[2]}" for path in store.fs.glob(f"{store.root}/drivers/*"))
-    drivers = {name: Holder.loads(store.read(name) or b"") for name in names if _is_file_of("drivers", name)}
+    drivers = _drivers(store, names)
     dead = _dead(store, drivers, stale_s)
     return tuple(holder for name, holder in drivers.items() if name not in dead)
 
@@ -57,7 +57,7 @@ def find(store: Store, *, stale_s: float = STALE_S) -> Found:
         path.partition(f"{store.root.lstrip('/')}/")[2]: int(facts["size"] or 0) * (facts["type"] == "file")
         for path, facts in store.fs.find(store.root, detail=True, withdirs=True).items()
     }
-    drivers = {name: Holder.loads(store.read(name) or b"") for name in sizes if _is_file_of("drivers", name)}
+    drivers = _drivers(store, sizes)
     dead = _dead(store, drivers, stale_s)
     alive_now = tuple(holder for name, holder in drivers.items() if name not in dead)
     found = [Leftover(name, "a driver that is dead", sizes[name]) for name in sorted(dead)]
@@ -87,6 +87,10 @@ def remove(store: Store, found: Found) -> None:
     for leftover in found.leftovers:
         if leftover.name not in found.leases:
             store.remove(leftover.name)
+
+
+def _drivers(store: Store, names: Iterable[str]) -> dict[str, Holder]:
+    return {name: Holder.loads(store.read(name) or b"") for name in names if _is_file_of("drivers", name)}
 
 
 def _dead(store: Store, drivers: dict[str, Holder], stale_s: float) -> set[str]:
